@@ -1,0 +1,203 @@
+/* The compiled face of machine.py: what the engine knows of memory, the kernel and threads, in C.
+ *
+ * Everything is static and goes away when it is not used. The declarations that the engine sees are derived
+ * from machine.py; each function `name` there is `machine_name` here.
+ */
+#ifndef SNUGMALLOC_MACHINE_H
+#define SNUGMALLOC_MACHINE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+typedef uint64_t Word;
+typedef uint32_t Half;
+typedef uint8_t Byte;
+typedef int Int;
+typedef const char *Text;
+
+/* ---- Memory ---- */
+
+/* Memory has no type here: the same bytes are a header, a link, the program's own. */
+typedef Word __attribute__((may_alias)) MachineWord;
+typedef Half __attribute__((may_alias)) MachineHalf;
+
+static inline Word machine_load_word(Word address) { return *(MachineWord *)address; }
+static inline void machine_store_word(Word address, Word value) { *(MachineWord *)address = value; }
+static inline Half machine_load_half(Word address) { return *(MachineHalf *)address; }
+static inline void machine_store_half(Word address, Half value) { *(MachineHalf *)address = value; }
+static inline Byte machine_load_byte(Word address) { return *(Byte *)address; }
+static inline void machine_store_byte(Word address, Byte value) { *(Byte *)address = value; }
+
+static inline void machine_copy_bytes(Word target, Word source, Word count) {
+    memcpy((void *)target, (const void *)source, count);
+}
+static inline void machine_clear_bytes(Word address, Word count) { memset((void *)address, 0, count); }
+
+/* ---- Arithmetic ---- */
+
+static inline Int machine_lowest_bit(Word word) { return __builtin_ctzll(word); }
+static inline Int machine_highest_bit(Word word) { return 63 - __builtin_clzll(word); }
+static inline Word machine_multiply(Word a, Word b) { return a * b; }
+static inline bool machine_product_overflows(Word a, Word b) {
+    Word product;
+    return __builtin_mul_overflow(a, b, &product);
+}
+#define machine_likely(condition) __builtin_expect(!!(condition), 1)
+#define machine_unlikely(condition) __builtin_expect(!!(condition), 0)
+
+/* ---- The kernel ---- */
+
+/* The break is moved through libc, not by a bare system call: libc remembers the break, and its own malloc
+ * would otherwise pull it down again. brk(p) there is exactly one system call brk(p), and sbrk(0) is none once
+ * libc has seen the break. */
+static inline Word machine_system_break(void) {
+    brk(0);
+    return (Word)sbrk(0);
+}
+static inline Word machine_known_break(void) { return (Word)sbrk(0); }
+static inline bool machine_move_break(Word address) {
+    int kept = errno;
+    bool moved = brk((void *)address) == 0;
+    errno = kept;
+    return moved;
+}
+
+static inline Word machine_map_memory(Word length) {
+    int kept = errno;
+    void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    errno = kept;
+    return address == MAP_FAILED ? 0 : (Word)address;
+}
+static inline bool machine_unmap_memory(Word address, Word length) {
+    int kept = errno;
+    bool done = munmap((void *)address, length) == 0;
+    errno = kept;
+    return done;
+}
+
+static inline Word machine_page_size(void) { return (Word)getpagesize(); }
+
+static inline bool machine_is_mapped(Word address) {
+    int kept = errno;
+    unsigned char resident;
+    bool mapped = mincore((void *)(address & ~(machine_page_size() - 1)), 1, &resident) == 0;
+    errno = kept;
+    return mapped;
+}
+
+static inline Word machine_random_word(void) {
+    Word word = 0;
+    const void *sixteen_bytes = (const void *)getauxval(AT_RANDOM);
+    if (sixteen_bytes) memcpy(&word, sixteen_bytes, sizeof word);
+    return word;
+}
+
+static inline void machine_set_errno(Int code) { errno = code; }
+static inline Int machine_get_errno(void) { return errno; }
+
+static inline bool machine_option_is_set(Text name) {
+    const char *value = getenv(name);
+    return value && value[0] == '1' && value[1] == 0;
+}
+
+/* ---- Threads ---- */
+
+/* glibc 2.32 and newer tell whether there was ever a second thread; elsewhere the lock is always taken. */
+extern char __libc_single_threaded __attribute__((weak));
+
+static pthread_mutex_t machine_mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(pthread_t) machine_owner;
+static bool machine_fork_holds;
+
+static inline bool machine_lock(void) {
+    if (&__libc_single_threaded && __libc_single_threaded) return false;
+    pthread_mutex_lock(&machine_mutex);
+    atomic_store_explicit(&machine_owner, pthread_self(), memory_order_relaxed);
+    return true;
+}
+static inline void machine_unlock(bool held) {
+    if (!held) return;
+    atomic_store_explicit(&machine_owner, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&machine_mutex);
+}
+
+/* fork copies the heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a
+ * signal handler that interrupted the heap; it holds the lock already and leaves by itself on both sides. */
+static void machine_before_fork(void) {
+    if (atomic_load_explicit(&machine_owner, memory_order_relaxed) == pthread_self()) return;
+    machine_fork_holds = machine_lock();
+}
+static void machine_after_fork(void) {
+    bool held = machine_fork_holds;
+    machine_fork_holds = false;
+    machine_unlock(held);
+}
+__attribute__((constructor)) static void machine_watch_forks(void) {
+    pthread_atfork(machine_before_fork, machine_after_fork, machine_after_fork);
+}
+
+static _Thread_local Word machine_thread_word __attribute__((tls_model("initial-exec"), unused));
+static inline Word machine_load_thread_word(void) { return machine_thread_word; }
+static inline void machine_store_thread_word(Word value) { machine_thread_word = value; }
+
+static inline Word machine_atomic_load(Word address) { return __atomic_load_n((Word *)address, __ATOMIC_ACQUIRE); }
+static inline void machine_atomic_store(Word address, Word value) {
+    __atomic_store_n((Word *)address, value, __ATOMIC_RELEASE);
+}
+static inline Word machine_atomic_exchange(Word address, Word value) {
+    return __atomic_exchange_n((Word *)address, value, __ATOMIC_ACQ_REL);
+}
+static inline Word machine_atomic_add(Word address, Word value) {
+    return __atomic_fetch_add((Word *)address, value, __ATOMIC_ACQ_REL);
+}
+static inline bool machine_atomic_replace(Word address, Word expected, Word value) {
+    return __atomic_compare_exchange_n((Word *)address, &expected, value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* ---- The end ---- */
+
+static inline void machine_trap(void) { __builtin_trap(); }
+
+static inline char *machine_write_number(char *to, Word value, Word base) {
+    char digits[20];
+    int count = 0;
+    do digits[count++] = "0123456789abcdef"[value % base];
+    while (value /= base);
+    while (count) *to++ = digits[--count];
+    return to;
+}
+
+__attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, Word first, Word second) {
+    char line[512], *to = line;
+    for (Text from = message; *from && to < line + sizeof line - 64; from++) {
+        if (*from != '%') {
+            *to++ = *from;
+            continue;
+        }
+        if (*++from == 'x') {
+            *to++ = '0';
+            *to++ = 'x';
+        }
+        to = machine_write_number(to, first, *from == 'x' ? 16 : 10);
+        first = second;
+    }
+    *to++ = '\n';
+    ssize_t written = write(STDERR_FILENO, line, (size_t)(to - line));
+    (void)written;
+    abort();
+}
+
+typedef int (*MachineVisitor)(void *address, size_t size, int status, void *context);
+static inline bool machine_visit_block(Word visitor, Word address, Word size, Int status, Word context) {
+    return ((MachineVisitor)visitor)((void *)address, size, status, (void *)context) == 0;
+}
+
+#endif

@@ -1,0 +1,251 @@
+"""The machine: the only floor below the engine, and the only words it has for memory and the kernel.
+
+The engine is written against the functions of this module and knows nothing else. They have two faces:
+
+* compiled, each one is a static function of ``machine.h`` (the only C of the engine) and costs what the
+  instruction costs. The amalgamation derives the declarations from the annotations here, so that they are
+  written once;
+* interpreted, each one goes to ``face``: a simulated machine whose memory is a ``bytearray``
+  (``simulated.py``), or the real memory of this process through ctypes (``real.py``).
+
+Types: a ``Word`` is an unsigned 64-bit integer, and an address is a ``Word``; a ``Half`` is 32 bits, a
+``Byte`` 8 bits, both unsigned; an ``Int`` is a C ``int``; a ``Text`` is a constant byte string.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from .face import Face
+from .simulated import SimulatedMachine
+
+Word: TypeAlias = int
+Half: TypeAlias = int
+Byte: TypeAlias = int
+Int: TypeAlias = int
+Text: TypeAlias = bytes
+
+ENOMEM = 12
+
+face: Face = SimulatedMachine()
+
+
+# ---- Memory ----------------------------------------------------------------------------------------------
+
+
+def load_word(address: Word) -> Word:
+    """The 8 bytes at `address`."""
+    return face.load(address, 8)
+
+
+def store_word(address: Word, value: Word) -> None:
+    """Write `value` into the 8 bytes at `address`."""
+    face.store(address, 8, value)
+
+
+def load_half(address: Word) -> Half:
+    """The 4 bytes at `address`."""
+    return face.load(address, 4)
+
+
+def store_half(address: Word, value: Half) -> None:
+    """Write `value` into the 4 bytes at `address`."""
+    face.store(address, 4, value)
+
+
+def load_byte(address: Word) -> Byte:
+    """The byte at `address`."""
+    return face.load(address, 1)
+
+
+def store_byte(address: Word, value: Byte) -> None:
+    """Write `value` into the byte at `address`."""
+    face.store(address, 1, value)
+
+
+def copy_bytes(target: Word, source: Word, count: Word) -> None:
+    """Copy `count` bytes from `source` to `target`; the two do not overlap."""
+    face.copy(target, source, count)
+
+
+def clear_bytes(address: Word, count: Word) -> None:
+    """Set `count` bytes at `address` to zero."""
+    face.clear(address, count)
+
+
+def reserve(count: Word) -> Word:
+    """The address of `count` bytes of the library's own zeroed memory, aligned to 64 bytes.
+
+    Only at module level, with a constant: ``BINS = reserve(4096)``.
+    """
+    return face.reserve(count)
+
+
+# ---- Arithmetic ------------------------------------------------------------------------------------------
+
+
+def lowest_bit(word: Word) -> Int:
+    """The number of the lowest bit that is set in `word`, from 0; `word` is not 0."""
+    return (word & -word).bit_length() - 1
+
+
+def highest_bit(word: Word) -> Int:
+    """The number of the highest bit that is set in `word`, from 0; `word` is not 0."""
+    return word.bit_length() - 1
+
+
+def multiply(a: Word, b: Word) -> Word:
+    """The low 64 bits of `a` times `b`."""
+    return (a * b) & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def product_overflows(a: Word, b: Word) -> bool:
+    """Whether `a` times `b` does not fit in a word."""
+    return a * b > 0xFFFF_FFFF_FFFF_FFFF
+
+
+def likely(condition: bool) -> bool:
+    """`condition`, and a word to the compiler that it mostly holds."""
+    return condition
+
+
+def unlikely(condition: bool) -> bool:
+    """`condition`, and a word to the compiler that it mostly does not hold."""
+    return condition
+
+
+# ---- The kernel ------------------------------------------------------------------------------------------
+
+
+def system_break() -> Word:
+    """Ask the kernel for the program break: one ``brk(0)``."""
+    return face.system_break()
+
+
+def known_break() -> Word:
+    """The program break as the C library remembers it: no system call, once there was one.
+
+    Whoever moves the break through libc (its own malloc, a foreign ``sbrk``) is seen here.
+    """
+    return face.known_break()
+
+
+def move_break(address: Word) -> bool:
+    """Ask the kernel to move the program break to `address`: one ``brk(address)``. Whether it did."""
+    return face.move_break(address)
+
+
+def map_memory(length: Word) -> Word:
+    """One ``mmap`` of `length` private zeroed bytes. Its address, or 0 if refused."""
+    return face.map_memory(length)
+
+
+def unmap_memory(address: Word, length: Word) -> bool:
+    """One ``munmap`` of `length` bytes at `address`. Whether the kernel did it."""
+    return face.unmap_memory(address, length)
+
+
+def page_size() -> Word:
+    """The page size of the running system, in bytes."""
+    return face.page_size()
+
+
+def is_mapped(address: Word) -> bool:
+    """Whether the page that holds `address` is mapped in this process (one ``mincore``)."""
+    return face.is_mapped(address)
+
+
+def random_word() -> Word:
+    """A word that nobody outside this process can guess, the same at each call (``AT_RANDOM``)."""
+    return face.random_word()
+
+
+def set_errno(code: Int) -> None:
+    """Set this thread's ``errno``."""
+    face.set_errno(code)
+
+
+def get_errno() -> Int:
+    """This thread's ``errno``."""
+    return face.get_errno()
+
+
+def option_is_set(name: Text) -> bool:
+    """Whether the environment variable `name` has the value ``1``."""
+    return face.option(name) == b"1"
+
+
+# ---- Threads ---------------------------------------------------------------------------------------------
+
+
+def lock() -> bool:
+    """Enter the heap. Takes the lock unless the process has one thread; give the answer to `unlock`."""
+    return face.lock()
+
+
+def unlock(held: bool) -> None:
+    """Leave the heap; `held` is what `lock` answered."""
+    face.unlock(held)
+
+
+def load_thread_word() -> Word:
+    """This thread's own word; 0 in a new thread."""
+    return face.load_thread_word()
+
+
+def store_thread_word(value: Word) -> None:
+    """Set this thread's own word."""
+    face.store_thread_word(value)
+
+
+def atomic_load(address: Word) -> Word:
+    """The word at `address`, with acquire order."""
+    return face.load(address, 8)
+
+
+def atomic_store(address: Word, value: Word) -> None:
+    """Write the word at `address`, with release order."""
+    face.store(address, 8, value)
+
+
+def atomic_exchange(address: Word, value: Word) -> Word:
+    """Write the word at `address` and answer what it was, in one step."""
+    before = face.load(address, 8)
+    face.store(address, 8, value)
+    return before
+
+
+def atomic_add(address: Word, value: Word) -> Word:
+    """Add `value` to the word at `address`, modulo 2**64, and answer what it was, in one step."""
+    before = face.load(address, 8)
+    face.store(address, 8, (before + value) & 0xFFFF_FFFF_FFFF_FFFF)
+    return before
+
+
+def atomic_replace(address: Word, expected: Word, value: Word) -> bool:
+    """Write `value` at `address` if `expected` is there, in one step. Whether it was."""
+    if face.load(address, 8) != expected:
+        return False
+    face.store(address, 8, value)
+    return True
+
+
+# ---- The end ---------------------------------------------------------------------------------------------
+
+
+def trap() -> None:
+    """A broken invariant: stop the process here."""
+    face.trap()
+
+
+def fatal(message: Text, first: Word, second: Word) -> None:
+    """Write one line to stderr and abort.
+
+    In `message`, ``%x`` and ``%d`` stand for the next of the two values, in hexadecimal or decimal.
+    """
+    face.fatal(message, first, second)
+
+
+def visit_block(visitor: Word, address: Word, size: Word, status: Int, context: Word) -> bool:
+    """Call the C function at `visitor` with (address, size, status, context). Whether it answered 0: go on."""
+    return face.visit_block(visitor, address, size, status, context)
