@@ -1,0 +1,74 @@
+"""Loads the engine's modules to run under the interpreter: each time afresh, each on a machine of its own.
+
+A plain ``import snugmalloc.engine.osmem.front`` works too and runs on one simulated machine per process. A
+fresh load gives an engine whose state begins at zero, beside any number of others.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec, resolve_name
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .face import Face
+
+ENGINE = __package__
+
+
+class FreshEngine:
+    """The modules of one library of the engine (``"osmem"``), loaded afresh on `face`.
+
+    `constants` replaces module constants, by name, before anything uses them: ``{"DEBUG": 1}``.
+    """
+
+    def __init__(self, library: str, face: Face, constants: Mapping[str, int] | None = None) -> None:
+        package = importlib.import_module(f"{ENGINE}.{library}")
+        self._face = face
+        self._library = f"{ENGINE}.{library}"
+        self._constants = dict(constants or {})
+        self._builtins = {**vars(builtins), "__import__": self._import}
+        self._modules: dict[str, ModuleType] = {}
+        self.floors = {
+            floor: self._modules.get(f"{self._library}.{floor}") or self._load(f"{self._library}.{floor}")
+            for floor in package.FLOORS
+        }
+
+    def _load(self, name: str) -> ModuleType:
+        spec = find_spec(name)
+        assert spec is not None and spec.origin is not None, name
+        module = ModuleType(name)
+        module.__dict__.update(__file__=spec.origin, __builtins__=self._builtins, __package__=spec.parent)
+        source = Path(spec.origin).read_text()
+        self._modules[name] = module
+        exec(compile(source, spec.origin, "exec"), module.__dict__)
+        if name == f"{ENGINE}.machine":
+            module.__dict__["face"] = self._face
+        for constant in self._constants.keys() & vars(module).keys():
+            module.__dict__[constant] = self._constants[constant]
+        return module
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,  # noqa: A002
+        locals: Mapping[str, Any] | None = None,  # noqa: A002
+        fromlist: Sequence[str] = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """The fresh module where the engine imports one of its own, else what it would get anyway."""
+        if level and globals is not None:
+            full = resolve_name("." * level + name, globals["__package__"])
+            if full == f"{ENGINE}.machine" or full.startswith(f"{self._library}."):
+                return self._modules.get(full) or self._load(full)
+        return builtins.__import__(name, globals, locals, fromlist, level)
+
+    def __getattr__(self, name: str) -> Any:
+        """The engine's function, constant or state `name`, from the highest floor that has it."""
+        for module in reversed(self.floors.values()):
+            if name in vars(module):
+                return vars(module)[name]
+        raise AttributeError(name)

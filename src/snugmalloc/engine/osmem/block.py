@@ -1,0 +1,138 @@
+"""Owns the bytes of a block's header. Everything above speaks of blocks through the helpers here.
+
+A block is a header of 32 bytes and, right behind it, the payload. A block is named by the address of its
+header; a program holds the address of the payload.
+
+     0           8        12         16            24            32               32 + size
+     +-----------+--------+----------+-------------+-------------+----------------+
+     |   size    | status |   tags   |   link 1    |   link 2    | payload ...    |
+     +-----------+--------+----------+-------------+-------------+----------------+
+      \\____ published in osmem.h ____/\\_____________ our own ______/
+
+    size    the payload's bytes, a multiple of 8
+    status  0 free, 1 live on the heap, 2 live in a mapping of its own
+    tags    bits 3 to 31: the size of the block before, whole (it is a multiple of 8). 0: no block before;
+            HUGE: too large for the field, and in the last word of that (free) block's payload
+            bit 2: edge, this is the last block of its segment
+            bits 0 and 1: place, where a free block is kept
+    links   free: its neighbours in the list or its children in the tree that its place names
+            live: link 1 is the seal in hardened mode; mapped: its neighbours in the list of mappings
+
+The size of the block before is the boundary tag: both neighbours are found in one step, and nothing is ever
+written into a payload, of which the specification says that it stays as the program left it.
+"""
+
+from __future__ import annotations
+
+from ..machine import Half, Word, load_half, load_word, store_half, store_word
+
+META = 32
+ALIGN = 8
+MINSPLIT = META + ALIGN
+
+DEBUG = 0  # 1 in builds that check every invariant after every call
+
+FREE: Half = 0
+LIVE: Half = 1
+MAPPED: Half = 2
+
+NOWHERE: Half = 0  # not free
+WAITING: Half = 1  # freed, not yet merged with its neighbours
+FRESH: Half = 2  # merged, in its bin's list
+SORTED: Half = 3  # merged, in its bin's tree
+
+PLACE_BITS: Half = 3
+EDGE_BIT: Half = 4
+FLAG_BITS: Half = 7
+HUGE: Half = 0xFFFF_FFF8
+
+STATUS = 8
+TAGS = 12
+LINK_1 = 16
+LINK_2 = 24
+
+
+def round_up(size: Word) -> Word:
+    """`size` bytes as a payload size: the next multiple of 8."""
+    return (size + (ALIGN - 1)) & ~(ALIGN - 1)
+
+
+def size_of(block: Word) -> Word:
+    """The payload's size in bytes."""
+    return load_word(block)
+
+
+def status_of(block: Word) -> Half:
+    """FREE, LIVE or MAPPED."""
+    return load_half(block + STATUS)
+
+
+def set_status(block: Word, status: Half) -> None:
+    """Write the status."""
+    store_half(block + STATUS, status)
+
+
+def place_of(block: Word) -> Half:
+    """Where a free block is kept: WAITING, FRESH or SORTED; NOWHERE for others."""
+    return load_half(block + TAGS) & PLACE_BITS
+
+
+def set_place(block: Word, place: Half) -> None:
+    """Write the place."""
+    store_half(block + TAGS, load_half(block + TAGS) & ~PLACE_BITS | place)
+
+
+def is_edge(block: Word) -> bool:
+    """Whether `block` is the last of its segment."""
+    return load_half(block + TAGS) & EDGE_BIT != 0
+
+
+def set_edge(block: Word, edge: bool) -> None:
+    """Write whether `block` is the last of its segment."""
+    tags = load_half(block + TAGS)
+    store_half(block + TAGS, tags | EDGE_BIT if edge else tags & ~EDGE_BIT)
+
+
+def next_block(block: Word) -> Word:
+    """The address behind the block: the next block's, unless it is the edge."""
+    return block + META + size_of(block)
+
+
+def size_before(block: Word) -> Word:
+    """The payload size of the block before, or 0 if there is none in this segment."""
+    before = load_half(block + TAGS) & ~FLAG_BITS
+    return load_word(block - 8) if before == HUGE else before
+
+
+def previous_block(block: Word) -> Word:
+    """The block before, or 0 if there is none in this segment."""
+    before = size_before(block)
+    if before == 0:
+        return 0
+    return block - META - before
+
+
+def set_size_before(block: Word, before: Word) -> None:
+    """Tell `block` the payload size of the block before it."""
+    flags = load_half(block + TAGS) & FLAG_BITS
+    if before < HUGE:
+        store_half(block + TAGS, flags | before)
+    else:
+        store_half(block + TAGS, flags | HUGE)
+        store_word(block - 8, before)
+
+
+def set_size(block: Word, size: Word) -> None:
+    """Write the payload's size, and tell the next block; the edge must be right already."""
+    store_word(block, size)
+    if not is_edge(block):
+        set_size_before(block + META + size, size)
+
+
+def make_block(block: Word, status: Half, size: Word, before: Word, edge: bool) -> None:
+    """Write a whole new header; the next block, if any, is told."""
+    store_half(block + TAGS, 0)
+    set_size_before(block, before)
+    set_edge(block, edge)
+    set_status(block, status)
+    set_size(block, size)

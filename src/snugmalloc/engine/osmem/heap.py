@@ -1,0 +1,323 @@
+"""Owns the heap of blocks over `brk`: preallocation, best fit, split, coalescing, growth, and its segments.
+
+The heap is one run of blocks without gaps, from the first break upwards. It has more than one such segment only
+where the system did not let it go on: somebody else moved the break (it goes on behind), or `brk` was refused
+(it goes on in a mapping). Later segments begin with a wall, a header that is no block: its size is the
+segment's limit, or 0 while it grows with the break, and its links make the list of walls.
+
+    first segment     | block | block | ... | top |<- heap_end()
+    later segment     | wall | block | block | ... | edge |
+
+The last block of every segment has the edge tag; the top is the last block of the newest segment over brk, the
+only one that can grow.
+
+A freed block waits in a list, unmerged, until the next search: the specification says so, because the
+boundaries that are still there decide how much a realloc takes. The search merges each waiting block with its
+neighbours and puts the result in the index, which costs a constant for each free, however large the heap.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, load_word, reserve
+from .block import (
+    FREE,
+    LIVE,
+    META,
+    MINSPLIT,
+    NOWHERE,
+    WAITING,
+    is_edge,
+    make_block,
+    next_block,
+    place_of,
+    previous_block,
+    round_up,
+    set_edge,
+    set_place,
+    set_size,
+    set_status,
+    size_of,
+    status_of,
+)
+from .chain import push, unlink
+from .counters import (
+    COALESCINGS,
+    FREE_BLOCKS,
+    HEAP_BYTES,
+    LIVE_BLOCKS,
+    LIVE_BYTES,
+    SPLITS,
+    WALL_BLOCKS,
+    count_down,
+    count_up,
+)
+from .index import put, take, take_best_fit
+from .kernel import extend_break, find_break, foreign_break, heap_end, map_pages
+from .seal import vet_free
+
+PREALLOC = 131072
+
+WAITING_LIST = reserve(8)
+WALLS = reserve(8)
+
+first: Word = 0
+top: Word = 0
+
+
+# ---- Segments ----
+
+
+def first_block() -> Word:
+    """The first block of the first segment, or 0 if no heap stands at the first break."""
+    return first
+
+
+def top_block() -> Word:
+    """The last block over brk, or 0."""
+    return top
+
+
+def newest_wall() -> Word:
+    """The wall of the newest later segment, or 0; `older` leads on."""
+    return load_word(WALLS)
+
+
+def is_in_use() -> bool:
+    """Whether the heap has had memory: the preallocation is behind us."""
+    return top != 0 or newest_wall() != 0
+
+
+# ---- Free blocks ----
+
+
+def wait(block: Word) -> None:
+    """A block is free now; it waits to be merged."""
+    set_status(block, FREE)
+    set_place(block, WAITING)
+    push(WAITING_LIST, block)
+    count_up(FREE_BLOCKS, 1)
+
+
+def pick(block: Word) -> None:
+    """Take a free block from wherever it is kept."""
+    vet_free(block)
+    if place_of(block) == WAITING:
+        unlink(WAITING_LIST, block)
+        set_place(block, NOWHERE)
+    else:
+        take(block)
+
+
+def has_free_next(block: Word) -> bool:
+    """Whether a free block follows."""
+    return not is_edge(block) and status_of(next_block(block)) == FREE
+
+
+def has_free_before(block: Word) -> bool:
+    """Whether a free block stands before."""
+    before = previous_block(block)
+    return before != 0 and status_of(before) == FREE
+
+
+def absorb_next(block: Word) -> None:
+    """The free block that follows becomes part of `block`; its header stays in memory as it was."""
+    global top
+    absorbed = next_block(block)
+    if absorbed == top:
+        top = block
+    set_edge(block, is_edge(absorbed))
+    set_size(block, size_of(block) + META + size_of(absorbed))
+    count_up(COALESCINGS, 1)
+    count_down(FREE_BLOCKS, 1)
+
+
+def merge(block: Word) -> Word:
+    """Merge a free block, kept nowhere, with all free neighbours. The lowest of them, which holds them all."""
+    while has_free_next(block):
+        pick(next_block(block))
+        absorb_next(block)
+    while has_free_before(block):
+        block = previous_block(block)
+        pick(block)
+        absorb_next(block)
+    return block
+
+
+def merge_waiting() -> None:
+    """Merge every waiting block and put the results in the index."""
+    block = load_word(WAITING_LIST)
+    while block != 0:
+        pick(block)
+        put(merge(block))
+        block = load_word(WAITING_LIST)
+
+
+# ---- Live blocks ----
+
+
+def split(block: Word, size: Word) -> Word:
+    """Cut a block down to `size` bytes if what is left makes a block. That block, for the caller to keep, or 0."""
+    global top
+    left = size_of(block) - size
+    if left < MINSPLIT:
+        return 0
+    rest = block + META + size
+    edge = is_edge(block)
+    set_edge(block, False)
+    make_block(rest, FREE, left - META, size, edge)
+    set_size(block, size)
+    if block == top:
+        top = rest
+    count_up(SPLITS, 1)
+    return rest
+
+
+def hand_out(block: Word, size: Word) -> Word:
+    """Make a block, kept nowhere and with no free neighbour, live with at least `size` bytes."""
+    rest = split(block, size)
+    if rest != 0:
+        count_up(FREE_BLOCKS, 1)
+        put(rest)
+    set_status(block, LIVE)
+    count_up(LIVE_BLOCKS, 1)
+    count_up(LIVE_BYTES, size_of(block))
+    return block
+
+
+def release(block: Word) -> None:
+    """Free a live block. Nothing is merged, and nothing written but its header."""
+    count_down(LIVE_BLOCKS, 1)
+    count_down(LIVE_BYTES, size_of(block))
+    wait(block)
+
+
+def shrink(block: Word, size: Word) -> None:
+    """Cut a live block down to `size` bytes, if that leaves enough for a block."""
+    before = size_of(block)
+    rest = split(block, size)
+    if rest != 0:
+        wait(rest)
+    count_down(LIVE_BYTES, before - size_of(block))
+
+
+def grow_into_next(block: Word, size: Word) -> bool:
+    """Absorb free blocks that follow, one at a time, until the live block has `size` bytes. Whether it has."""
+    before = size_of(block)
+    while size_of(block) < size and has_free_next(block):
+        pick(next_block(block))
+        absorb_next(block)
+    count_up(LIVE_BYTES, size_of(block) - before)
+    return size_of(block) >= size
+
+
+# ---- Growth ----
+
+
+def can_grow(block: Word) -> bool:
+    """Whether `block` is the top and the break still stands right behind it."""
+    return block != 0 and block == top and foreign_break() == 0
+
+
+def grow_top(size: Word) -> bool:
+    """Move the break so that the top has `size` bytes; a free one leaves the index. Whether that went."""
+    more = size - size_of(top)
+    if not extend_break(heap_end() + more):
+        return False
+    if status_of(top) == FREE:
+        pick(top)
+        count_down(FREE_BLOCKS, 1)
+    else:
+        count_up(LIVE_BYTES, more)
+    set_size(top, size)
+    count_up(HEAP_BYTES, more)
+    return True
+
+
+def build_wall(wall: Word, limit: Word) -> None:
+    """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
+    make_block(wall, LIVE, limit, 0, True)
+    push(WALLS, wall)
+    count_up(WALL_BLOCKS, 1)
+    count_up(HEAP_BYTES, META)
+
+
+def new_top(size: Word) -> Word:
+    """A block of `size` bytes at the end of the heap, behind what somebody else may have put there. Or 0."""
+    global first, top
+    foreign = round_up(foreign_break())
+    block = foreign + META if foreign != 0 else heap_end()
+    if not extend_break(block + META + size):
+        return 0
+    before: Word = 0
+    if foreign != 0:
+        build_wall(foreign, 0)
+    elif top == 0:
+        first = block
+    else:
+        before = size_of(top)
+        set_edge(top, False)
+    make_block(block, FREE, size, before, True)
+    top = block
+    count_up(HEAP_BYTES, META + size)
+    return block
+
+
+def new_region(size: Word) -> Word:
+    """A block of at least `size` bytes in a mapped segment, for want of a break that moves. Or 0."""
+    least = META + META + size
+    length = least if least > PREALLOC else PREALLOC
+    wall = map_pages(length)
+    if wall == 0 and length > least:
+        length = least
+        wall = map_pages(length)
+    if wall == 0:
+        return 0
+    build_wall(wall, wall + length)
+    make_block(wall + META, FREE, length - META - META, 0, True)
+    count_up(HEAP_BYTES, length - META)
+    return wall + META
+
+
+def preallocate(size: Word) -> Word:
+    """The first block of all, of PREALLOC bytes with its header. Or 0."""
+    if heap_end() == 0:
+        find_break()
+    block = new_top(PREALLOC - META)
+    if block == 0:
+        block = new_region(size)
+    return block
+
+
+def grow(size: Word) -> Word:
+    """A block of `size` bytes from the system: the free top, extended, or a new one. Or 0."""
+    if can_grow(top) and status_of(top) == FREE:
+        if grow_top(size):
+            return top
+    else:
+        block = new_top(size)
+        if block != 0:
+            return block
+    return new_region(size)
+
+
+def find(size: Word) -> Word:
+    """The best fit among the free blocks, all merged before. Or 0."""
+    merge_waiting()
+    block = take_best_fit(size)
+    if block != 0:
+        count_down(FREE_BLOCKS, 1)
+    return block
+
+
+def allocate(size: Word) -> Word:
+    """A live block of at least `size` bytes, a multiple of 8. Or 0 if the system has no more memory."""
+    block: Word = 0
+    if is_in_use():
+        block = find(size)
+        if block == 0:
+            block = grow(size)
+    else:
+        block = preallocate(size)
+    if block == 0:
+        return 0
+    return hand_out(block, size)

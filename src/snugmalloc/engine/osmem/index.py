@@ -1,0 +1,145 @@
+"""Owns the index of free blocks: finds the best fit, the smallest that is large enough and the lowest of those.
+
+Blocks are kept in bins by size: one bin per size up to EXACT units of 8 bytes, then 16 bins per doubling. A bin
+holds a list of blocks that came in and were not looked at since (fresh), and a tree of the others (sorted). A
+search sorts what is fresh in the one bin that it looks at; blocks that are merged away before anybody looks
+never see the tree.
+
+    BINS     [ fresh list | tree ] [ fresh list | tree ] ...     16 bytes a bin
+    MARKS    one bit a bin: it holds something
+    summary  one bit a word of MARKS: it is not 0
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, highest_bit, load_word, lowest_bit, reserve, store_word
+from .block import FRESH, NOWHERE, SORTED, place_of, set_place, size_of
+from .chain import older, push, unlink
+from .seal import vet_free
+from .tree import find_at_least, insert, remove, remove_at
+
+EXACT = 512
+EXACT_LOG = 9
+FINE_LOG = 4
+BIN_COUNT = EXACT + ((45 - EXACT_LOG) << FINE_LOG)
+MARK_WORDS = (BIN_COUNT + 63) // 64
+ONE = 1
+
+BINS = reserve(BIN_COUNT * 16)
+MARKS = reserve(MARK_WORDS * 8)
+
+summary: Word = 0
+
+
+def bin_of(size: Word) -> Word:
+    """The number of the bin for blocks of `size` bytes; larger sizes have the same or a higher bin."""
+    units = size >> 3
+    if units < EXACT:
+        return units
+    doubling = highest_bit(units)
+    return EXACT + ((doubling - EXACT_LOG) << FINE_LOG) + ((units >> (doubling - FINE_LOG)) & 15)
+
+
+def fresh_list(number: Word) -> Word:
+    """The cell of the bin's list."""
+    return BINS + number * 16
+
+
+def sorted_tree(number: Word) -> Word:
+    """The cell of the bin's tree."""
+    return BINS + number * 16 + 8
+
+
+def is_empty(number: Word) -> bool:
+    """Whether the bin holds nothing."""
+    return load_word(fresh_list(number)) | load_word(sorted_tree(number)) == 0
+
+
+def set_mark(number: Word) -> None:
+    """Note that the bin holds something."""
+    global summary
+    word = MARKS + (number >> 6) * 8
+    store_word(word, load_word(word) | ONE << (number & 63))
+    summary |= ONE << (number >> 6)
+
+
+def clear_mark_if_empty(number: Word) -> None:
+    """Note that the bin holds nothing, if that is so."""
+    global summary
+    if is_empty(number):
+        word = MARKS + (number >> 6) * 8
+        store_word(word, load_word(word) & ~(ONE << (number & 63)))
+        if load_word(word) == 0:
+            summary &= ~(ONE << (number >> 6))
+
+
+def next_marked(number: Word) -> Word:
+    """The first bin from `number` on that holds something, or BIN_COUNT."""
+    if number >= BIN_COUNT:
+        return BIN_COUNT
+    word = number >> 6
+    marks = load_word(MARKS + word * 8) >> (number & 63)
+    if marks != 0:
+        return number + lowest_bit(marks)
+    words = summary >> word >> 1
+    if words == 0:
+        return BIN_COUNT
+    word += 1 + lowest_bit(words)
+    return word * 64 + lowest_bit(load_word(MARKS + word * 8))
+
+
+def put(block: Word) -> None:
+    """Take a merged free block into the index."""
+    number = bin_of(size_of(block))
+    set_place(block, FRESH)
+    push(fresh_list(number), block)
+    set_mark(number)
+
+
+def take(block: Word) -> None:
+    """Take a block out of the index again."""
+    number = bin_of(size_of(block))
+    if place_of(block) == FRESH:
+        unlink(fresh_list(number), block)
+    else:
+        remove(sorted_tree(number), block)
+    set_place(block, NOWHERE)
+    clear_mark_if_empty(number)
+
+
+def sort_fresh(number: Word) -> None:
+    """Move what is fresh in the bin into its tree."""
+    block = load_word(fresh_list(number))
+    store_word(fresh_list(number), 0)
+    while block != 0:
+        behind = older(block)
+        insert(sorted_tree(number), block)
+        set_place(block, SORTED)
+        block = behind
+
+
+def take_from_bin(number: Word, size: Word) -> Word:
+    """Take the best fit for `size` bytes out of this bin, or 0 if it has none."""
+    sort_fresh(number)
+    cell = find_at_least(sorted_tree(number), size)
+    if cell == 0:
+        return 0
+    block = load_word(cell)
+    vet_free(block)
+    remove_at(cell)
+    set_place(block, NOWHERE)
+    clear_mark_if_empty(number)
+    return block
+
+
+def take_best_fit(size: Word) -> Word:
+    """Take the best fit for `size` bytes out of the index, or 0 if there is none."""
+    number = bin_of(size)
+    block: Word = 0
+    if not is_empty(number):
+        block = take_from_bin(number, size)
+    if block == 0:
+        number = next_marked(number + 1)
+        if number != BIN_COUNT:
+            block = take_from_bin(number, size)
+    return block

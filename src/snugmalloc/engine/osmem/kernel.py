@@ -1,0 +1,55 @@
+"""Owns the break and every system call of the heap: `brk`, `mmap`, `munmap`, counted.
+
+The end of our part of the break is remembered, so that growing costs one system call and asking none. Anybody
+else in the process may move the break as well; libc tells where it has it, and then our end is behind.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, known_break, map_memory, move_break, system_break, unmap_memory
+from .block import round_up
+from .counters import BRK_CALLS, MMAP_CALLS, MUNMAP_CALLS, count_up
+
+end: Word = 0
+
+
+def heap_end() -> Word:
+    """The end of our part of the break: where the next block over brk would stand. 0 before first use."""
+    return end
+
+
+def find_break() -> None:
+    """At first use: ask the kernel for the break, once and for all."""
+    global end
+    count_up(BRK_CALLS, 1)
+    end = round_up(system_break())
+
+
+def foreign_break() -> Word:
+    """Where somebody else has moved the break to, or 0 if it is where we left it."""
+    now = known_break()
+    if now > end:
+        return now
+    return 0
+
+
+def extend_break(target: Word) -> bool:
+    """Move the break up to `target`, which becomes our end. Whether the kernel did it."""
+    global end
+    count_up(BRK_CALLS, 1)
+    if not move_break(target):
+        return False
+    end = target
+    return True
+
+
+def map_pages(length: Word) -> Word:
+    """A new mapping of `length` bytes, or 0."""
+    count_up(MMAP_CALLS, 1)
+    return map_memory(length)
+
+
+def unmap_pages(address: Word, length: Word) -> bool:
+    """Give a mapping back. Whether the kernel took it."""
+    count_up(MUNMAP_CALLS, 1)
+    return unmap_memory(address, length)

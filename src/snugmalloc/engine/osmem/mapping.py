@@ -1,0 +1,47 @@
+"""Owns the blocks that have a mapping of their own: one `mmap` each.
+
+They are kept in a list, so that they can be walked.
+
+    page start
+    +----------------------+----------------+
+    | header, status 2     | payload ...    |      one mmap of exactly 32 + size bytes
+    +----------------------+----------------+
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, load_word, reserve
+from .block import MAPPED, META, make_block, size_of
+from .chain import push, unlink
+from .counters import MAPPED_BLOCKS, MAPPED_BYTES, count_down, count_up
+from .kernel import map_pages, unmap_pages
+
+MAPPINGS = reserve(8)
+
+
+def newest_mapping() -> Word:
+    """The mapped block made last, or 0; `older` leads on."""
+    return load_word(MAPPINGS)
+
+
+def map_block(size: Word) -> Word:
+    """A live block of `size` bytes in a mapping of its own. Or 0."""
+    block = map_pages(META + size)
+    if block == 0:
+        return 0
+    make_block(block, MAPPED, size, 0, True)
+    push(MAPPINGS, block)
+    count_up(MAPPED_BLOCKS, 1)
+    count_up(MAPPED_BYTES, size)
+    return block
+
+
+def unmap_block(block: Word) -> None:
+    """Give a mapped block back; one that the kernel refuses to take stays as it was."""
+    size = size_of(block)
+    unlink(MAPPINGS, block)
+    if unmap_pages(block, META + size):
+        count_down(MAPPED_BLOCKS, 1)
+        count_down(MAPPED_BYTES, size)
+    else:
+        push(MAPPINGS, block)

@@ -1,0 +1,99 @@
+"""Owns the hardened mode (SNUG_HARDEN=1): the seals that tell a true live header from everything else.
+
+A seal is a hash of the block's address and size with a word that nobody outside can guess. A live heap block
+carries it in link 1, a mapped block (whose links are in use) its lower half in the tags. Every check here costs
+the same however large the heap is; only the last words of a dying process may walk it.
+"""
+
+from __future__ import annotations
+
+from ..machine import (
+    Half,
+    Word,
+    fatal,
+    load_half,
+    load_word,
+    multiply,
+    option_is_set,
+    random_word,
+    store_half,
+    store_word,
+)
+from .block import (
+    FREE,
+    LINK_1,
+    LIVE,
+    MAPPED,
+    NOWHERE,
+    TAGS,
+    is_edge,
+    next_block,
+    place_of,
+    previous_block,
+    size_before,
+    size_of,
+    status_of,
+)
+
+UNKNOWN = 0
+PLAIN = 1
+HARDENED = 2
+
+SEAL_MIX = 0xD6E8_FEB8_6659_FD93
+HALF_BITS = 0xFFFF_FFFF
+OPTION = b"SNUG_HARDEN"
+TRAMPLED = b"snugmalloc: the header of the free block at %x was overwritten; its size now reads %d"
+
+mode: Word = 0
+
+
+def is_hardened() -> bool:
+    """Whether this process asked for the hardened mode; the environment is read once."""
+    global mode
+    if mode == UNKNOWN:
+        mode = HARDENED if option_is_set(OPTION) else PLAIN
+    return mode == HARDENED
+
+
+def seal_for(block: Word) -> Word:
+    """The seal that the block should carry."""
+    mixed = multiply(block ^ random_word(), SEAL_MIX)
+    return multiply(mixed ^ (mixed >> 32) ^ size_of(block), SEAL_MIX)
+
+
+def half_seal_for(block: Word) -> Half:
+    """The seal that a mapped block should carry."""
+    return (seal_for(block) >> 32) & HALF_BITS
+
+
+def set_seal(block: Word) -> None:
+    """Seal a live block, if the mode asks for it. After every change of its size."""
+    if is_hardened():
+        if status_of(block) == MAPPED:
+            store_half(block + TAGS, half_seal_for(block))
+        else:
+            store_word(block + LINK_1, seal_for(block))
+
+
+def is_sealed(block: Word) -> bool:
+    """Whether the block is live and carries its seal."""
+    if status_of(block) == MAPPED:
+        return load_half(block + TAGS) == half_seal_for(block)
+    return status_of(block) == LIVE and load_word(block + LINK_1) == seal_for(block)
+
+
+def fits_behind(block: Word) -> bool:
+    """Whether the next header agrees about where `block` ends."""
+    return is_edge(block) or size_before(next_block(block)) == size_of(block)
+
+
+def fits_before(block: Word) -> bool:
+    """Whether the header before agrees about where `block` begins."""
+    before = previous_block(block)
+    return before == 0 or next_block(before) == block
+
+
+def vet_free(block: Word) -> None:
+    """In hardened mode: a block about to leave the free ones must still look like one."""
+    if is_hardened() and (status_of(block) != FREE or place_of(block) == NOWHERE or not fits_behind(block)):
+        fatal(TRAMPLED, block, size_of(block))

@@ -1,0 +1,102 @@
+"""Owns the trees that keep free blocks in order of size and, among equals, of address.
+
+A treap: a search tree by (size, address) that is at the same time a heap by a random rank, which keeps it about
+1.4 times as deep as a perfect one whatever comes and goes. The rank is a hash of the address, so that a node
+needs only its two children: link 1 to the smaller side, link 2 to the larger. No recursion, no parents.
+
+`root` and `cell` are addresses of words that hold a block or 0: a root, or a link of a block.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, fatal, load_word, multiply, store_word
+from .block import LINK_1, LINK_2, size_of
+
+MIX = 0x9E37_79B9_7F4A_7C15
+LOST = b"snugmalloc: the heap is corrupt: the free block at %x is not where its size of %d belongs"
+
+
+def rank(block: Word) -> Word:
+    """The block's place in the heap order: a hash of its address, the higher the nearer to the root."""
+    mixed = multiply(block, MIX)
+    return multiply(mixed ^ (mixed >> 32), MIX)
+
+
+def precedes(a: Word, b: Word) -> bool:
+    """Whether block `a` comes before block `b`: smaller, or as large and lower."""
+    size_a = size_of(a)
+    size_b = size_of(b)
+    return size_a < size_b or (size_a == size_b and a < b)
+
+
+def side(node: Word, block: Word) -> Word:
+    """The link of `node` under which `block` belongs."""
+    return node + (LINK_1 if precedes(block, node) else LINK_2)
+
+
+def insert(root: Word, block: Word) -> None:
+    """Put `block` into the tree: below all of higher rank, then split what was there to its two sides."""
+    mine = rank(block)
+    cell = root
+    node = load_word(cell)
+    while node != 0 and rank(node) > mine:
+        cell = side(node, block)
+        node = load_word(cell)
+    store_word(cell, block)
+    smaller = block + LINK_1
+    larger = block + LINK_2
+    while node != 0:
+        if precedes(block, node):
+            store_word(larger, node)
+            larger = node + LINK_1
+            node = load_word(larger)
+        else:
+            store_word(smaller, node)
+            smaller = node + LINK_2
+            node = load_word(smaller)
+    store_word(smaller, 0)
+    store_word(larger, 0)
+
+
+def remove_at(cell: Word) -> None:
+    """Take the block that `cell` holds out of the tree: its two sides join in its place."""
+    block = load_word(cell)
+    smaller = load_word(block + LINK_1)
+    larger = load_word(block + LINK_2)
+    while smaller != 0 and larger != 0:
+        if rank(smaller) > rank(larger):
+            store_word(cell, smaller)
+            cell = smaller + LINK_2
+            smaller = load_word(cell)
+        else:
+            store_word(cell, larger)
+            cell = larger + LINK_1
+            larger = load_word(cell)
+    store_word(cell, smaller | larger)
+
+
+def remove(root: Word, block: Word) -> None:
+    """Take `block` out of the tree."""
+    cell = root
+    node = load_word(cell)
+    while node != block:
+        if node == 0:
+            fatal(LOST, block, size_of(block))
+        cell = side(node, block)
+        node = load_word(cell)
+    remove_at(cell)
+
+
+def find_at_least(root: Word, size: Word) -> Word:
+    """The cell that holds the first block of at least `size` bytes, or 0."""
+    cell = root
+    node = load_word(cell)
+    found: Word = 0
+    while node != 0:
+        if size_of(node) >= size:
+            found = cell
+            cell = node + LINK_1
+        else:
+            cell = node + LINK_2
+        node = load_word(cell)
+    return found

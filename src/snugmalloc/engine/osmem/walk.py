@@ -1,0 +1,306 @@
+"""Owns the ways to look at the whole heap: walking it, checking it, and saying what a bad pointer points at.
+
+Nothing here is called while the heap works, except by builds that check everything, and by a process that has
+already lost.
+"""
+
+from __future__ import annotations
+
+from ..machine import Half, Int, Word, fatal, is_mapped, load_word, visit_block
+from .block import (
+    ALIGN,
+    FREE,
+    FRESH,
+    LINK_1,
+    LINK_2,
+    LIVE,
+    MAPPED,
+    META,
+    NOWHERE,
+    SORTED,
+    WAITING,
+    is_edge,
+    next_block,
+    place_of,
+    previous_block,
+    size_before,
+    size_of,
+    status_of,
+)
+from .chain import older
+from .counters import (
+    FREE_BLOCKS,
+    FREE_BYTES,
+    HEAP_BYTES,
+    LIVE_BLOCKS,
+    LIVE_BYTES,
+    MAPPED_BLOCKS,
+    MAPPED_BYTES,
+    SYSTEM_BYTES,
+    WALL_BLOCKS,
+    counted,
+    set_counter,
+)
+from .heap import WAITING_LIST, first_block, has_free_next, newest_wall, top_block
+from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
+from .kernel import heap_end
+from .mapping import newest_mapping
+from .seal import fits_behind, is_hardened, is_sealed
+from .tree import precedes, rank
+
+OK: Int = 0
+BAD_SIZE: Int = 1
+BAD_STATUS: Int = 2
+BAD_BEFORE: Int = 3
+BAD_INDEX: Int = 4
+BAD_MERGED: Int = 5
+BAD_END: Int = 6
+BAD_MAPPED: Int = 7
+BAD_TOTALS: Int = 8
+BAD_SEAL: Int = 9
+
+FOREIGN = b"snugmalloc: %x is not a pointer that os_malloc gave"
+TWICE = b"snugmalloc: %x was freed already; the free block there has %d bytes"
+MIDDLE = b"snugmalloc: %x is not a pointer that os_malloc gave: it points %d bytes into a block"
+HEADER = b"snugmalloc: the header in front of %x was overwritten; its size now reads %d"
+OVERRUN = b"snugmalloc: the header behind the block at %x was overwritten, past the end of its %d bytes"
+CORRUPT = b"snugmalloc: %x is a bad pointer, and the heap is corrupt before it, at %x"
+
+
+# ---- Walking ----
+
+
+def next_segment(wall: Word) -> Word:
+    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one. Or 0."""
+    found: Word = 0
+    candidate = newest_wall()
+    while candidate != wall and candidate != 0:
+        found = candidate
+        candidate = older(candidate)
+    return found
+
+
+def segment_start(wall: Word) -> Word:
+    """The first block behind `wall`; for 0 that of the first segment, or 0 if there is none."""
+    return wall + META if wall != 0 else first_block()
+
+
+def segment_limit(wall: Word) -> Word:
+    """The address that no block of the segment reaches beyond."""
+    limit: Word = 0
+    if wall != 0:
+        limit = size_of(wall)
+    return limit if limit != 0 else heap_end()
+
+
+def is_sound(block: Word, limit: Word) -> bool:
+    """Whether a header can be followed: its block ends within the segment."""
+    size = size_of(block)
+    return size >= ALIGN and size & (ALIGN - 1) == 0 and size <= limit - block - META
+
+
+def following(block: Word) -> Word:
+    """The next block of the segment, or 0."""
+    return 0 if is_edge(block) else next_block(block)
+
+
+def walk(visitor: Word, context: Word) -> bool:
+    """Show every block to the visitor until it has enough. Whether it saw them all."""
+    wall: Word = 0
+    more = True
+    while more:
+        block = segment_start(wall)
+        while block != 0:
+            if not visit_block(visitor, block + META, size_of(block), status_of(block), context):
+                return False
+            block = following(block)
+        wall = next_segment(wall)
+        more = wall != 0
+    block = newest_mapping()
+    while block != 0:
+        if not visit_block(visitor, block + META, size_of(block), MAPPED, context):
+            return False
+        block = older(block)
+    return True
+
+
+def total_figures() -> None:
+    """Bring the figures up to date that are computed only when asked for."""
+    blocks = counted(LIVE_BLOCKS) + counted(FREE_BLOCKS) + counted(WALL_BLOCKS)
+    set_counter(FREE_BYTES, counted(HEAP_BYTES) - blocks * META - counted(LIVE_BYTES))
+    mapped = counted(MAPPED_BYTES) + counted(MAPPED_BLOCKS) * META
+    set_counter(SYSTEM_BYTES, counted(HEAP_BYTES) + mapped)
+
+
+# ---- Checking ----
+
+
+def is_listed(head: Word, block: Word) -> bool:
+    """Whether the links around a block in a list agree."""
+    before = load_word(block + LINK_1)
+    behind = load_word(block + LINK_2)
+    if load_word(before + LINK_2 if before != 0 else head) != block:
+        return False
+    return behind == 0 or load_word(behind + LINK_1) == block
+
+
+def count_list(head: Word, place: Half) -> Word:
+    """How many blocks the list has, all of this place; it stops at one more than there are free blocks."""
+    count: Word = 0
+    block = load_word(head)
+    while block != 0 and place_of(block) == place and is_listed(head, block) and count <= counted(FREE_BLOCKS):
+        count += 1
+        block = older(block)
+    return count
+
+
+def count_tree(number: Word, node: Word, above: Word) -> Word:
+    """How many blocks stand in order at and below `node`, a child of `above`; a wrong one counts as too many."""
+    if node == 0:
+        return 0
+    if place_of(node) != SORTED or bin_of(size_of(node)) != number or (above != 0 and rank(node) > rank(above)):
+        return counted(FREE_BLOCKS) + 1
+    smaller = load_word(node + LINK_1)
+    larger = load_word(node + LINK_2)
+    if (smaller != 0 and not precedes(smaller, node)) or (larger != 0 and not precedes(node, larger)):
+        return counted(FREE_BLOCKS) + 1
+    return 1 + count_tree(number, smaller, node) + count_tree(number, larger, node)
+
+
+def check_block(block: Word, limit: Word) -> Int:
+    """One block of the heap, by itself and with the one behind it."""
+    if not is_sound(block, limit):
+        return BAD_SIZE
+    status = status_of(block)
+    free = status == FREE
+    if status != FREE and status != LIVE:
+        return BAD_STATUS
+    if free != (place_of(block) != NOWHERE):
+        return BAD_INDEX
+    if not fits_behind(block):
+        return BAD_BEFORE
+    if is_hardened() and not free and not is_sealed(block):
+        return BAD_SEAL
+    if free and place_of(block) != WAITING and has_free_next(block) and place_of(next_block(block)) != WAITING:
+        return BAD_MERGED
+    return OK
+
+
+def check_segments() -> Int:
+    """Every block of every segment, and that they add up."""
+    live: Word = 0
+    free: Word = 0
+    live_bytes: Word = 0
+    wall: Word = 0
+    more = True
+    while more:
+        block = segment_start(wall)
+        if block != 0 and size_before(block) != 0:
+            return BAD_BEFORE
+        while block != 0:
+            broken = check_block(block, segment_limit(wall))
+            if broken != OK:
+                return broken
+            if status_of(block) == LIVE:
+                live += 1
+                live_bytes += size_of(block)
+            else:
+                free += 1
+            block = following(block)
+        wall = next_segment(wall)
+        more = wall != 0
+    if live != counted(LIVE_BLOCKS) or free != counted(FREE_BLOCKS) or live_bytes != counted(LIVE_BYTES):
+        return BAD_TOTALS
+    return OK
+
+
+def check_index() -> Int:
+    """The waiting list and every bin: in order, and together all free blocks."""
+    found = count_list(WAITING_LIST, WAITING)
+    for number in range(BIN_COUNT):
+        found += count_list(fresh_list(number), FRESH)
+        found += count_tree(number, load_word(sorted_tree(number)), 0)
+    return OK if found == counted(FREE_BLOCKS) else BAD_INDEX
+
+
+def check_mappings() -> Int:
+    """The list of mapped blocks."""
+    count: Word = 0
+    total: Word = 0
+    block = newest_mapping()
+    while block != 0:
+        if status_of(block) != MAPPED or (is_hardened() and not is_sealed(block)):
+            return BAD_MAPPED
+        count += 1
+        total += size_of(block)
+        block = older(block)
+    if count != counted(MAPPED_BLOCKS) or total != counted(MAPPED_BYTES):
+        return BAD_MAPPED
+    return OK
+
+
+def check() -> Int:
+    """Every invariant of the heap: OK, or the first that is broken."""
+    broken = check_segments()
+    if broken == OK:
+        broken = check_index()
+    if broken == OK:
+        broken = check_mappings()
+    top = top_block()
+    if broken == OK and top != 0 and (next_block(top) != heap_end() or not is_edge(top)):
+        broken = BAD_END
+    return broken
+
+
+# ---- Judging a pointer (hardened mode) ----
+
+
+def vet_pointer(pointer: Word) -> None:
+    """A pointer that came back must be one that is live, its header and those around it whole; or the end."""
+    block = pointer - META
+    readable = first_block() != 0 and block >= first_block() and block < heap_end()
+    if pointer & (ALIGN - 1) != 0 or not (readable or (is_mapped(block) and is_mapped(pointer - 1))):
+        fatal(FOREIGN, pointer, 0)
+    if not is_sealed(block):
+        denounce(pointer)
+    if status_of(block) == LIVE:
+        before = previous_block(block)
+        if not fits_behind(block):
+            fatal(OVERRUN, pointer, size_of(block))
+        if before != 0 and next_block(before) != block:
+            fatal(HEADER, before + META, size_of(before))
+
+
+def denounce(pointer: Word) -> None:
+    """Say what a pointer that is not live points at, and end the process."""
+    wall: Word = 0
+    more = True
+    while more:
+        denounce_in_segment(pointer, segment_start(wall), segment_limit(wall))
+        wall = next_segment(wall)
+        more = wall != 0
+    block = newest_mapping()
+    while block != 0:
+        if pointer == block + META:
+            fatal(HEADER, pointer, size_of(block))
+        if pointer > block and pointer < next_block(block):
+            fatal(MIDDLE, pointer, pointer - block - META)
+        block = older(block)
+    fatal(FOREIGN, pointer, 0)
+
+
+def denounce_in_segment(pointer: Word, block: Word, limit: Word) -> None:
+    """The same, if the pointer leads into this segment, whose first block this is."""
+    if pointer < block or pointer >= limit:
+        return
+    while block != 0:
+        free = status_of(block) == FREE and place_of(block) != NOWHERE
+        if pointer == block + META and not free:
+            fatal(HEADER, pointer, size_of(block))
+        if not is_sound(block, limit):
+            fatal(CORRUPT, pointer, block)
+        if pointer > block and pointer < next_block(block):
+            if free:
+                fatal(TWICE, pointer, size_of(block))
+            fatal(MIDDLE, pointer, pointer - block - META)
+        block = following(block)

@@ -1,0 +1,239 @@
+"""A simulated machine: memory in bytearrays, a kernel that can be told to refuse, every access checked.
+
+    0x10000                 the library's own reserved memory (`reserve`)
+    0x555500000000          the program break at the start; the heap grows up from here
+    0x7f0000000000          mappings, each below the one before, with an unmapped page between them
+
+An access must lie within one of these, to the byte: beyond the break, or past the length asked of `mmap`, is an
+error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PAGE = 4096
+RESERVED = 0x10000
+BREAK = 0x5555_0000_0000
+MAPPINGS = 0x7F00_0000_0000
+
+
+class SystemCall(NamedTuple):
+    """One system call as a tracer shows it; `result` is None when it was refused."""
+
+    name: str
+    arguments: tuple[int, ...]
+    result: int | None
+
+
+class BadAccess(Exception):
+    """The engine touched memory that it does not have, or stored a value that does not fit."""
+
+
+class Trap(Exception):
+    """The engine found one of its invariants broken."""
+
+
+class Fatal(Exception):
+    """The engine proved that its memory was corrupted; the message is the line it would write."""
+
+
+@dataclass
+class Region:
+    """`len(memory)` bytes from `start`."""
+
+    start: int
+    memory: bytearray
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.memory)
+
+
+@dataclass
+class SimulatedMachine:
+    """One process with one thread. `log` holds its system calls; `refuse` decides which the kernel refuses."""
+
+    page: int = PAGE
+    environment: dict[bytes, bytes] = field(default_factory=dict)
+    refuse: Callable[[str, tuple[int, ...]], bool] = lambda name, arguments: False
+    log: list[SystemCall] = field(default_factory=list)
+    errno: int = 0
+    secret: int = 0x9E37_79B9_7F4A_7C15
+    visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._reserved = Region(RESERVED, bytearray())
+        self._heap = Region(BREAK, bytearray())
+        self._mappings: list[Region] = []
+        self._break_was_asked = False
+        self._locked = False
+        self._thread_word = 0
+
+    # ---- Memory ----
+
+    def _place(self, address: int, count: int) -> tuple[bytearray, int]:
+        """The region that holds all `count` bytes at `address`, and where in it they begin."""
+        for region in (self._heap, self._reserved, *self._mappings):
+            if region.start <= address and address + count <= region.end:
+                return region.memory, address - region.start
+        raise BadAccess(f"{count} bytes at {address:#x} are not mapped")
+
+    def load(self, address: int, width: int) -> int:
+        memory, at = self._place(address, width)
+        return int.from_bytes(memory[at : at + width], "little")
+
+    def store(self, address: int, width: int, value: int) -> None:
+        memory, at = self._place(address, width)
+        if not 0 <= value < 1 << 8 * width:
+            raise BadAccess(f"{value:#x} does not fit in the {width} bytes at {address:#x}")
+        memory[at : at + width] = value.to_bytes(width, "little")
+
+    def copy(self, target: int, source: int, count: int) -> None:
+        self.write(target, self.read(source, count))
+
+    def clear(self, address: int, count: int) -> None:
+        self.write(address, bytes(count))
+
+    def read(self, address: int, count: int) -> bytes:
+        """The `count` bytes at `address`."""
+        memory, at = self._place(address, count)
+        return bytes(memory[at : at + count])
+
+    def write(self, address: int, data: bytes) -> None:
+        """Put `data` at `address`."""
+        memory, at = self._place(address, len(data))
+        memory[at : at + len(data)] = data
+
+    def reserve(self, count: int) -> int:
+        address = self._reserved.end
+        self._reserved.memory.extend(bytes((count + 63) & ~63))
+        return address
+
+    # ---- The kernel ----
+
+    def _call(self, name: str, arguments: tuple[int, ...], result: int | None) -> bool:
+        """Log a system call that would give `result`; whether the kernel does it."""
+        if result is not None and self.refuse(name, arguments):
+            result = None
+        self.log.append(SystemCall(name, arguments, result))
+        return result is not None
+
+    @property
+    def break_address(self) -> int:
+        """The program break."""
+        return self._heap.end
+
+    def system_break(self) -> int:
+        self._break_was_asked = True
+        self.log.append(SystemCall("brk", (0,), self._heap.end))
+        return self._heap.end
+
+    def known_break(self) -> int:
+        return self._heap.end if self._break_was_asked else self.system_break()
+
+    def move_break(self, address: int) -> bool:
+        possible = BREAK <= address < self._lowest_mapping()
+        if not self._call("brk", (address,), address if possible else None):
+            return False
+        self._resize(address)
+        return True
+
+    def _resize(self, address: int) -> None:
+        size = address - self._heap.start
+        del self._heap.memory[size:]
+        self._heap.memory.extend(bytes(size - len(self._heap.memory)))
+
+    def foreign_break(self, count: int) -> int:
+        """Somebody else moves the break by `count` bytes, as libc's ``sbrk``. Where it was."""
+        before = self._heap.end
+        self._break_was_asked = True
+        self._resize(before + count)
+        return before
+
+    def _lowest_mapping(self) -> int:
+        return min((region.start for region in self._mappings), default=MAPPINGS)
+
+    def map_memory(self, length: int) -> int:
+        pages = -(-length // self.page) * self.page
+        address = self._lowest_mapping() - pages - self.page
+        possible = length > 0 and self._heap.end < address
+        if not self._call("mmap", (length,), address if possible else None):
+            return 0
+        self._mappings.append(Region(address, bytearray(length)))
+        return address
+
+    def unmap_memory(self, address: int, length: int) -> bool:
+        mine = [region for region in self._mappings if region.start == address]
+        if not mine or len(mine[0].memory) != length:
+            raise BadAccess(f"munmap({address:#x}, {length}) is no mapping of its own")
+        if not self._call("munmap", (address, length), 0):
+            return False
+        self._mappings.remove(mine[0])
+        return True
+
+    def page_size(self) -> int:
+        return self.page
+
+    def is_mapped(self, address: int) -> bool:
+        try:
+            self._place(address, 1)
+        except BadAccess:
+            return False
+        return True
+
+    def random_word(self) -> int:
+        return self.secret
+
+    def set_errno(self, code: int) -> None:
+        self.errno = code
+
+    def get_errno(self) -> int:
+        return self.errno
+
+    def option(self, name: bytes) -> bytes | None:
+        return self.environment.get(name)
+
+    # ---- Threads: there is one ----
+
+    def lock(self) -> bool:
+        if self._locked:
+            raise Trap("the lock is taken twice")
+        self._locked = True
+        return True
+
+    def unlock(self, held: bool) -> None:
+        if not self._locked:
+            raise Trap("the lock is given back but not held")
+        self._locked = not held
+
+    def load_thread_word(self) -> int:
+        return self._thread_word
+
+    def store_thread_word(self, value: int) -> None:
+        self._thread_word = value
+
+    # ---- The end ----
+
+    def trap(self) -> None:
+        raise Trap("an invariant is broken")
+
+    def fatal(self, message: bytes, first: int, second: int) -> None:
+        self._locked = False
+        raise Fatal(fatal_line(message, first, second))
+
+    def visit_block(self, visitor: int, address: int, size: int, status: int, context: int) -> bool:
+        return self.visitors[visitor](address, size, status, context) == 0
+
+
+def fatal_line(message: bytes, first: int, second: int) -> str:
+    """`message` with its ``%x`` and ``%d`` filled in from the two values in turn."""
+    values = iter((first, second))
+    text = message.decode()
+    for _ in range(text.count("%")):
+        at = text.index("%")
+        value = next(values)
+        text = text[:at] + (hex(value) if text[at + 1] == "x" else str(value)) + text[at + 2 :]
+    return text
