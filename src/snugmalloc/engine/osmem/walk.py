@@ -155,7 +155,7 @@ def count_list(head: Word, place: Half) -> Word:
 
 
 def count_tree(number: Word, node: Word, above: Word) -> Word:
-    """How many blocks stand in order at and below `node`, a child of `above`; a wrong one counts as too many."""
+    """How many blocks stand in order at and below `node`, a child of `above`; one amiss counts as too many."""
     if node == 0:
         return 0
     if place_of(node) != SORTED or bin_of(size_of(node)) != number or (above != 0 and rank(node) > rank(above)):
