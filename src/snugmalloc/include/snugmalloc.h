@@ -1,0 +1,128 @@
+/* snugmalloc.h - the drop-in malloc, under names of its own: link with -lsnugmalloc.
+ *
+ * libsnugmalloc.so exports the whole malloc family and the C++ operators new and delete under their standard
+ * names, for LD_PRELOAD or for a program that links it before libc. The functions here are the same ones under
+ * names that never collide: they work beside libc's malloc too, as a second heap. A pointer goes back to the
+ * heap it came from.
+ *
+ * Each snug_NAME is NAME of the manual page malloc(3), posix_memalign(3), malloc_usable_size(3), malloc_trim(3)
+ * or C23: same arguments, same results, same errno.
+ */
+#ifndef SNUGMALLOC_H
+#define SNUGMALLOC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SNUG_VERSION "0.1.0"
+
+/* The version of the library that runs, as SNUG_VERSION is that of the header. */
+const char *snug_version(void);
+
+/* ---- The malloc family ---- */
+
+/* Aligned to 16 bytes (with SNUG_ALIGN=8 requests of 8 bytes and less to 8). Size 0 gives a pointer of its own. */
+void *snug_malloc(size_t size);
+void *snug_calloc(size_t count, size_t size);
+/* snug_realloc(p, 0) frees p and gives NULL, as glibc. A size within the usable size never moves the block. */
+void *snug_realloc(void *pointer, size_t size);
+void *snug_reallocarray(void *pointer, size_t count, size_t size);
+/* Keeps errno. */
+void snug_free(void *pointer);
+void snug_cfree(void *pointer);
+void snug_free_sized(void *pointer, size_t size);
+void snug_free_aligned_sized(void *pointer, size_t alignment, size_t size);
+void *snug_aligned_alloc(size_t alignment, size_t size);
+void *snug_memalign(size_t alignment, size_t size);
+/* 0, EINVAL or ENOMEM; errno is kept. */
+int snug_posix_memalign(void **pointer, size_t alignment, size_t size);
+void *snug_valloc(size_t size);
+void *snug_pvalloc(size_t size);
+size_t snug_malloc_usable_size(void *pointer);
+
+/* ---- Memory that goes back ---- */
+
+/* Gives every free page back to the system now, but leaves `pad` bytes at the top of the heap. 1 if any memory
+ * was given back, else 0. */
+int snug_trim(size_t pad);
+int snug_malloc_trim(size_t pad);
+
+/* 1 if the parameter was set, 0 if it is refused. M_MMAP_THRESHOLD and M_TRIM_THRESHOLD are settings here; the
+ * other parameters of glibc are accepted and have no effect, unknown ones too, as there. */
+int snug_mallopt(int parameter, int value);
+
+/* ---- What the heap holds and what it did ---- */
+
+#define SNUG_STATS_VERSION 1
+
+/* Sizes are bytes. `live` is what the program holds: usable bytes, so a little more than it asked for. */
+typedef struct snug_stats_t {
+    size_t version;           /* SNUG_STATS_VERSION of the library */
+    size_t live_bytes;        /* in use, in the heap and in mappings; thread caches not counted */
+    size_t live_blocks;
+    size_t peak_live_bytes;   /* the highest so far; see `counting` */
+    size_t cached_bytes;      /* freed, kept in thread caches for the next request */
+    size_t cached_blocks;
+    size_t free_bytes;        /* free in the heap, pages given back included */
+    size_t free_blocks;       /* free blocks of the heap; free objects in slabs are in free_bytes only */
+    size_t purged_bytes;      /* of free_bytes: whole pages the system has back, or that were never touched */
+    size_t heap_bytes;        /* address range of the heap */
+    size_t mapped_bytes;      /* mappings of large blocks in use */
+    size_t mapped_blocks;
+    size_t kept_bytes;        /* mappings of freed large blocks, kept for the next */
+    size_t system_bytes;      /* heap_bytes + mapped_bytes + kept_bytes */
+    size_t peak_system_bytes;
+    size_t limit_bytes;       /* SNUG_LIMIT, or 0 */
+    size_t returned_bytes;    /* given back so far, in all: purged, trimmed, unmapped */
+    size_t brk_calls;         /* system calls made, refused ones included */
+    size_t mmap_calls;
+    size_t munmap_calls;
+    size_t mremap_calls;
+    size_t madvise_calls;
+    size_t refused_requests;  /* answered with NULL */
+    size_t thread_caches;     /* that exist, in use or waiting for the next thread */
+    size_t counting;          /* 1 under SNUG_STATS=1: the calls below are counted and peak_live_bytes is exact;
+                                 else they are 0, and the peak includes what thread caches held */
+    size_t malloc_calls;      /* malloc, calloc, the aligned ones, operator new */
+    size_t realloc_calls;
+    size_t free_calls;
+} snug_stats_t;
+
+/* Fills `stats`, of which the caller knows the first `size` bytes (sizeof(snug_stats_t)): later versions only
+ * add fields at the end. */
+void snug_stats(snug_stats_t *stats, size_t size);
+
+/* The same as text on stderr, as malloc_stats. */
+void snug_malloc_stats(void);
+
+#define SNUG_FREE 0   /* a free block of the heap, or a free object of a slab */
+#define SNUG_LIVE 1   /* in use, in the heap; or in the cache of another thread */
+#define SNUG_MAPPED 2 /* in use, in a mapping of its own */
+
+/* Calls `visit` for every block, the heap in order of addresses, then the mappings, newest first, until it answers
+ * something else than 0. `size` is the usable size. The calling thread's cache is emptied first. The heap is locked
+ * meanwhile: `visit` calls none of the functions here and allocates nothing. 0 after the last block, else 1. */
+int snug_walk(int (*visit)(void *address, size_t size, int status, void *context), void *context);
+
+/* Checks every invariant of the heap. 0, or the number of the first that is broken. */
+#define SNUG_CHECK_OK 0
+#define SNUG_CHECK_SIZE 1   /* a block's size leads out of its segment */
+#define SNUG_CHECK_BEFORE 2 /* a block does not know the size of the block before it */
+#define SNUG_CHECK_MERGED 3 /* two free neighbours */
+#define SNUG_CHECK_INDEX 4  /* a free block is not where the index has it, or the index is broken */
+#define SNUG_CHECK_PAGES 5  /* the page map does not agree with the blocks */
+#define SNUG_CHECK_SLAB 6   /* a slab's free list, count or links are broken */
+#define SNUG_CHECK_MAPPED 7 /* the list of mapped blocks is broken */
+#define SNUG_CHECK_CACHE 8  /* this thread's cache holds what it should not */
+#define SNUG_CHECK_TOTALS 9 /* the blocks do not add up to what snug_stats tells */
+int snug_check(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
