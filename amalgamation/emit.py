@@ -1,0 +1,141 @@
+"""Writes a library that is inside the language as one Cython unit, and the version script for the linker.
+
+Function bodies are copied as they stand. Before each one, and before its head, a line ``#@ path line`` tells where
+the next line comes from; ``lines.py`` reads them. In C every name of the engine begins with ``engine_``, so that none
+meets one of libc; an exported function gets its own name as the symbol's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from .language import TYPES, Constant, Definition, Function, Memory, Parameter, State, Table, Type, Unit
+
+DIRECTIVES = "language_level=3, annotation_typing=True, cdivision=True, boundscheck=False, wraparound=False"
+MACHINE_TYPES = (
+    "ctypedef unsigned long long Word",
+    'ctypedef unsigned long long Half "Word"',
+    'ctypedef unsigned long long Byte "Word"',
+    "ctypedef int Int",
+    "ctypedef const char *Text",
+)
+CYTHON_TYPES = {Type.WORD: "Word", Type.INT: "Int", Type.BOOL: "bint", Type.TEXT: "Text", Type.NONE: "void"}
+C_TYPES = {Type.WORD: "Word", Type.INT: "Int", Type.BOOL: "int", Type.TEXT: "Text", Type.NONE: "void"}
+
+
+def write_version_script(unit: Unit) -> str:
+    """What the library exports; all else is local, and what nothing uses is dropped by the linker."""
+    names = "".join(f"        {function.name};\n" for function in unit.exports)
+    return f"{{\n    global:\n{names}    local:\n        *;\n}};\n"
+
+
+def write_unit(unit: Unit, engine: Path) -> str:
+    """The Cython unit. `engine` is the folder that the ``#@`` lines are relative to."""
+    return "\n".join(_unit(unit, engine)) + "\n"
+
+
+def _unit(unit: Unit, engine: Path) -> Iterator[str]:
+    exports = {function.name for function in unit.exports}
+    definitions = [definition for floor in unit.floors.values() for definition in floor]
+    yield f"# cython: {DIRECTIVES}"
+    yield f"# The engine's library {unit.library} as one unit, made by the amalgamation: change the engine, not this."
+    yield ""
+    yield 'cdef extern from "machine.h":'
+    for line in MACHINE_TYPES:
+        yield f"    {line}"
+    for definition in unit.machine:
+        if isinstance(definition, Function):
+            yield f"    {_machine_function(definition)}"
+    yield ""
+    yield "cdef extern from *:"
+    yield '    """'
+    for definition in (*unit.machine, *definitions):
+        for line in _c_definition(definition, exports):
+            yield f"    {line}"
+    yield '    """'
+    yield "    pass"
+    for definition in (*unit.machine, *definitions):
+        for line in _cython_declaration(definition):
+            yield f"    {line}"
+    yield ""
+    for definition in definitions:
+        if isinstance(definition, State):
+            yield f'cdef {CYTHON_TYPES[definition.type]} {definition.name} "engine_{definition.name}"'
+    for floor, path in unit.sources.items():
+        lines = path.read_text().splitlines()
+        place = path.relative_to(engine).as_posix()
+        for definition in unit.floors[floor]:
+            if isinstance(definition, Function):
+                yield from ("", "")
+                yield from _function(definition, definition.name in exports, lines, place)
+
+
+def _machine_function(function: Function) -> str:
+    """A result narrower than a word is widened where it arises: arithmetic on it is then done in words."""
+    widened = "(Word)" if function.result in ("Half", "Byte") else ""
+    return (
+        f'{CYTHON_TYPES[TYPES[function.result]]} {function.name} "{widened}machine_{function.name}"'
+        f"({_parameters(function.parameters)}) noexcept nogil"
+    )
+
+
+def _parameters(parameters: list[Parameter]) -> str:
+    return ", ".join(
+        f"{CYTHON_TYPES[TYPES[parameter.annotation]]} {parameter.name}" for parameter in parameters
+    )
+
+
+def _c_definition(definition: Definition, exports: set[str]) -> Iterator[str]:
+    name = f"engine_{definition.name}"
+    match definition:
+        case Constant(value=bytes(text)):
+            yield f"#define {name} {_c_string(text)}"
+        case Constant(type=type_, value=int(number)):
+            yield f"#define {name} (({C_TYPES[type_]}){_c_number(number)})"
+        case Table(annotation=annotation, values=values):
+            yield f"static const {annotation} {name}[{len(values)}] = {{{', '.join(map(_c_number, values))}}};"
+        case Memory(size=size):
+            yield f"static _Alignas(64) Byte {name}_bytes[{_c_number(size)}];"
+            yield f"#define {name} ((Word){name}_bytes)"
+        case Function(name=symbol) if symbol in exports:
+            types = ", ".join(C_TYPES[TYPES[parameter.annotation]] for parameter in definition.parameters)
+            yield f'{C_TYPES[TYPES[definition.result]]} {name}({types or "void"}) __asm__("{symbol}");'
+
+
+def _c_number(number: int) -> str:
+    return f"{number:#x}u" if number > 2**31 - 1 else str(number)
+
+
+def _c_string(text: bytes) -> str:
+    """A C literal inside a Cython docstring: each backslash is doubled. Octal escapes end after three digits."""
+    plain = "".join(chr(c) if 32 <= c < 127 and c not in b'"\\?' else f"\\\\{c:03o}" for c in text)
+    return f'"{plain}"'
+
+
+def _cython_declaration(definition: Definition) -> Iterator[str]:
+    name = f'{definition.name} "engine_{definition.name}"'
+    match definition:
+        case Constant(type=type_):
+            yield f"{CYTHON_TYPES[type_]} {name}"
+        case Memory():
+            yield f"Word {name}"
+        case Table(values=values):
+            yield f'const Word {definition.name} "(Word)engine_{definition.name}" [{len(values)}]'
+
+
+def _function(function: Function, exported: bool, lines: list[str], place: str) -> Iterator[str]:
+    yield f"#@ {place} {function.node.lineno}"
+    yield (
+        f"cdef {'public ' if exported else ''}{CYTHON_TYPES[TYPES[function.result]]} {function.name} "
+        f'"engine_{function.name}"({_parameters(function.parameters)}) noexcept nogil:'
+    )
+    for name, type_ in function.locals.items():
+        yield f"    cdef {CYTHON_TYPES[type_]} {name}"
+    if not function.body:
+        yield "    pass"
+        return
+    first = function.body[0].lineno
+    last = function.node.end_lineno
+    yield f"    #@ {place} {first}"
+    yield from lines[first - 1 : last]
