@@ -1,4 +1,4 @@
-"""``python -m amalgamation``: writes LIBRARY.pyx and LIBRARY.map (the linker's version script) into a folder."""
+"""``python -m amalgamation``: writes LIBRARY.pyx and LIBRARY.map, the linker's version script, to a folder."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument(
         "--define", type=read_define, action="append", default=[], metavar="NAME=VALUE", help="set a constant"
     )
+    parser.add_argument("--export", action="append", default=[], metavar="PATTERN", help="export this too")
     options = parser.parse_args()
     try:
         unit = read_library(options.engine, options.library, dict(options.define))
@@ -32,7 +33,7 @@ def main() -> int:
         return 1
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{unit.library}.pyx").write_text(write_unit(unit, options.engine))
-    (options.output / f"{unit.library}.map").write_text(write_version_script(unit))
+    (options.output / f"{unit.library}.map").write_text(write_version_script(unit, options.export))
     return 0
 
 

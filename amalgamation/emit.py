@@ -1,13 +1,13 @@
 """Writes a library that is inside the language as one Cython unit, and the version script for the linker.
 
-Function bodies are copied as they stand. Before each one, and before its head, a line ``#@ path line`` tells where
-the next line comes from; ``lines.py`` reads them. In C every name of the engine begins with ``engine_``, so that none
-meets one of libc; an exported function gets its own name as the symbol's.
+Function bodies are copied as they stand. Before each one, and before its head, a line ``#@ path line`` tells
+where the next line comes from; ``lines.py`` reads them. In C every name of the engine begins with ``engine_``,
+so that none meets one of libc; an exported function gets its own name as the symbol's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .language import TYPES, Constant, Definition, Function, Memory, Parameter, State, Table, Type, Unit
@@ -24,9 +24,9 @@ CYTHON_TYPES = {Type.WORD: "Word", Type.INT: "Int", Type.BOOL: "bint", Type.TEXT
 C_TYPES = {Type.WORD: "Word", Type.INT: "Int", Type.BOOL: "int", Type.TEXT: "Text", Type.NONE: "void"}
 
 
-def write_version_script(unit: Unit) -> str:
-    """What the library exports; all else is local, and what nothing uses is dropped by the linker."""
-    names = "".join(f"        {function.name};\n" for function in unit.exports)
+def write_version_script(unit: Unit, others: Iterable[str] = ()) -> str:
+    """What the library exports: its front and `others`. All else is local, and dropped if unused."""
+    names = "".join(f"        {name};\n" for name in (*(function.name for function in unit.exports), *others))
     return f"{{\n    global:\n{names}    local:\n        *;\n}};\n"
 
 
@@ -39,7 +39,7 @@ def _unit(unit: Unit, engine: Path) -> Iterator[str]:
     exports = {function.name for function in unit.exports}
     definitions = [definition for floor in unit.floors.values() for definition in floor]
     yield f"# cython: {DIRECTIVES}"
-    yield f"# The engine's library {unit.library} as one unit, made by the amalgamation: change the engine, not this."
+    yield f"# The engine's library {unit.library}, written by the amalgamation: change the engine, not this."
     yield ""
     yield 'cdef extern from "machine.h":'
     for line in MACHINE_TYPES:
@@ -108,7 +108,7 @@ def _c_number(number: int) -> str:
 
 
 def _c_string(text: bytes) -> str:
-    """A C literal inside a Cython docstring: each backslash is doubled. Octal escapes end after three digits."""
+    """A C literal inside a Cython docstring, so each backslash is doubled. An octal escape has three digits."""
     plain = "".join(chr(c) if 32 <= c < 127 and c not in b'"\\?' else f"\\\\{c:03o}" for c in text)
     return f'"{plain}"'
 

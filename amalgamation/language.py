@@ -1,8 +1,8 @@
 """The engine language: reads the modules of one library and refuses what the language does not have.
 
-A library is a folder of the engine whose ``__init__.py`` lists its floors in reading order. Floors import only from
-the floors before them and from the machine. All of them are compiled as one unit, so a name is defined once.
-What may be written is told in ``docs/language.md``; each refusal here says what to write instead.
+A library is a folder of the engine whose ``__init__.py`` lists its floors in reading order. Floors import only
+from the floors before them and from the machine. All of them are compiled as one unit, so a name is defined
+once. What may be written is told in ``docs/language.md``; each refusal here says what to write instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ INT_MAX = 2**31 - 1
 """Also the largest number in a function's body: Cython takes larger ones for Python objects."""
 
 RESERVED_PREFIXES = ("os_", "snug_")
-CYTHON_WORDS = frozenset("cdef cpdef ctypedef cimport include sizeof NULL new DEF IF ELIF ELSE".split())
+CYTHON_WORDS = frozenset(
+    {"cdef", "cpdef", "ctypedef", "cimport", "include", "sizeof", "NULL", "new", "DEF", "IF", "ELIF", "ELSE"}
+)
 CONSTANT_NAME = re.compile(r"_?[A-Z][A-Z0-9_]*$")
 
 
@@ -217,7 +219,7 @@ def read_floor_names(path: Path) -> list[str]:
 
 
 def read_machine(path: Path) -> list[Definition]:
-    """The public annotated functions and the int constants of the machine; `reserve` belongs to the language."""
+    """The public functions and the int constants of the machine; `reserve` belongs to the language."""
     definitions: list[Definition] = []
     for node in ast.parse(path.read_text()).body:
         match node:
@@ -270,8 +272,8 @@ def read_annotation(node: ast.AST, annotation: ast.expr | None, owner: str) -> s
 class FloorReader:
     """Reads one floor.
 
-    `names` are the definitions of the machine and of the floors below, by module; `where` tells which module has
-    defined each name so far, and this floor's are added to it.
+    `names` are the definitions of the machine and of the floors below, by module; `where` tells which module
+    has defined each name so far, and this floor's are added to it.
     """
 
     def __init__(
