@@ -1,0 +1,47 @@
+# make build   .venv with the package and what the tests need; again only when a source has changed
+# make demo    a real workload on the four functions
+# make test    style, types, tests
+# make bench   the benchmarks; results in benchmarks/results
+# make clean   forget all that was built
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TYPED := src amalgamation tests
+
+SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake amalgamation src -type f -not -name '*.pyc')
+
+.PHONY: build demo test bench clean
+
+build: $(VENV)/.installed
+
+REQUIREMENTS := import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+
+# The build's own requirements are installed first, so that pip need not set up a fresh place for them each time.
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c '$(REQUIREMENTS)' > $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet -r $(VENV)/requirements.txt cmake ninja
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.tools $(SOURCES)
+	$(BIN)/pip install --quiet --no-build-isolation --config-settings=cmake.build-type=RelWithDebInfo -e '.[test]'
+	touch $@
+
+demo: build
+	$(BIN)/snug demo
+
+test: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/python -m pytest
+
+bench: build
+	$(BIN)/pip install --quiet --no-build-isolation -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+# add_engine_library(LIBRARY [OUTPUT_NAME name] [SOURCES file...] [EXPORTS symbol...])
+#
+# Compiles the engine's folder LIBRARY into lib<name>.so (name: LIBRARY) and installs it into the package's lib/.
+# SOURCES are compiled into it too; EXPORTS (patterns) are what they export beside the engine's last floor.
+#
+# The way: amalgamation (engine -> LIBRARY.pyx, LIBRARY.map), Cython (-> LIBRARY.c), line directives led back to the
+# engine, C compiler, linker. The linker drops what nothing exported needs: Cython's module set-up, and with it every
+# reference to Python. `-z defs` fails the link if one is left.
+
+set(ENGINE_FOLDER "${PROJECT_SOURCE_DIR}/src/snugmalloc/engine")
+
+set(ENGINE_COMPILE_OPTIONS
+  -fPIC
+  -ffunction-sections # so that the linker can drop functions one by one
+  -fdata-sections
+  -fno-semantic-interposition # an exported function called from inside is this one: it may be inlined
+  -Wall -Wextra
+)
+if(SNUG_DEBUG)
+  list(APPEND ENGINE_COMPILE_OPTIONS -O1 -g)
+  set(ENGINE_DEFINES --define DEBUG=1)
+else()
+  list(APPEND ENGINE_COMPILE_OPTIONS -O2)
+  set(ENGINE_DEFINES)
+endif()
+
+function(add_engine_library library)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT_NAME" "SOURCES;EXPORTS")
+  if(NOT arg_OUTPUT_NAME)
+    set(arg_OUTPUT_NAME ${library})
+  endif()
+  set(exports)
+  foreach(symbol IN LISTS arg_EXPORTS)
+    list(APPEND exports --export ${symbol})
+  endforeach()
+
+  set(folder "${CMAKE_CURRENT_BINARY_DIR}/${library}")
+  set(unit "${folder}/${library}.pyx")
+  set(map "${folder}/${library}.map")
+  set(c_file "${folder}/${library}.c")
+  file(GLOB engine CONFIGURE_DEPENDS "${ENGINE_FOLDER}/machine.py" "${ENGINE_FOLDER}/${library}/*.py")
+  file(GLOB amalgamation CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/amalgamation/*.py")
+
+  add_custom_command(
+    OUTPUT "${unit}" "${map}"
+    COMMAND "${Python_EXECUTABLE}" -m amalgamation --engine "${ENGINE_FOLDER}" --library ${library}
+            --output "${folder}" ${ENGINE_DEFINES} ${exports}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    DEPENDS ${engine} ${amalgamation}
+    COMMENT "Amalgamating the engine's ${library}"
+    VERBATIM
+  )
+  add_custom_command(
+    OUTPUT "${c_file}"
+    COMMAND "${Python_EXECUTABLE}" -m cython --line-directives -o "${c_file}" "${unit}"
+    COMMAND "${Python_EXECUTABLE}" -m amalgamation.lines --engine "${ENGINE_FOLDER}" --unit "${unit}" "${c_file}"
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    DEPENDS "${unit}"
+    COMMENT "Translating ${library} to C"
+    VERBATIM
+  )
+
+  add_library(${library} SHARED "${c_file}" ${arg_SOURCES})
+  set_target_properties(${library} PROPERTIES
+    OUTPUT_NAME ${arg_OUTPUT_NAME}
+    C_STANDARD 11
+    LINK_DEPENDS "${map};${ENGINE_FOLDER}/machine.h"
+  )
+  set_source_files_properties("${c_file}" PROPERTIES OBJECT_DEPENDS "${ENGINE_FOLDER}/machine.h")
+  target_compile_options(${library} PRIVATE ${ENGINE_COMPILE_OPTIONS})
+  target_include_directories(${library}
+    PRIVATE "${ENGINE_FOLDER}" ${Python_INCLUDE_DIRS}
+    INTERFACE "${PROJECT_SOURCE_DIR}/src/snugmalloc/include"
+  )
+  target_link_options(${library} PRIVATE -Wl,--gc-sections -Wl,-z,defs "-Wl,--version-script=${map}")
+  target_link_libraries(${library} PRIVATE Threads::Threads)
+  install(TARGETS ${library} LIBRARY DESTINATION snugmalloc/lib)
+endfunction()
