@@ -156,7 +156,7 @@ def merge_waiting() -> None:
 
 
 def split(block: Word, size: Word) -> Word:
-    """Cut a block down to `size` bytes if what is left makes a block. The rest, for the caller to keep, or 0."""
+    """Cut a block down to `size` bytes if what is left makes a block. The rest, kept by the caller. Or 0."""
     global top
     left = size_of(block) - size
     if left < MINSPLIT:
