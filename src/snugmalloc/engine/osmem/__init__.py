@@ -4,4 +4,17 @@ FLOORS names its modules from the lowest up. That is the order to read them in; 
 those before it, and from `machine`.
 """
 
-FLOORS = ("block", "counters", "kernel", "seal", "chain", "tree", "index", "heap", "mapping", "walk", "front")
+FLOORS = (
+    "block",
+    "counters",
+    "kernel",
+    "seal",
+    "chain",
+    "tree",
+    "index",
+    "heap",
+    "mapping",
+    "walk",
+    "calls",
+    "front",
+)

@@ -1,0 +1,112 @@
+"""Owns the rules of the four functions: which memory a request gets, and how a block is resized or given back.
+
+Everything here happens within one call, between `enter` and `leave`, under one lock.
+"""
+
+from __future__ import annotations
+
+from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, set_errno, trap, unlock
+from .block import DEBUG, FREE, LIVE, MAPPED, META, round_up, size_of, status_of
+from .counters import IGNORED_FREES, count_up
+from .heap import allocate, can_grow, grow_into_next, grow_top, release, shrink
+from .mapping import map_block, unmap_block
+from .seal import is_hardened, set_seal
+from .walk import OK, check, vet_pointer
+
+THRESHOLD = 131072
+LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
+NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in front of it reads %d"
+
+
+def enter() -> bool:
+    """Begin a call: the heap is ours until `leave`."""
+    return lock()
+
+
+def leave(held: bool) -> None:
+    """End a call; builds that check everything do it here."""
+    if DEBUG != 0 and check() != OK:
+        trap()
+    unlock(held)
+
+
+def refuse() -> Word:
+    """NULL, because there is no memory to be had."""
+    set_errno(ENOMEM)
+    return 0
+
+
+def vet(pointer: Word) -> None:
+    """In hardened mode: a pointer that came back must be a live one, or this is the end."""
+    if is_hardened():
+        vet_pointer(pointer)
+
+
+def obtain(size: Word, limit: Word) -> Word:
+    """A new block's payload of `size` bytes, in a mapping of its own if header and all reach `limit`. Or 0."""
+    if size == 0:
+        return 0
+    if size > LARGEST:
+        return refuse()
+    rounded = round_up(size)
+    block = allocate(rounded) if META + rounded < limit else map_block(rounded)
+    if block == 0:
+        return refuse()
+    set_seal(block)
+    return block + META
+
+
+def dispose(pointer: Word) -> None:
+    """Free the block at `pointer`, which is not 0."""
+    block = pointer - META
+    status = status_of(block)
+    if status == LIVE:
+        release(block)
+    elif status == MAPPED:
+        unmap_block(block)
+    elif status == FREE:
+        count_up(IGNORED_FREES, 1)
+    else:
+        fatal(NO_BLOCK, pointer, status)
+
+
+def resize_in_place(block: Word, size: Word) -> bool:
+    """Give a live heap block `size` bytes where it stands. Whether that went (or it grew, not enough)."""
+    if META + size >= THRESHOLD:
+        return False
+    if size > size_of(block):
+        if can_grow(block):
+            return grow_top(size)
+        if not grow_into_next(block, size):
+            return False
+    shrink(block, size)
+    return True
+
+
+def move(pointer: Word, size: Word, kept: Word) -> Word:
+    """A new block of `size` bytes with the first `kept` of the old one, which is freed. Or 0, and it is not."""
+    target = obtain(size, THRESHOLD)
+    if target == 0:
+        return 0
+    copy_bytes(target, pointer, kept if kept < size else size)
+    dispose(pointer)
+    return target
+
+
+def resize(pointer: Word, size: Word) -> Word:
+    """`os_realloc` for a pointer and a size that are not 0."""
+    block = pointer - META
+    status = status_of(block)
+    if status == FREE:
+        return 0
+    if size > LARGEST:
+        return refuse()
+    before = size_of(block)
+    if status == LIVE:
+        in_place = resize_in_place(block, round_up(size))
+        set_seal(block)
+        if in_place:
+            return pointer
+    elif status != MAPPED:
+        fatal(NO_BLOCK, pointer, status)
+    return move(pointer, size, before)
