@@ -1,0 +1,46 @@
+"""The command ``snug``: one module for each command, which it calls `command`; `report` is what they print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from snugmalloc import __version__
+from snugmalloc.cli import demo, replay
+
+
+class OneLineErrors(click.Group):
+    """Tells an error in one line on stderr: exit status 2 for wrong usage, 1 for anything else."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        extra["standalone_mode"] = False
+        try:
+            status = super().main(*args, **extra)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "snug"
+            click.echo(f"{where}: {error.format_message()} (see: {where} --help)", err=True)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            click.echo(f"snug: {error.format_message()}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo("snug: interrupted", err=True)
+            sys.exit(130)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(
+    cls=OneLineErrors, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="snugmalloc")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """See what a program's memory is doing, and run it on a smaller allocator."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+main.add_command(demo.command)
+main.add_command(replay.command)

@@ -1,0 +1,132 @@
+"""What a replay looks like while it runs and when it is over: progress bar, table, heap map, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from snugmalloc import heap_map
+from snugmalloc.heapmap import counted
+from snugmalloc.replay import Progress as Told
+from snugmalloc.replay import Replay, TraceError, read_trace, replay
+
+CURVE = " ▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 48
+
+
+def play(path: Path) -> Replay:
+    """Read the trace at `path` and play it, with a progress bar if stderr is a terminal."""
+    try:
+        with _progress("reading") as told:
+            trace = read_trace(path, told)
+        with _progress("playing") as told:
+            return replay(trace, told)
+    except (TraceError, OSError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from None
+    except MemoryError as error:
+        raise click.ClickException(f"{path.name}: out of memory: {error}") from None
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Told]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    # Without the bar's own thread: while there is one thread only, the heap takes no lock.
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True, auto_refresh=False
+    ) as bar:
+        task = bar.add_task(what)
+
+        def told(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, refresh=True)
+
+        yield told
+
+
+def show(played: Replay) -> None:
+    """Print the figures of `played` as a table, then the heap as it was when most was live."""
+    console = Console(highlight=False)
+    table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in _rows(played, console.options.ascii_only):
+        table.add_row(name, value)
+    console.print(table)
+    click.echo(f"The heap after {played.at_peak.call:,} calls, when most was live:")
+    print(heap_map(played.blocks_at_peak))
+
+
+def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
+    trace, peak, end = played.trace, played.at_peak, played.at_end
+    yield (
+        "trace",
+        f"{trace.name}: {len(trace):,} calls of {counted(len(trace.threads), 'thread')}, played by one",
+    )
+    yield "calls per second", f"{played.calls_per_second:,.0f}"
+    yield "time", f"{played.seconds:.3f} s: the calls, and every byte written and compared"
+    yield "peak live", f"{size(played.peak_live)} as the program asked"
+    yield "peak heap", f"{size(played.peak_system)} taken from the system, mappings included"
+    yield (
+        "fragmentation",
+        f"{peak.fragmentation:.3f} at the peak, {end.fragmentation:.3f} at the end (heap / live)",
+    )
+    if not ascii_only:
+        top = played.peak_system
+        yield "heap over time", _curve([sample.system for sample in played.samples], top)
+        yield "live over time", _curve([sample.live for sample in played.samples], top)
+    yield "system calls", ", ".join(f"{count:,} {name}" for name, count in played.system_calls.items())
+    if trace.calls["memalign"]:
+        yield "memalign", f"{trace.calls['memalign']:,} calls, played as os_malloc(size + alignment)"
+    if trace.left_out:
+        yield (
+            "left out",
+            f"{counted(trace.left_out, 'call')} that failed, or freed what is older than the trace",
+        )
+    if trace.missing_frees:
+        yield "added", f"{trace.missing_frees:,} frees that the recording missed"
+
+
+def _curve(values: Sequence[int], top: int) -> str:
+    """`values`, evenly spaced in time, as a curve from 0 to `top`; each column shows its highest."""
+    columns = [
+        values[at * len(values) // CURVE_WIDTH :][: -(-len(values) // CURVE_WIDTH)] for at in range(CURVE_WIDTH)
+    ]
+    return "".join(CURVE[max(column) * (len(CURVE) - 1) // top] for column in columns if column)
+
+
+def size(count: int) -> str:
+    """`count` bytes for people."""
+    if count < 1024:
+        return f"{count} bytes"
+    return f"{count / 1024:,.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):,.2f} MiB"
+
+
+def as_json(played: Replay) -> dict[str, Any]:
+    """The figures of `played`: sizes in bytes, times in seconds."""
+    trace = played.trace
+    return {
+        "trace": trace.name,
+        "engine": "osmem",
+        "calls": len(trace),
+        "calls_by_name": dict(trace.calls),
+        "left_out": trace.left_out,
+        "missing_frees": trace.missing_frees,
+        "threads": len(trace.threads),
+        "seconds": played.seconds,
+        "calls_per_second": played.calls_per_second,
+        "peak_live_bytes": played.peak_live,
+        "peak_system_bytes": played.peak_system,
+        "system_calls": played.system_calls,
+        "samples": [
+            {"call": sample.call, "live_bytes": sample.live, "system_bytes": sample.system}
+            for sample in played.samples
+        ],
+    }
