@@ -54,10 +54,11 @@ def _unit(unit: Unit, engine: Path) -> Iterator[str]:
         for line in _c_definition(definition, exports):
             yield f"    {line}"
     yield '    """'
-    yield "    pass"
-    for definition in (*unit.machine, *definitions):
-        for line in _cython_declaration(definition):
-            yield f"    {line}"
+    declarations = [
+        line for definition in (*unit.machine, *definitions) for line in _cython_declaration(definition)
+    ]
+    for line in declarations or ["pass"]:
+        yield f"    {line}"
     yield ""
     for definition in definitions:
         if isinstance(definition, State):

@@ -561,7 +561,7 @@ class BodyReader:
                 raise Refused(node, "a value that nobody uses", "drop it")
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 self.assign(node, name, self.value(value))
-            case ast.Assign():
+            case ast.Assign(targets=[_, _, *_] | [ast.Tuple() | ast.List()]):
                 raise Refused(node, "more than one target", "assign one name at a time")
             case ast.AnnAssign(target=ast.Name(name), annotation=annotation, value=value):
                 self.declare(node, name, annotation, value)

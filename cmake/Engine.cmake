@@ -7,7 +7,13 @@
 # engine, C compiler, linker. The linker drops what nothing exported needs: Cython's module set-up, and with it every
 # reference to Python. `-z defs` fails the link if one is left.
 
-set(ENGINE_FOLDER "${PROJECT_SOURCE_DIR}/src/snugmalloc/engine")
+get_filename_component(AMALGAMATION_PARENT "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
+if(NOT DEFINED ENGINE_FOLDER) # a test builds another engine
+  set(ENGINE_FOLDER "${AMALGAMATION_PARENT}/src/snugmalloc/engine")
+endif()
+
+find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+find_package(Threads REQUIRED)
 
 set(ENGINE_COMPILE_OPTIONS
   -fPIC
@@ -39,13 +45,13 @@ function(add_engine_library library)
   set(map "${folder}/${library}.map")
   set(c_file "${folder}/${library}.c")
   file(GLOB engine CONFIGURE_DEPENDS "${ENGINE_FOLDER}/machine.py" "${ENGINE_FOLDER}/${library}/*.py")
-  file(GLOB amalgamation CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/amalgamation/*.py")
+  file(GLOB amalgamation CONFIGURE_DEPENDS "${AMALGAMATION_PARENT}/amalgamation/*.py")
 
   add_custom_command(
     OUTPUT "${unit}" "${map}"
     COMMAND "${Python_EXECUTABLE}" -m amalgamation --engine "${ENGINE_FOLDER}" --library ${library}
             --output "${folder}" ${ENGINE_DEFINES} ${exports}
-    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    WORKING_DIRECTORY "${AMALGAMATION_PARENT}"
     DEPENDS ${engine} ${amalgamation}
     COMMENT "Amalgamating the engine's ${library}"
     VERBATIM
@@ -54,7 +60,7 @@ function(add_engine_library library)
     OUTPUT "${c_file}"
     COMMAND "${Python_EXECUTABLE}" -m cython --line-directives -o "${c_file}" "${unit}"
     COMMAND "${Python_EXECUTABLE}" -m amalgamation.lines --engine "${ENGINE_FOLDER}" --unit "${unit}" "${c_file}"
-    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    WORKING_DIRECTORY "${AMALGAMATION_PARENT}"
     DEPENDS "${unit}"
     COMMENT "Translating ${library} to C"
     VERBATIM
@@ -70,7 +76,7 @@ function(add_engine_library library)
   target_compile_options(${library} PRIVATE ${ENGINE_COMPILE_OPTIONS})
   target_include_directories(${library}
     PRIVATE "${ENGINE_FOLDER}" ${Python_INCLUDE_DIRS}
-    INTERFACE "${PROJECT_SOURCE_DIR}/src/snugmalloc/include"
+    INTERFACE "${AMALGAMATION_PARENT}/src/snugmalloc/include"
   )
   target_link_options(${library} PRIVATE -Wl,--gc-sections -Wl,-z,defs "-Wl,--version-script=${map}")
   target_link_libraries(${library} PRIVATE Threads::Threads)

@@ -3,6 +3,8 @@
 # Compiles src/snugmalloc/NAME.pyx into the extension module snugmalloc.NAME, linked to the LIBRARYs that lie in the
 # package's lib/: the process has one heap, whether it is reached from Python or from C.
 
+find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+
 set(PACKAGE_FOLDER "${PROJECT_SOURCE_DIR}/src/snugmalloc")
 
 function(add_extension name)

@@ -12,41 +12,47 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-OPTIONS = {"release": "OFF", "debug": "ON"}
+
+Variant = Literal["release", "debug"]
 
 
-def build_library(library: str, variant: Literal["release", "debug"]) -> Path:
+def build_library(library: str, variant: Variant) -> Path:
     """The path of lib<library>.so, up to date: as it is shipped, or with DEBUG = 1 (every invariant checked).
 
     Builds into build/<variant>; what has not changed is not built again. Raises CalledProcessError.
     """
-    folder = BUILD / variant
+    return build_project(ROOT, BUILD / variant, variant) / f"lib{library}.so"
+
+
+def build_project(source: Path, folder: Path, variant: Variant) -> Path:
+    """Build the libraries of the CMake project `source` in `folder`, which is returned.
+
+    Raises CalledProcessError.
+    """
+    switches = {
+        "SNUG_DEBUG": "ON" if variant == "debug" else "OFF",
+        "SNUG_PYTHON": "OFF",
+        "Python_EXECUTABLE": sys.executable,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "build.ninja").exists():
-            switches = [
-                f"-DSNUG_DEBUG={OPTIONS[variant]}",
-                "-DSNUG_PYTHON=OFF",
-                f"-DPython_EXECUTABLE={sys.executable}",
-            ]
-            run_tool("cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", *switches)
+            settings = [f"-D{name}={value}" for name, value in switches.items()]
+            run_tool("cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja", *settings)
         run_tool("cmake", "--build", str(folder))
-    return folder / f"lib{library}.so"
+    return folder
 
 
 def run_tool(name: str, *arguments: str) -> None:
-    """Run a program of this interpreter's environment, or else of the system; its output is shown on failure."""
+    """Run a program of this interpreter's environment, or else of the system; show its output if it fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     program = shutil.which(name, path=path)
     if program is None:
         raise FileNotFoundError(f"{name} is not installed: `make build` installs it")
+    environment = {**os.environ, "PATH": path}
     outcome = subprocess.run(
-        [program, *arguments],
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        [program, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if outcome.returncode:
         sys.stderr.write(outcome.stdout)

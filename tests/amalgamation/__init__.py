@@ -1,0 +1,1 @@
+"""The build step between the engine and the C compiler: what it accepts, refuses and writes."""

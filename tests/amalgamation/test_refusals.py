@@ -1,0 +1,269 @@
+"""What is outside the language is refused where it stands, with what to write instead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import TOY, Read, Refuse
+
+HEAD = """\
+from ..machine import Byte, Half, Int, Text, Word
+from ..machine import likely, load_half, load_word, reserve, text_length
+SIZE = 8
+NAME = b"name"
+TABLE = (1, 2, 3)
+top: Word = 0
+def helper(word: Word) -> Word:
+    return word
+def act() -> None:
+    pass
+"""
+HEAD_LINES = HEAD.count("\n")
+
+AT_MODULE_LEVEL = {
+    "class Block: pass": "a class; keep data in words",
+    "import os": "import; write `from ..machine import",
+    "from os import getpid": "from outside the engine; import from ..machine",
+    "from ..machine import *": "import *; import names",
+    "from ..machine import load_word as load": "import load_word as load; import names",
+    "from ..machine import strcpy": "machine has no strcpy; import what it defines",
+    "from .below import nothing": "below has no nothing; import what it defines",
+    "from .front import helper": "front is not below front; floors import only from those before",
+    "async def wait() -> None: pass": "an async function; write a plain function",
+    "@staticmethod\ndef f() -> None:\n    pass": "a decorator; write a plain function",
+    "def f(a: Word = 1) -> Word:\n    return a": "f has a default argument; give every argument",
+    "def f(*a: Word) -> None:\n    pass": "parameters of a special kind; list plain parameters",
+    "def f(*, a: Word) -> None:\n    pass": "parameters of a special kind; list plain parameters",
+    "def f(a) -> None:\n    pass": "parameter a has no annotation; annotate it with one of Word",
+    "def f(a: int) -> None:\n    pass": "parameter a is annotated with int; use one of Word",
+    "def f(a: None) -> None:\n    pass": "parameter a is None; drop it",
+    "def f(a: Word):\n    pass": "the result of f has no annotation; annotate it",
+    "def f() -> list[int]:\n    pass": "the result of f is annotated with list[int]; use one of Word",
+    "def f() -> None: pass": "the body of f stands on the line of its def; begin a new line",
+    "def f(a: Half) -> None:\n    pass": "f is exported and has a Half; use Word or Int",
+    "def f() -> Byte:\n    return load_half(8)": "f is exported and has a Byte; use Word or Int",
+    "def cdef() -> None:\n    pass": "cdef is a word of Cython or of the language; choose another name",
+    "def helper() -> None:\n    pass": "helper is defined in front already; a name is defined once",
+    "def load_word() -> None:\n    pass": "load_word is defined in machine already; a name is defined once",
+    "SIZE = 9": "SIZE is defined in front already; a name is defined once",
+    "bottom = 0": "bottom has no annotation; write `bottom: Word = 0`",
+    "bottom: Word = 1": "state bottom does not begin at zero; write 0 and set it up at first use",
+    "bottom: Word": "state bottom does not begin at zero; write 0",
+    "bottom: bool = 0": "state bottom does not begin at zero; write False",
+    "bottom: Text = b''": "state of type Text; state is Word",
+    "bottom: float = 0.0": "bottom is annotated with float; use one of Word",
+    "HALF = 0.5": "0.5 is no constant expression; use whole numbers",
+    "WHERE = helper(1)": "helper(1) is no constant expression; use whole numbers",
+    "WHERE = top + 1": "top is not known before the library runs; use constants only",
+    "LOW = -1": "-1 is not between 0 and 18446744073709551615; annotate the type it has",
+    "HIGH = 2**64": "18446744073709551616 is not between 0 and",
+    "HIGH: Int = 2**31": "2147483648 is not between -2147483648 and 2147483647",
+    "HIGH: Half = 2**32": "4294967296 is not between 0 and 4294967295",
+    "HIGH: Text = 5": "HIGH is a number annotated with Text; use one of Word, Half, Byte, Int, bool",
+    "HIGH = 1 // 0": "division or modulo by zero; write an expression with a value",
+    "HIGH: Word": "HIGH has no value; give it one",
+    "NAMES = 'abc'": "'abc' is no constant expression; use whole numbers",
+    "ENDED = b'a\\0b'": "ENDED has a zero byte; a text ends at its first zero",
+    "ODD: tuple[Byte, ...] = (1, 256)": "256 is not between 0 and 255",
+    "ODD: list[Word] = (1, 2)": "table ODD is annotated with list[Word]; use tuple[Word, ...]",
+    "ODD = ()": "table ODD is empty; give it an element",
+    "ODD = [1, 2]": "[1, 2] is no constant expression",
+    "SPACE = reserve(0)": "0 is not between 1 and",
+    "if SIZE:\n    OTHER = 1": "if at module level; see docs/language.md",
+    "helper(1)": "expr at module level; see docs/language.md",
+    "first, second = 1, 2": "an assignment to something else than a name; memory is written",
+    "x = = 1": "invalid syntax; write valid Python",
+}
+
+IN_A_FUNCTION = {
+    "def inner() -> None:\n        pass": "a nested function; define it at module level",
+    "class Block:\n        pass": "a class; keep data in words",
+    "import os": "import; write `from ..machine import",
+    "from ..machine import store_half": "import; import at the head of the module",
+    "try:\n        act()\n    finally:\n        act()": "try; answer 0 and set errno",
+    "raise MemoryError": "raise; answer 0 and set errno, or call trap()",
+    "assert word": "assert; call trap()",
+    "with act():\n        pass": "with; call what begins and what ends",
+    "del word": "del; drop it",
+    "match word:\n        case 1:\n            act()": "match; use if and elif",
+    "while word:\n        act()\n    else:\n        act()": "a loop with else; test after the loop",
+    "for i in range(3):\n        act()\n    else:\n        act()": "a loop with else; test after the loop",
+    "for i in TABLE:\n        act()": "a loop over TABLE; loop over range(...)",
+    "for i in range(9, 0, -1):\n        act()": "a range whose step may not be above zero; write a while loop",
+    "for i in range(0, 9, word):\n        act()": "a range whose step may not be above zero",
+    "for i, j in range(3):\n        act()": "a loop over more than one name; loop over one",
+    "act()\n    'text'": "a string; write a comment",
+    "word + 1": "a value that nobody uses; drop it",
+    "a = b = word": "more than one target; assign one name at a time",
+    "a, b = word, word": "more than one target; assign one name at a time",
+    "TABLE[0] = word": "an assignment to something else than a name; memory is written with store_word",
+    "word.size = 1": "an assignment to something else than a name; memory is written with store_word",
+    "a = 0": "a begins as a number; annotate it: `a: Word = ...`",
+    "a = -1": "a begins as a value that may be below zero; annotate it",
+    "a: int = 0": "a is annotated with int; use one of Word",
+    "a: None = act()": "a is None; drop it",
+    "a: Word = 0\n    a: Word = 1": "a is declared twice; annotate it where it is first assigned",
+    "top: Word = 1": "top is defined in the module; use another name",
+    "top = word": "top is assigned without global; write `global top` first",
+    "top += word": "top is assigned without global; write `global top` first",
+    "SIZE = word": "SIZE is a constant of the module; use another name",
+    "global helper": "global helper is no state of this module; define `helper: Word = 0`",
+    "global nothing": "global nothing is no state of this module",
+    "a += 1": "a has no value yet; assign it first",
+    "new = word": "new is a word of Cython or of the language; choose another name",
+    "a = unknown": "unknown is not known here; define, assign or import it",
+    "a = unknown(1)": "unknown is no function of the engine; call what is defined",
+    "a = len(TABLE)": "len is no function of the engine; call what is defined",
+    "a = top(1)": "top is no function of the engine; call what is defined",
+    "a = helper": "helper is a function; call it",
+    "a = TABLE": "TABLE is a table; take one element: TABLE[i]",
+    "a = helper()": "helper takes 1 arguments and gets 0; give it 1",
+    "a = helper(1, 2)": "helper takes 1 arguments and gets 2; give it 1",
+    "a = helper(word=1)": "a keyword argument of helper; give arguments by position",
+    "a = helper(*TABLE)": "*; list the arguments",
+    "a = act()": "act gives no value; call it on a line of its own",
+    "a = reserve(8)": "reserve in a function; reserve at module level",
+    "a = machine.load_word(word)": "an attribute; import the name itself",
+    "a = word.size": "an attribute; import the name itself",
+    "a = word[0]": "a subscript of something else than a table; memory is read with load_word",
+    "a = TABLE[0:2]": "slice in an expression",
+    "a = [1, 2]": "a list; use a table",
+    "a = (1, 2)": "a tuple; use a table",
+    "a = {1: 2}": "a dict; use a table",
+    "a = {1, 2}": "a set; use the bits of a word",
+    "a = [i for i in range(3)]": "a comprehension; write a loop",
+    "a = helper(i for i in range(3))": "a generator; write a loop",
+    "a = lambda: 1": "a lambda; define a function at module level",
+    "a = (b := word)": ":=; assign on a line of its own",
+    "a = 'text'": "a string; use a constant text",
+    "a = b'text'": "a string; use a constant text",
+    "a = f'{word}'": "a string; use a constant text",
+    "a = 1.5": "1.5; use whole numbers, True and False",
+    "a = 2j": "2j; use whole numbers, True and False",
+    "a = None": "None; use whole numbers, True and False",
+    "a = word + 0x8000_0000": "2147483648 is beyond an int; name it: a constant of the module",
+    "a = word / 2": "an operator that gives no word; use //, * or shifts",
+    "a = word ** 2": "an operator that gives no word; use //, * or shifts",
+    "a = word @ word": "an operator that gives no word; use //, * or shifts",
+    "a = 1 << word": "a left shift of a number is done in a C int; shift a Word",
+    "a = text_length(NAME) << word": "a left shift of Int is done in a C int; shift a Word",
+    "a = text_length(NAME) // 2": "// and % of an Int round differently in C; use a Word",
+    "a = -word": "a begins as a value that may be below zero; annotate it",
+    "a: Word = -word": "a may be below zero; mask it with &",
+    "a: Word = ~word": "a may be below zero; mask it with &",
+    "a = word + ~word": "-x or ~x in arithmetic may be below zero; use it under & only",
+    "a = word == -1": "a Word compared with what may be below zero",
+    "a = helper(-1)": "argument word may be below zero; mask it",
+    "a = helper(NAME)": "argument word is Word and gets Text; give it a Word",
+    "a = text_length(word)": "argument text is Text and gets Word; give it a Text",
+    "a = likely(word)": "argument condition is bool and gets Word; compare: `!= 0`",
+    "a = NAME == NAME": "a comparison of texts; pass texts to functions only",
+    "a = NAME + NAME": "arithmetic with a text; pass texts to functions only",
+    "if NAME:\n        act()": "a text as a condition; pass texts to functions only",
+    "a = word and word == 1": "word is no bool; compare: `!= 0`",
+    "a = word is None": "None; use whole numbers",
+    "a = word is word": "a comparison that words do not have; use ==",
+    "a = word in TABLE": "TABLE is a table; take one element",
+    "a = word if word else word == 1": "Word and bool in one value; make both the same type",
+    "a = True\n    a = word": "a is bool and gets Word; compare: `!= 0`",
+    "a = +word": "a sign without a meaning; drop it",
+    "return": "a return without a value; return the Word that is promised",
+    "return NAME": "the result of f is Word and gets Text; give it a Word",
+    "yield word": "yield; write a loop",
+}
+
+
+@pytest.mark.parametrize("source", AT_MODULE_LEVEL)
+def test_refuses_at_module_level(refusals: Refuse, source: str) -> None:
+    assert_refused(refusals(HEAD + source), source, AT_MODULE_LEVEL[source], HEAD_LINES + 1)
+
+
+@pytest.mark.parametrize("source", IN_A_FUNCTION)
+def test_refuses_in_a_function(refusals: Refuse, source: str) -> None:
+    body = f"def f(word: Word) -> Word:\n    {source}\n    return word\n"
+    assert_refused(refusals(HEAD + body), source, IN_A_FUNCTION[source], HEAD_LINES + 2)
+
+
+def assert_refused(found: list[str], source: str, message: str, first: int) -> None:
+    """One refusal, in a line of `source`, whose first line is number `first`."""
+    (text,) = found
+    place, line, rest = text.split(":", 2)
+    assert place == "front.py"
+    assert first <= int(line) < first + source.count("\n") + 1
+    assert message in rest
+
+
+def test_a_value_from_a_function_that_promises_none_is_refused(refusals: Refuse) -> None:
+    assert refusals("def f() -> None:\n    return 1\n") == [
+        "front.py:2: a value from a function that promises None; write return alone"
+    ]
+
+
+def test_the_state_of_another_module_is_neither_imported_nor_assigned(refusals: Refuse) -> None:
+    below = "top: Word = 0\n"
+    (imported,) = refusals("from .below import top\n", below)
+    assert imported == "front.py:1: top is state of below; let below offer a function (a copy would be read)"
+    (assigned,) = refusals("def f() -> None:\n    global top\n", below)
+    assert assigned.startswith("front.py:2: global top is no state of this module")
+
+
+def test_a_floor_does_not_import_from_a_later_one(refusals: Refuse) -> None:
+    (refusal,) = refusals("def f() -> None:\n    pass\n", below="from .front import f\n")
+    assert refusal == "below.py:1: front is not below below; floors import only from those before them"
+
+
+def test_a_name_is_defined_once_in_all_floors(refusals: Refuse) -> None:
+    (refusal,) = refusals("def f() -> None:\n    pass\n", below="def f() -> None:\n    pass\n")
+    assert refusal == "front.py:1: f is defined in below already; a name is defined once in a library"
+
+
+@pytest.mark.parametrize("name", ["os_malloc", "snug_stats"])
+def test_only_the_last_floor_uses_the_prefix_of_exported_functions(
+    refusals: Refuse, read: Read, name: str
+) -> None:
+    function = f"def {name}() -> None:\n    pass\n"
+    (refusal,) = refusals("", below=function)
+    assert refusal == f"below.py:1: {name} begins like an exported function; keep that prefix to the last floor"
+    assert [export.name for export in read(function).exports] == [name]
+
+
+def test_a_name_that_was_not_imported_is_not_known(refusals: Refuse) -> None:
+    (refusal,) = refusals("def f() -> None:\n    act()\n", below="def act() -> None:\n    pass\n")
+    assert refusal.startswith("front.py:2: act is no function of the engine")
+
+
+def test_a_constant_that_nobody_has_is_not_defined(refusals: Refuse) -> None:
+    (refusal,) = refusals("SIZE = 1\n", SIZES=2)
+    assert "--define SIZES: no floor has this constant" in refusal
+
+
+def test_all_that_is_wrong_is_told_at_once_in_order(refusals: Refuse) -> None:
+    front = "def f(word: Word) -> Word:\n    a = word / 2\n    if a ** 2:\n        b = 0\n    return a + b\n"
+    assert [text.partition(": ")[0] for text in refusals(front, below="x = 1\nclass A: pass\n")] == [
+        *("below.py:1", "below.py:2", "front.py:2", "front.py:3", "front.py:4")
+    ]
+
+
+def test_the_command_prints_refusals_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "machine.py").write_text((TOY / "machine.py").read_text())
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "__init__.py").write_text('FLOORS = ("front",)\n')
+    (tmp_path / "small" / "front.py").write_text("class A: pass\n")
+    command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]
+    outcome = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith(f"{tmp_path}/small/front.py:1: a class; keep data in words")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_library_without_floors_is_refused(read: Read, tmp_path: Path) -> None:
+    read("")
+    (tmp_path / "small" / "__init__.py").write_text("FLOORS = ()\n")
+    command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]
+    outcome = subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, text=True)
+    assert outcome.returncode == 1
+    assert "no floors; write FLOORS" in outcome.stderr

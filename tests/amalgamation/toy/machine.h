@@ -1,0 +1,24 @@
+/* The compiled face of the toy's machine.py. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint64_t Word;
+typedef uint32_t Half;
+typedef uint8_t Byte;
+typedef int Int;
+typedef const char *Text;
+
+static inline Word machine_load_word(Word address) {
+    Word value;
+    memcpy(&value, (void *)address, sizeof value);
+    return value;
+}
+static inline void machine_store_word(Word address, Word value) { memcpy((void *)address, &value, sizeof value); }
+static inline Half machine_load_half(Word address) {
+    Half value;
+    memcpy(&value, (void *)address, sizeof value);
+    return value;
+}
+static inline Int machine_text_length(Text text) { return (Int)strlen(text); }
+#define machine_likely(condition) __builtin_expect(!!(condition), 1)

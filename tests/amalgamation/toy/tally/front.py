@@ -1,0 +1,58 @@
+"""The exported functions."""
+
+from __future__ import annotations
+
+from ..machine import LIMIT, Int, Word, likely, text_length
+from .cells import COUNT, DEBUG, HIGHEST, WORST, add, is_cell, load_cell, low_half_shifted, uses, weigh
+
+NAME = b'tally "\\" \xe9 ?'
+
+
+def _clipped(amount: Word) -> Word:
+    return amount if amount <= LIMIT else LIMIT  # private: not exported
+
+
+def tally_add(number: Word, amount: Word) -> Word:
+    """Add at most LIMIT to a cell, as an exported function; HIGHEST if there is no such cell."""
+    if likely(is_cell(number)):
+        return add(number, _clipped(amount))
+    return HIGHEST
+
+
+def tally_sum() -> Word:
+    """All cells."""
+    total: Word = 0
+    for number in range(COUNT):
+        total += load_cell(number)
+    return total
+
+
+def tally_lowest_bit_of_uses() -> Word:
+    """The lowest bit of the number of uses, the bits 0 and 1 cleared first."""
+    bits = uses() & ~3
+    return bits & -bits
+
+
+def tally_halves(number: Word) -> Word:
+    """The low half of a cell moved up, with a weight."""
+    return low_half_shifted(number) | weigh(number % 3)
+
+
+def tally_digits(number: Word) -> Int:
+    """How many decimal digits `number` has, WORST for none; one more in the debug build."""
+    if not number:
+        return WORST
+    digits: Int = 0
+    while True:
+        number //= 10
+        digits += 1
+        if number == 0:
+            break
+    if DEBUG and digits > 0:
+        digits += 1
+    return digits
+
+
+def tally_name_length() -> Int:
+    """How many bytes the name has."""
+    return text_length(NAME)
