@@ -1,0 +1,73 @@
+"""libosmem.so and the C programs on it, for the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .heaps import CompiledHeap, InterpretedHeap
+
+HERE = Path(__file__).parent
+Compile = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def library() -> Path:
+    """libosmem.so: of the environment variable SNUG_OSMEM_LIBRARY, else the installed one."""
+    named = os.environ.get("SNUG_OSMEM_LIBRARY")
+    if named:
+        return Path(named)
+    import snugmalloc
+
+    return Path(snugmalloc.get_library("osmem"))
+
+
+@pytest.fixture(scope="session")
+def compile_program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """Compiles a C source of this folder to a program on libosmem.so, once a session."""
+    folder = tmp_path_factory.mktemp("programs")
+    include = HERE.parents[1] / "src" / "snugmalloc" / "include"
+    flags = [
+        "-std=gnu11",
+        "-O1",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pthread",
+        f"-I{include}",
+        f"-I{HERE / 'c'}",
+    ]
+
+    def compile_once(source: Path) -> Path:
+        program = folder / source.stem
+        if not program.exists():
+            paths = [f"-I{include}", f"-I{HERE / 'c'}", f"-Wl,-rpath,{library.parent}"]
+            subprocess.run(["gcc", *flags, "-o", str(program), str(source), str(library), *paths], check=True)
+        return program
+
+    return compile_once
+
+
+@pytest.fixture
+def interpreted() -> InterpretedHeap:
+    """The interpreted engine on a fresh simulated machine."""
+    return InterpretedHeap()
+
+
+@pytest.fixture(scope="session")
+def driver(compile_program: Compile) -> Path:
+    """The program that plays calls on the compiled engine."""
+    return compile_program(HERE / "c" / "driver.c")
+
+
+@pytest.fixture
+def compiled(driver: Path) -> Iterator[CompiledHeap]:
+    """The compiled engine in a process of its own."""
+    heap = CompiledHeap(driver)
+    yield heap
+    heap.close()
