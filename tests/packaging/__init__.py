@@ -1,0 +1,1 @@
+"""What the build gives: the libraries and the packages."""

@@ -1,0 +1,64 @@
+"""The source package holds all that the build needs; the wheel built from it, all that the user needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ..builds import ROOT
+
+SOURCES = ROOT / "src"
+INSTALLED = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed"}
+
+
+@pytest.fixture(scope="module")
+def source_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist."""
+    folder = tmp_path_factory.mktemp("sdist")
+    make = f"from scikit_build_core.build import build_sdist; build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", make], cwd=ROOT, check=True, capture_output=True)
+    (archive,) = folder.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(source_package: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names of the files in the wheel that is made of it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(source_package) as archive:
+        archive.extractall(folder, filter="data")
+    (sources,) = folder.iterdir()
+    make = f"from scikit_build_core.build import build_wheel; build_wheel({str(folder)!r})"
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run([sys.executable, "-c", make], cwd=sources, env=environment, check=True, capture_output=True)
+    (made,) = folder.glob("*.whl")
+    return set(zipfile.ZipFile(made).namelist())
+
+
+def test_the_wheel_holds_every_source_of_the_package(wheel: set[str]) -> None:
+    sources = (path for path in SOURCES.rglob("*") if path.suffix in INSTALLED)
+    assert {path.relative_to(SOURCES).as_posix() for path in sources} <= wheel
+
+
+def test_the_wheel_holds_the_libraries_and_the_extensions(wheel: set[str]) -> None:
+    assert "snugmalloc/lib/libosmem.so" in wheel
+    assert {name[1] for name in map(re.compile(r"snugmalloc/(\w+)\.cpython.*\.so").match, wheel) if name} >= {
+        "_osmem",
+        "_replay",
+    }
+
+
+def test_the_wheel_holds_nothing_that_only_the_build_needs(wheel: set[str]) -> None:
+    assert {name.partition("/")[0].split("-")[0] for name in wheel} == {"snugmalloc"}
+
+
+def test_the_wheel_has_the_command_and_the_licence(wheel: set[str]) -> None:
+    information = {name.partition("/")[2] for name in wheel if ".dist-info/" in name}
+    assert {"entry_points.txt", "licenses/LICENSE"} <= information
