@@ -6,7 +6,7 @@ Linked to libosmem.so: the heap is the one that C code in this process has.
 
 from operator import index
 
-from libc.errno cimport ENOMEM, errno
+from libc cimport errno
 from libc.stdlib cimport free as libc_free, realloc as libc_realloc
 
 from snugmalloc cimport osmem
@@ -81,9 +81,9 @@ def os_realloc(address, size, /):
     function here gave is not detected: it corrupts the heap or ends the process.
     """
     cdef size_t old = as_word(address, "address"), wanted = as_word(size, "size")
-    errno = 0
+    errno.errno = 0
     cdef void *moved = osmem.os_realloc(<void *>old, wanted)
-    if moved is NULL and wanted and errno == ENOMEM:
+    if moved is NULL and wanted and errno.errno == errno.ENOMEM:
         raise MemoryError(f"os_realloc({old:#x}, {wanted}) was refused")
     return <size_t>moved
 

@@ -4,7 +4,7 @@
     +0x00000  ====############================........................
     +0x00200  ................................................................
            :  254 rows the same
-    # live 104   . free 130,904   = header 64   a cell: 8 bytes
+    # live 104  . free 130,904  = header 64  8 bytes a cell
 
 Blocks come from anywhere: this process's heap, the interpreted engine, a trace.
 """
@@ -129,7 +129,7 @@ class HeapMap:
             words.append(f"{_paint(['header'], color)} header {totals['header']:,}")
         elif totals["live"] and totals["free"]:
             words.append(f"{_paint(['mostly live', 'mostly free'], color)} both")
-        return "   ".join([*words, f"a cell: {counted(self.cell, 'byte')}"])
+        return "  ".join([*words, f"{counted(self.cell, 'byte')} a cell"])
 
 
 def _stretches(ordered: Iterable[tuple[int, int, int]], row: int) -> list[Stretch]:
