@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from amalgamation.lines import lead_back, read_marks
 
+from ..builds import ROOT
 from .conftest import TOY, Write
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -108,6 +109,12 @@ def test_only_public_functions_of_the_last_floor_are_exported(write: Write) -> N
     )
     assert re.findall(r'cdef public void (\w+) "engine_', unit) == ["shown"]
     assert 'void engine_shown(void) __asm__("shown");' in unit
+
+
+def test_the_module_in_the_documentation_is_inside_the_language(write: Write) -> None:
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "language.md").read_text(), re.DOTALL)
+    assert example is not None
+    assert re.findall(r'cdef public Word (\w+) "', write(example[1])) == ["counter", "step", "largest"]
 
 
 # ---- Lines ----
