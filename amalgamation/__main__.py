@@ -28,7 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         unit = read_library(options.engine, options.library, dict(options.define))
-    except NotInLanguage as error:
+    except (NotInLanguage, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     options.output.mkdir(parents=True, exist_ok=True)

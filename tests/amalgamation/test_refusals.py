@@ -267,3 +267,13 @@ def test_a_library_without_floors_is_refused(read: Read, tmp_path: Path) -> None
     outcome = subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, text=True)
     assert outcome.returncode == 1
     assert "no floors; write FLOORS" in outcome.stderr
+
+
+def test_a_floor_without_its_module_is_told(read: Read, tmp_path: Path) -> None:
+    read("")
+    (tmp_path / "small" / "front.py").unlink()
+    command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]
+    outcome = subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, text=True)
+    assert outcome.returncode == 1
+    assert outcome.stderr.count("\n") == 1
+    assert "small/front.py" in outcome.stderr
