@@ -64,7 +64,7 @@ def test_a_debug_build_traps_at_the_first_call_after_the_damage() -> None:
         (0, 8, 2**40, 1),  # a size that leads out of the heap
         (0, 8, 65, 1),  # a size that is no multiple of 8
         (8, 4, 7, 2),  # no such status
-        (8, 4, 0, 4),  # free, but kept nowhere
+        (8, 4, 0, 3),  # free, and its neighbours do not know
         (12, 4, 4, 3),  # the block before has another size
     ],
 )

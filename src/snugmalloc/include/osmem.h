@@ -71,7 +71,7 @@ int os_walk(int (*visit)(void *address, size_t size, int status, void *context),
 #define OS_CHECK_OK 0
 #define OS_CHECK_SIZE 1     /* a block's size is no multiple of 8, too small, or leads out of its segment */
 #define OS_CHECK_STATUS 2   /* a block's status is none of the three */
-#define OS_CHECK_BEFORE 3   /* a block does not know the size of the block before it */
+#define OS_CHECK_BEFORE 3   /* a block does not know its neighbours: the size before, which are free */
 #define OS_CHECK_INDEX 4    /* a free block is not where the index has it, or the index's order is broken */
 #define OS_CHECK_MERGED 5   /* two free neighbours, neither waiting to be merged */
 #define OS_CHECK_END 6      /* the last block is not at the end of the heap */

@@ -16,7 +16,10 @@ header; a program holds the address of the payload.
             bit 2: edge, this is the last block of its segment
             bits 0 and 1: place, where a free block is kept
     links   free: its neighbours in the list or its children in the tree that its place names
-            live: link 1 is the seal in hardened mode; mapped: its neighbours in the list of mappings
+            mapped: its neighbours in the list of mappings
+            live: link 1 is the seal in hardened mode; the first two bytes of link 2 say whether the block
+            before and the next one are free. The neighbours write them, so that freeing a block among live
+            ones reads no header but its own (at 10^6 live blocks each further one is a cache miss)
 
 The size of the block before is the boundary tag: both neighbours are found in one step, and nothing is ever
 written into a payload, of which the specification says that it stays as the program left it.
@@ -24,7 +27,7 @@ written into a payload, of which the specification says that it stays as the pro
 
 from __future__ import annotations
 
-from ..machine import Half, Word, load_half, load_word, store_half, store_word
+from ..machine import Half, Word, load_byte, load_half, load_word, store_byte, store_half, store_word
 
 META = 32
 ALIGN = 8
@@ -50,6 +53,8 @@ STATUS = 8
 TAGS = 12
 LINK_1 = 16
 LINK_2 = 24
+FREE_BEFORE = 24
+FREE_NEXT = 25
 
 
 def round_up(size: Word) -> Word:
@@ -127,6 +132,39 @@ def set_size(block: Word, size: Word) -> None:
     store_word(block, size)
     if not is_edge(block):
         set_size_before(block + META + size, size)
+
+
+def is_free_before(block: Word) -> bool:
+    """Whether a live block knows that the one before it is free."""
+    return load_byte(block + FREE_BEFORE) != 0
+
+
+def is_free_next(block: Word) -> bool:
+    """Whether a live block knows that the next one is free."""
+    return load_byte(block + FREE_NEXT) != 0
+
+
+def set_free_next(block: Word, free: bool) -> None:
+    """Tell a live block whether the next one is free."""
+    store_byte(block + FREE_NEXT, 1 if free else 0)
+
+
+def set_free_before(block: Word, free: bool) -> None:
+    """Tell a live block whether the one before it is free."""
+    store_byte(block + FREE_BEFORE, 1 if free else 0)
+
+
+def tell_before(block: Word, free: bool) -> None:
+    """Tell the block before, which is live if there is one, whether `block` is free."""
+    before = previous_block(block)
+    if before != 0:
+        set_free_next(before, free)
+
+
+def tell_next(block: Word, free: bool) -> None:
+    """Tell the next block, which is live if there is one, whether `block` is free."""
+    if not is_edge(block):
+        set_free_before(next_block(block), free)
 
 
 def make_block(block: Word, status: Half, size: Word, before: Word, edge: bool) -> None:

@@ -11,9 +11,10 @@ segment's limit, or 0 while it grows with the break, and its links make the list
 The last block of every segment has the edge tag; the top is the last block of the newest segment over brk, the
 only one that can grow.
 
-A freed block waits in a list, unmerged, until the next search: the specification says so, because the
-boundaries that are still there decide how much a realloc takes. The search merges each waiting block with its
-neighbours and puts the result in the index, which costs a constant for each free, however large the heap.
+A block that is freed among live ones goes straight into the index. One with a free neighbour waits in a list,
+unmerged, until the next search: the specification says so, because the boundaries that are still there decide how
+much a realloc takes. The search merges each waiting block with its neighbours and puts the result in the index,
+which costs a constant for each free, however large the heap. Of two free neighbours the one freed later waits.
 """
 
 from __future__ import annotations
@@ -27,17 +28,23 @@ from .block import (
     NOWHERE,
     WAITING,
     is_edge,
+    is_free_before,
+    is_free_next,
     make_block,
     next_block,
     place_of,
     previous_block,
     round_up,
     set_edge,
+    set_free_before,
+    set_free_next,
     set_place,
     set_size,
     set_status,
     size_of,
     status_of,
+    tell_before,
+    tell_next,
 )
 from .chain import push, unlink
 from .counters import (
@@ -90,12 +97,19 @@ def is_in_use() -> bool:
 # ---- Free blocks ----
 
 
-def wait(block: Word) -> None:
-    """A block is free now; it waits to be merged."""
+def retire(block: Word, free_before: bool, free_next: bool) -> None:
+    """A block is free now, and so are its neighbours or not: it waits to be merged, or goes into the index."""
     set_status(block, FREE)
-    set_place(block, WAITING)
-    push(WAITING_LIST, block)
     count_up(FREE_BLOCKS, 1)
+    if not free_before:
+        tell_before(block, True)
+    if not free_next:
+        tell_next(block, True)
+    if free_before or free_next:
+        set_place(block, WAITING)
+        push(WAITING_LIST, block)
+    else:
+        put(block)
 
 
 def pick(block: Word) -> None:
@@ -175,20 +189,25 @@ def split(block: Word, size: Word) -> Word:
 def hand_out(block: Word, size: Word) -> Word:
     """Make a block, kept nowhere and with no free neighbour, live with at least `size` bytes."""
     rest = split(block, size)
+    set_status(block, LIVE)
+    set_free_before(block, False)
+    set_free_next(block, rest != 0)
+    tell_before(block, False)
     if rest != 0:
         count_up(FREE_BLOCKS, 1)
         put(rest)
-    set_status(block, LIVE)
+    else:
+        tell_next(block, False)
     count_up(LIVE_BLOCKS, 1)
     count_up(LIVE_BYTES, size_of(block))
     return block
 
 
 def release(block: Word) -> None:
-    """Free a live block. Nothing is merged, and nothing written but its header."""
+    """Free a live block. Nothing is merged, and nothing written but headers."""
     count_down(LIVE_BLOCKS, 1)
     count_down(LIVE_BYTES, size_of(block))
-    wait(block)
+    retire(block, is_free_before(block), is_free_next(block))
 
 
 def shrink(block: Word, size: Word) -> None:
@@ -196,7 +215,8 @@ def shrink(block: Word, size: Word) -> None:
     before = size_of(block)
     rest = split(block, size)
     if rest != 0:
-        wait(rest)
+        retire(rest, False, is_free_next(block))
+        set_free_next(block, True)
     count_down(LIVE_BYTES, before - size_of(block))
 
 
@@ -206,6 +226,9 @@ def grow_into_next(block: Word, size: Word) -> bool:
     while size_of(block) < size and has_free_next(block):
         pick(next_block(block))
         absorb_next(block)
+    if is_free_next(block) and not has_free_next(block):
+        set_free_next(block, False)
+        tell_next(block, False)
     count_up(LIVE_BYTES, size_of(block) - before)
     return size_of(block) >= size
 

@@ -20,6 +20,8 @@ from .block import (
     SORTED,
     WAITING,
     is_edge,
+    is_free_before,
+    is_free_next,
     next_block,
     place_of,
     previous_block,
@@ -41,7 +43,7 @@ from .counters import (
     counted,
     set_counter,
 )
-from .heap import WAITING_LIST, first_block, has_free_next, newest_wall, top_block
+from .heap import WAITING_LIST, first_block, has_free_before, has_free_next, newest_wall, top_block
 from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
 from .kernel import heap_end
 from .mapping import newest_mapping
@@ -167,6 +169,11 @@ def count_tree(number: Word, node: Word, above: Word) -> Word:
     return 1 + count_tree(number, smaller, node) + count_tree(number, larger, node)
 
 
+def knows_neighbours(block: Word) -> bool:
+    """Whether a live block has been told rightly which of its neighbours are free."""
+    return is_free_next(block) == has_free_next(block) and is_free_before(block) == has_free_before(block)
+
+
 def check_block(block: Word, limit: Word) -> Int:
     """One block of the heap, by itself and with the one behind it."""
     if not is_sound(block, limit):
@@ -181,6 +188,8 @@ def check_block(block: Word, limit: Word) -> Int:
         return BAD_BEFORE
     if is_hardened() and not free and not is_sealed(block):
         return BAD_SEAL
+    if not free and not knows_neighbours(block):
+        return BAD_BEFORE
     if free and place_of(block) != WAITING and has_free_next(block) and place_of(next_block(block)) != WAITING:
         return BAD_MERGED
     return OK
