@@ -309,9 +309,9 @@ class FloorReader:
             try:
                 definition = self.statement(statement)
                 if definition is not None:
-                    self.claim(definition.name, statement)
                     self.scope[definition.name] = definition
                     definitions.append(definition)
+                    self.claim(definition.name, statement)
             except Refused as refused:
                 self.refuse(refused)
         for definition in definitions:
@@ -372,23 +372,28 @@ class FloorReader:
                 node, "an import from outside the engine", "import from ..machine or from a floor below"
             )
         for alias in node.names:
-            if alias.asname or alias.name == "*":
-                raise Refused(node, f"import {ast.unparse(alias)}", "import names, one by one and as they are")
-            if module == "machine" and alias.name in TYPES:
-                continue
-            if module == "machine" and alias.name == "reserve":
-                self.can_reserve = True
-                continue
-            definition = self.names[module].get(alias.name)
-            if definition is None:
-                raise Refused(node, f"{module} has no {alias.name}", "import what it defines")
-            if isinstance(definition, State):
-                raise Refused(
-                    node,
-                    f"{alias.name} is state of {module}",
-                    f"let {module} offer a function (a copy would be read)",
-                )
-            self.scope[alias.name] = definition
+            try:
+                self.import_name(module, alias)
+            except Refused as refused:
+                self.refuse(refused)
+
+    def import_name(self, module: str, alias: ast.alias) -> None:
+        name = alias.name
+        if alias.asname or name == "*":
+            raise Refused(alias, f"import {ast.unparse(alias)}", "import names, one by one and as they are")
+        if module == "machine" and name in TYPES:
+            return
+        if module == "machine" and name == "reserve":
+            self.can_reserve = True
+            return
+        definition = self.names[module].get(name)
+        if definition is None:
+            raise Refused(alias, f"{module} has no {name}", "import what it defines")
+        if isinstance(definition, State):
+            raise Refused(
+                alias, f"{name} is state of {module}", f"let {module} offer a function (a copy would be read)"
+            )
+        self.scope[name] = definition
 
     def variable(
         self, node: ast.stmt, name: str, annotation: ast.expr | None, value: ast.expr | None
