@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -29,8 +30,8 @@ def source_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source_package: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of the files in the wheel that is made of it."""
+def wheel_file(source_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is made of it."""
     folder = tmp_path_factory.mktemp("wheel")
     with tarfile.open(source_package) as archive:
         archive.extractall(folder, filter="data")
@@ -39,7 +40,13 @@ def wheel(source_package: Path, tmp_path_factory: pytest.TempPathFactory) -> set
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run([sys.executable, "-c", make], cwd=sources, env=environment, check=True, capture_output=True)
     (made,) = folder.glob("*.whl")
-    return set(zipfile.ZipFile(made).namelist())
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> set[str]:
+    """The names of the files in the wheel."""
+    return set(zipfile.ZipFile(wheel_file).namelist())
 
 
 def test_the_wheel_holds_every_source_of_the_package(wheel: set[str]) -> None:
@@ -62,3 +69,19 @@ def test_the_wheel_holds_nothing_that_only_the_build_needs(wheel: set[str]) -> N
 def test_the_wheel_has_the_command_and_the_licence(wheel: set[str]) -> None:
     information = {name.partition("/")[2] for name in wheel if ".dist-info/" in name}
     assert {"entry_points.txt", "licenses/LICENSE"} <= information
+
+
+def test_the_trace_comes_with_its_notice(wheel: set[str]) -> None:
+    assert {f"snugmalloc/data/{name}" for name in ("systemui.zip", "NOTICE", "README.md")} <= wheel
+
+
+def test_the_demo_runs_from_the_wheel_alone(wheel_file: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel_file).extractall(tmp_path)
+    code = "import snugmalloc; print(snugmalloc.__file__); from snugmalloc.cli import main; main(['demo'])"
+    # Without `site` an editable installation of the package does not stand in front of the wheel's files.
+    demo = [sys.executable, "-S", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{sysconfig.get_path('purelib')}"}
+    outcome = subprocess.run(demo, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert outcome.stdout.startswith(str(tmp_path))
+    assert "calls per second" in outcome.stdout
