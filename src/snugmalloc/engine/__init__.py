@@ -6,20 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+from snugmalloc.heap import Block, Status
 
 from .interpreted import FreshEngine
 from .simulated import BadAccess, Fatal, SimulatedMachine, SystemCall, Trap
 
-__all__ = ["BadAccess", "Block", "Fatal", "FreshEngine", "SimulatedMachine", "Simulation", "SystemCall", "Trap"]
-
-
-class Block(NamedTuple):
-    """A block of the heap: its payload's address, its size in bytes, its status (0 free, 1 live, 2 mapped)."""
-
-    address: int
-    size: int
-    status: int
+__all__ = ["BadAccess", "Fatal", "FreshEngine", "SimulatedMachine", "Simulation", "SystemCall", "Trap"]
 
 
 class Simulation:
@@ -45,7 +38,7 @@ class Simulation:
         found: list[Block] = []
 
         def note(address: int, size: int, status: int, _context: int) -> int:
-            found.append(Block(address, size, status))
+            found.append(Block(address, size, Status(status)))
             return 0
 
         self.machine.visitors[0] = note
