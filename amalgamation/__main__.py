@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from .emit import write_unit, write_version_script
-from .language import NotInLanguage, read_library
+from .language import read_library
+from .model import NotInLanguage
 
 
 def read_define(text: str) -> tuple[str, int]:

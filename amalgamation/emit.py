@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .language import TYPES, Constant, Definition, Function, Memory, Parameter, State, Table, Type, Unit
+from .model import TYPES, Constant, Definition, Function, Memory, Parameter, State, Table, Type, Unit
 
 DIRECTIVES = "language_level=3, annotation_typing=True, cdivision=True, boundscheck=False, wraparound=False"
 MACHINE_TYPES = (

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from amalgamation.emit import write_unit
-from amalgamation.language import NotInLanguage, Unit, read_library
+from amalgamation.language import read_library
+from amalgamation.model import NotInLanguage, Unit
 
 from ..builds import build_project
 
