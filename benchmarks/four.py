@@ -29,8 +29,8 @@ Medians of {rounds} interleaved rounds, nanoseconds.
 
 ## The cost of a call while many blocks live
 
-Blocks of 16 to 4,095 bytes (log-uniform) are replaced; the loop and its cache misses are included. The rows of the
-loop alone write to a block and do not replace it: what is left when an allocator costs nothing.
+Blocks of 16 to 4,095 bytes (log-uniform) are replaced; the loop and its cache misses are included. The rows of
+the loop alone write to a block and do not replace it: what is left when an allocator costs nothing.
 
 {scaling}
 

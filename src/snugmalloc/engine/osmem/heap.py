@@ -12,9 +12,10 @@ The last block of every segment has the edge tag; the top is the last block of t
 only one that can grow.
 
 A block that is freed among live ones goes straight into the index. One with a free neighbour waits in a list,
-unmerged, until the next search: the specification says so, because the boundaries that are still there decide how
-much a realloc takes. The search merges each waiting block with its neighbours and puts the result in the index,
-which costs a constant for each free, however large the heap. Of two free neighbours the one freed later waits.
+unmerged, until the next search: the specification says so, because the boundaries that are still there decide
+how much a realloc takes. The search merges each waiting block with its neighbours and puts the result in the
+index, which costs a constant for each free, however large the heap. Of two free neighbours the one freed later
+waits.
 """
 
 from __future__ import annotations
