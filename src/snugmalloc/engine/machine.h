@@ -7,6 +7,7 @@
 #define SNUGMALLOC_MACHINE_H
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 typedef uint64_t Word;
@@ -113,26 +115,39 @@ static inline bool machine_option_is_set(Text name) {
 /* glibc 2.32 and newer tell whether there was ever a second thread; elsewhere the lock is always taken. */
 extern char __libc_single_threaded __attribute__((weak));
 
-static pthread_mutex_t machine_mutex = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic(pthread_t) machine_owner;
+/* The lock is one word: its owner, or 0; bit 0 tells that somebody waits. So a signal handler can tell exactly
+ * whether the thread that it interrupted holds the lock, which no pthread_mutex_t tells. */
+static _Atomic Word machine_lock_word;
 static bool machine_fork_holds;
 
+static inline bool machine_is_owner(void) { return (machine_lock_word & ~1ul) == (Word)pthread_self(); }
+
+__attribute__((noinline, cold, unused)) static void machine_wait_for_lock(void) {
+    int kept = errno;
+    for (Word owner = 0; !atomic_compare_exchange_strong(&machine_lock_word, &owner, (Word)pthread_self() | 1); owner = 0)
+        if (owner & 1 || atomic_compare_exchange_strong(&machine_lock_word, &owner, owner | 1))
+            syscall(SYS_futex, &machine_lock_word, FUTEX_WAIT_PRIVATE, (Half)owner | 1, NULL, NULL, 0);
+    errno = kept;
+}
 static inline bool machine_lock(void) {
     if (&__libc_single_threaded && __libc_single_threaded) return false;
-    pthread_mutex_lock(&machine_mutex);
-    atomic_store_explicit(&machine_owner, pthread_self(), memory_order_relaxed);
+    Word nobody = 0;
+    if (!atomic_compare_exchange_strong(&machine_lock_word, &nobody, (Word)pthread_self())) machine_wait_for_lock();
     return true;
 }
+__attribute__((noinline, cold, unused)) static void machine_wake_a_waiter(void) {
+    int kept = errno;
+    syscall(SYS_futex, &machine_lock_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = kept;
+}
 static inline void machine_unlock(bool held) {
-    if (!held) return;
-    atomic_store_explicit(&machine_owner, 0, memory_order_relaxed);
-    pthread_mutex_unlock(&machine_mutex);
+    if (held && atomic_exchange(&machine_lock_word, 0) & 1) machine_wake_a_waiter();
 }
 
 /* fork copies the heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a
  * signal handler that interrupted the heap; it holds the lock already and leaves by itself on both sides. */
 static void machine_before_fork(void) {
-    if (atomic_load_explicit(&machine_owner, memory_order_relaxed) == pthread_self()) return;
+    if (machine_is_owner()) return;
     machine_fork_holds = machine_lock();
 }
 static void machine_after_fork(void) {
