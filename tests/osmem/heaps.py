@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     blocks: list[tuple[int, int, int]]
 
 
-def in_order(blocks: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+def in_order(blocks: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     """The heap's blocks as they come, then the mapped ones by address."""
     return sorted(blocks, key=lambda block: block[0] if block[2] == MAPPED else 0)
 
