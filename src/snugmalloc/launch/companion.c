@@ -1,0 +1,182 @@
+/* libsnug-run.so - preloaded behind libsnugmalloc.so by `snug run` where a report or --no-children asks for it.
+ *
+ *     _SNUG_RUN_ONCE=1      before main, takes LD_PRELOAD's entries up to and including this library's own out of the
+ *                           environment: the program keeps what is loaded, its children are started without
+ *     _SNUG_RUN_REPORT=DIR  at exit, writes what the heap holds and did to DIR/PID, a line `name value` each; a
+ *                           program that dies of a signal or calls _exit writes nothing
+ *
+ * The names begin with an underscore since libsnugmalloc.so tells every SNUG_ name that it does not know.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "snugmalloc.h"
+
+#pragma weak snug_stats
+#pragma weak snug_version
+#pragma weak snug_walk
+
+static const char separators[] = ": "; /* as ld.so splits LD_PRELOAD */
+
+static int is_own_entry(const char *entry, size_t length)
+{
+    static const char name[] = "libsnug-run.so";
+    size_t own = sizeof name - 1;
+
+    return length >= own && memcmp(entry + length - own, name, own) == 0;
+}
+
+__attribute__((constructor)) static void leave_environment(void)
+{
+    char *list = getenv("LD_PRELOAD");
+    char *entry = list;
+
+    if (!getenv("_SNUG_RUN_ONCE"))
+        return;
+    while (entry && *entry) {
+        size_t length = strcspn(entry, separators);
+        char *rest = entry + length + strspn(entry + length, separators);
+
+        if (is_own_entry(entry, length)) {
+            if (*rest)
+                memmove(list, rest, strlen(rest) + 1);
+            else
+                unsetenv("LD_PRELOAD");
+            return;
+        }
+        entry = rest;
+    }
+}
+
+/* ---- The report ---- */
+
+enum { CLASSES = 64 };
+
+typedef struct {
+    size_t blocks[CLASSES], bytes[CLASSES]; /* of usable sizes above 2^(i-1), up to 2^i */
+} Sizes;
+
+static int count_block(void *address, size_t size, int status, void *context)
+{
+    Sizes *sizes = context;
+    int class = size <= 1 ? 0 : 64 - __builtin_clzl(size - 1);
+
+    (void)address;
+    if (status != SNUG_FREE) {
+        sizes->blocks[class]++;
+        sizes->bytes[class] += size;
+    }
+    return 0;
+}
+
+static void write_sizes(int fd)
+{
+    Sizes sizes = {{0}, {0}};
+
+    snug_walk(count_block, &sizes);
+    for (int i = 0; i < CLASSES; i++)
+        if (sizes.blocks[i])
+            dprintf(fd, "class %zu %zu %zu\n", (size_t)1 << i, sizes.blocks[i], sizes.bytes[i]);
+}
+
+static void write_stats(int fd)
+{
+    static const char *const names[] = {
+        "version", "live_bytes", "live_blocks", "peak_live_bytes", "cached_bytes", "cached_blocks", "free_bytes",
+        "free_blocks", "purged_bytes", "heap_bytes", "mapped_bytes", "mapped_blocks", "kept_bytes", "system_bytes",
+        "peak_system_bytes", "limit_bytes", "returned_bytes", "brk_calls", "mmap_calls", "munmap_calls",
+        "mremap_calls", "madvise_calls", "refused_requests", "thread_caches", "counting", "malloc_calls",
+        "realloc_calls", "free_calls",
+    };
+    enum { FIELDS = sizeof names / sizeof *names };
+    _Static_assert(sizeof(snug_stats_t) >= FIELDS * sizeof(size_t), "the fields of snug_stats_t, in order");
+    size_t values[FIELDS];
+    snug_stats_t stats;
+
+    snug_stats(&stats, sizeof stats);
+    memcpy(values, &stats, sizeof values);
+    for (int i = 1; i < FIELDS; i++)
+        dprintf(fd, "%s %zu\n", names[i], values[i]);
+}
+
+/* The file that this process's `malloc` comes from: the proof of what is in use. A program that is not position
+ * independent may give its own jump table's entry as the address of malloc, under a symbol that it does not define:
+ * then the loader took the first definition among the libraries, in the order of their loading. */
+static const char *malloc_provider(void)
+{
+    Dl_info info;
+    ElfW(Sym) *symbol = NULL;
+    void *address = dlsym(RTLD_DEFAULT, "malloc");
+
+    if (!address || !dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT))
+        return "nowhere";
+    if (!symbol || symbol->st_shndx != SHN_UNDEF)
+        return info.dli_fname;
+    for (struct link_map *map = dlopen(NULL, RTLD_LAZY); map; map = map->l_next) {
+        void *library = *map->l_name ? dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+
+        if (library && (address = dlsym(library, "malloc")) && dladdr(address, &info)
+            && strcmp(info.dli_fname, map->l_name) == 0)
+            return info.dli_fname;
+    }
+    return "nowhere";
+}
+
+static void write_provider(int fd)
+{
+    dprintf(fd, "malloc_from %s\n", malloc_provider());
+    dprintf(fd, "command %s\n", program_invocation_short_name);
+}
+
+/* A line of /proc/self/status, with its figure in bytes. */
+static void write_status(int fd, const char *status, const char *field, const char *name)
+{
+    const char *line = strstr(status, field);
+
+    if (line)
+        dprintf(fd, "%s %lld\n", name, atoll(line + strlen(field)) * 1024);
+}
+
+static void write_resident(int fd)
+{
+    char status[4096];
+    int source = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t length = source < 0 ? -1 : read(source, status, sizeof status - 1);
+
+    if (source >= 0)
+        close(source);
+    if (length <= 0)
+        return;
+    status[length] = 0;
+    write_status(fd, status, "VmHWM:", "peak_resident_bytes");
+    write_status(fd, status, "VmRSS:", "resident_bytes");
+}
+
+__attribute__((destructor)) static void report(void)
+{
+    const char *folder = getenv("_SNUG_RUN_REPORT");
+    char path[4096];
+    int fd;
+
+    if (!folder || snprintf(path, sizeof path, "%s/%d", folder, (int)getpid()) >= (int)sizeof path)
+        return;
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    write_resident(fd);
+    write_provider(fd);
+    if (snug_version && snug_stats && snug_walk) {
+        dprintf(fd, "library %s\n", snug_version());
+        write_stats(fd);
+        write_sizes(fd);
+    }
+    dprintf(fd, "end\n"); /* without it the disk was full */
+    close(fd);
+}

@@ -1,0 +1,128 @@
+"""One program on several allocators in turn: the runs, and the figures made of them."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from snugmalloc.launch.allocators import PYMALLOC, SYSTEM, Allocator
+from snugmalloc.launch.launcher import Figures, measure
+from snugmalloc.launch.preload import additions
+
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+LOADER_COMPLAINT = b"ERROR: ld.so: object"
+SAID_BYTES = 4096  # of the end of what a program wrote to stderr, when it fails
+
+Progress = Callable[[str, int, int], None]
+"""Told before each run: the allocator, the run's number from 0, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, least and most of one figure over the runs."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def noise(self) -> float:
+        """Half the distance from least to most, as a part of the median."""
+        return (self.high - self.low) / 2 / self.median if self.median else 0.0
+
+
+@dataclass
+class Series:
+    """The runs on one allocator; `failure` says why there are no more of them."""
+
+    allocator: Allocator
+    runs: list[Figures] = field(default_factory=list)
+    failure: str | None = None
+
+    def spread(self, metric: str) -> Spread | None:
+        """Of one of METRICS; None if it is not known."""
+        values = [value for run in self.runs if (value := getattr(run, metric)) is not None]
+        if self.failure is not None or not values:
+            return None
+        return Spread(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was measured; the system's malloc comes first."""
+
+    program: tuple[str, ...]
+    rounds: int
+    series: tuple[Series, ...]
+
+    def ratio(self, series: Series, metric: str) -> float | None:
+        """The median over that of the system's malloc."""
+        own, base = series.spread(metric), self.series[0].spread(metric)
+        return own.median / base.median if own and base and base.median else None
+
+
+def compare(
+    program: Sequence[str],
+    allocators: Sequence[Allocator],
+    rounds: int,
+    environment: Mapping[str, str],
+    *,
+    plain_python: bool,
+    told: Progress,
+) -> Comparison:
+    """Run `program` `rounds` times on each of `allocators`, the first of which is the system's malloc.
+
+    A first run that does not count warms the page cache. Then come rounds, each with one run on every
+    allocator, beginning with another one each time, so that what slows the machine down for a while slows all
+    of them. The program reads nothing and its output is dropped. `plain_python` sets PYTHONMALLOC=malloc
+    everywhere but for the allocator `pymalloc`.
+
+    An allocator on which the program does not end as on the system's malloc fails, and is left out from there
+    on. Raises RuntimeError when the program fails on the system's malloc.
+    """
+    series = tuple(Series(allocator) for allocator in allocators)
+    total = 1 + rounds * len(series)
+    told(SYSTEM, 0, total)
+    _run(program, series[0].allocator, environment, plain_python)
+    done = 1
+    for turn in range(rounds):
+        for index in range(len(series)):
+            current = series[(turn + index) % len(series)]
+            told(current.allocator.name, done, total)
+            done += 1
+            if current.failure is not None:
+                continue
+            try:
+                current.runs.append(_run(program, current.allocator, environment, plain_python))
+            except RuntimeError as error:
+                if current is series[0]:
+                    raise
+                current.failure = str(error)
+    return Comparison(tuple(program), rounds, series)
+
+
+def _run(
+    program: Sequence[str], allocator: Allocator, environment: Mapping[str, str], plain_python: bool
+) -> Figures:
+    """One run. Raises RuntimeError if the program fails or the loader leaves the allocator out."""
+    plain = plain_python and allocator.name != PYMALLOC
+    added = additions(allocator.libraries, {}, plain_python=plain, environment=environment)
+    if allocator.name == PYMALLOC:
+        added["PYTHONMALLOC"] = "pymalloc"
+    with tempfile.TemporaryFile() as errors:
+        figures = measure(program, added, output=subprocess.DEVNULL, errors=errors)
+        said = _end_of(errors)
+    if LOADER_COMPLAINT in said or figures.exit_status != 0:
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise RuntimeError(f"{figures.ending}{': ' if lines else ''}{lines[-1] if lines else ''}")
+    return figures
+
+
+def _end_of(file: IO[bytes]) -> bytes:
+    length = file.seek(0, 2)
+    file.seek(max(0, length - SAID_BYTES))
+    return file.read()

@@ -1,0 +1,84 @@
+"""What ``libsnug-run.so`` left behind: one small text for each process that came to its regular end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+TEXTS = ("malloc_from", "command", "library")
+RESIDENT = ("peak_resident_bytes", "resident_bytes")
+
+
+@dataclass(frozen=True)
+class ProcessReport:
+    """One process at its end. Sizes in bytes."""
+
+    pid: int
+    command: str
+    malloc_from: str | None
+    """The file that the process's malloc came from."""
+    library: str | None
+    """The version of snugmalloc, or None if that was not loaded."""
+    peak_resident_bytes: int
+    resident_bytes: int
+    heap: dict[str, int] | None
+    """The fields of snug_stats_t."""
+    sizes: tuple[tuple[int, int, int], ...]
+    """What was live: (largest usable size, a power of two; blocks; their bytes), by size."""
+
+    def is_on(self, library: str) -> bool:
+        """Whether malloc came from the file `library`, under this or another name."""
+        return self.malloc_from is not None and Path(self.malloc_from).resolve() == Path(library).resolve()
+
+    @property
+    def resident_heap_bytes(self) -> int:
+        """What the heap holds of the system's memory: all of it but pages given back or never touched."""
+        return self.heap["system_bytes"] - self.heap["purged_bytes"] if self.heap else 0
+
+    @property
+    def final_fragmentation(self) -> float | None:
+        """Resident heap over live bytes, at the end."""
+        return _over(self.resident_heap_bytes, self.heap["live_bytes"]) if self.heap else None
+
+    @property
+    def peak_fragmentation(self) -> float | None:
+        """The largest heap over the most live bytes; never touched pages count, so the truth may be lower."""
+        return _over(self.heap["peak_system_bytes"], self.heap["peak_live_bytes"]) if self.heap else None
+
+
+def _over(heap: int, live: int) -> float | None:
+    return heap / live if live else None
+
+
+def read_reports(folder: Path) -> dict[int, ProcessReport]:
+    """The reports in `folder`, by process id; those that are not complete are left out."""
+    texts = {int(file.name): file.read_text(errors="replace") for file in folder.iterdir()}
+    return {
+        pid: _read(pid, text.removesuffix("end\n")) for pid, text in texts.items() if text.endswith("\nend\n")
+    }
+
+
+def _read(pid: int, text: str) -> ProcessReport:
+    texts: dict[str, str] = {}
+    values: dict[str, int] = {}
+    sizes = []
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name in TEXTS:
+            texts[name] = value
+        elif name == "class":
+            top, blocks, held = map(int, value.split())
+            sizes.append((top, blocks, held))
+        else:
+            values[name] = int(value)
+    peak, final = (values.pop(name, 0) for name in RESIDENT)
+    return ProcessReport(
+        pid=pid,
+        command=texts.get("command", "?"),
+        malloc_from=texts.get("malloc_from"),
+        library=texts.get("library"),
+        peak_resident_bytes=peak,
+        resident_bytes=final,
+        heap=values or None,
+        sizes=tuple(sizes),
+    )
