@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from snugmalloc import __version__
-from snugmalloc.cli import demo, replay
+from snugmalloc.cli import compare, demo, doctor, replay, run
 
 
 class OneLineErrors(click.Group):
@@ -42,5 +42,8 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+main.add_command(compare.command)
 main.add_command(demo.command)
+main.add_command(doctor.command)
 main.add_command(replay.command)
+main.add_command(run.command)

@@ -1,0 +1,213 @@
+"""The end of ``snug run --report``: replaces the launcher when the program has ended, reports, ends likewise.
+
+    python -m snugmalloc.cli.ending STATE
+
+STATE is the JSON that `snugmalloc.cli.run` made: the program, where its figures are, and what is to be told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from snugmalloc.cli.report import size
+from snugmalloc.launch.launcher import Figures, read_figures
+from snugmalloc.launch.run_report import ProcessReport, read_reports
+
+BAR_WIDTH = 24
+PROCESSES_SHOWN = 8
+
+
+def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> dict[str, Any]:
+    """The report: sizes in bytes, times in seconds; `heap` has the fields of snug_stats_t."""
+    own = reports.get(figures.pid)
+    heap = own.heap if own and own.heap else None
+    return {
+        "program": state["program"],
+        "library": {
+            "path": state["library"],
+            "version": own.library if own else None,
+            "in_use": own.is_on(state["library"]) if own else None,
+            "malloc_from": own.malloc_from if own else None,
+        },
+        "pid": figures.pid,
+        "exit_status": figures.exit_status,
+        "signal": figures.signal,
+        "wall_s": figures.wall_s,
+        "cpu_s": figures.cpu_s,
+        "user_s": figures.user_s,
+        "system_s": figures.system_s,
+        "peak_resident_bytes": figures.peak_resident_bytes,
+        "final_resident_bytes": figures.final_resident_bytes,
+        "minor_faults": figures.minor_faults,
+        "major_faults": figures.major_faults,
+        "heap": heap,
+        "fragmentation": {"final": own.final_fragmentation, "peak": own.peak_fragmentation}
+        if own and heap
+        else None,
+        "sizes": [{"up_to_bytes": top, "blocks": blocks, "bytes": held} for top, blocks, held in own.sizes]
+        if own
+        else [],
+        "children": [
+            {
+                "pid": pid,
+                "command": child.command,
+                "peak_resident_bytes": child.peak_resident_bytes,
+                "resident_bytes": child.resident_bytes,
+                "heap": child.heap,
+            }
+            for pid, child in sorted(reports.items())
+            if pid != figures.pid
+        ],
+    }
+
+
+def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> None:
+    """Print the report to stderr: standard output is the program's."""
+    console = Console(stderr=True, highlight=False)
+    own = reports.get(figures.pid)
+    table = _table()
+    final = "unknown" if figures.final_resident_bytes is None else size(figures.final_resident_bytes)
+    table.add_row("program", f"{' '.join(state['program'])}: {figures.ending}")
+    table.add_row(
+        "time",
+        f"{figures.wall_s:.2f} s, processor {figures.cpu_s:.2f} s "
+        f"({figures.user_s:.2f} s in the program, {figures.system_s:.2f} s in the kernel)",
+    )
+    table.add_row("resident", f"peak {size(figures.peak_resident_bytes)}, final {final}")
+    if own and own.heap:
+        _add_heap(table, own, own.heap)
+    table.add_row("proof", _proof(state, own))
+    console.print(table)
+    if own and own.sizes:
+        _show_sizes(console, own)
+    _show_children(console, {pid: child for pid, child in reports.items() if pid != figures.pid})
+
+
+def _table() -> Table:
+    table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _add_heap(table: Table, own: ProcessReport, heap: dict[str, int]) -> None:
+    if heap["counting"]:
+        calls = (
+            f"{heap['malloc_calls']:,} malloc, {heap['realloc_calls']:,} realloc, {heap['free_calls']:,} free"
+        )
+    else:
+        calls = "not counted (stats=0)"
+    system_calls = ", ".join(
+        f"{heap[name + '_calls']:,} {name}" for name in ("brk", "mmap", "munmap", "mremap", "madvise")
+    )
+    live = f"final {size(heap['live_bytes'])} in {heap['live_blocks']:,} blocks"
+    table.add_row("live", f"peak {size(heap['peak_live_bytes'])}, {live}")
+    table.add_row(
+        "heap",
+        f"peak {size(heap['peak_system_bytes'])}, final {size(heap['system_bytes'])}, "
+        f"of that {size(own.resident_heap_bytes)} resident",
+    )
+    table.add_row("returned", f"{size(heap['returned_bytes'])} given back to the system so far, in all")
+    table.add_row(
+        "fragmentation",
+        f"peak {_ratio(own.peak_fragmentation)}, final {_ratio(own.final_fragmentation)} (heap / live)",
+    )
+    table.add_row("calls", calls)
+    table.add_row("system calls", system_calls)
+    if heap["refused_requests"]:
+        table.add_row("refused", f"{heap['refused_requests']:,} requests were answered with NULL")
+
+
+def _ratio(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def _proof(state: dict[str, Any], own: ProcessReport | None) -> str:
+    """One line that tells whether the program's malloc was this library's, and how that is known."""
+    if own is None:
+        return "none: the program did not come to its regular end, or ran without the library"
+    if own.is_on(state["library"]):
+        return f"malloc of process {own.pid} came from {own.malloc_from} (snugmalloc {own.library})"
+    return f"[red]snugmalloc was not in use: malloc of process {own.pid} came from {own.malloc_from}[/red]"
+
+
+def _show_sizes(console: Console, own: ProcessReport) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("live at the end, up to", "blocks", "bytes"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    most = max(held for _, _, held in own.sizes)
+    for top, blocks, held in own.sizes:
+        table.add_row(
+            size(top),
+            f"{blocks:,}",
+            size(held),
+            ("#" if console.options.ascii_only else "█") * round(held / most * BAR_WIDTH),
+        )
+    console.print(table)
+
+
+def _show_children(console: Console, children: dict[int, ProcessReport]) -> None:
+    if not children:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("child that ended", "process", "peak resident", "final resident", "final live"):
+        table.add_column(title, justify="left" if title == "child that ended" else "right")
+    largest = sorted(children.values(), key=lambda child: -child.peak_resident_bytes)
+    for child in largest[:PROCESSES_SHOWN]:
+        live = size(child.heap["live_bytes"]) if child.heap else "not on snugmalloc"
+        table.add_row(
+            child.command, str(child.pid), size(child.peak_resident_bytes), size(child.resident_bytes), live
+        )
+    console.print(table)
+    if len(largest) > PROCESSES_SHOWN:
+        console.print(f"and {len(largest) - PROCESSES_SHOWN:,} smaller ones")
+
+
+def end_like(figures: Figures) -> int:
+    """The program's exit status; a signal that ended it ends this process too, without a second core file."""
+    if figures.signal is None:
+        return figures.exit_status or 0
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if figures.signal != signal.SIGKILL:
+        signal.signal(figures.signal, signal.SIG_DFL)
+    os.kill(os.getpid(), figures.signal)
+    return 128 + figures.signal
+
+
+def main() -> int:
+    """Read what the launcher and the library left, report, and end as the program did."""
+    state = json.loads(sys.argv[1])
+    os.lseek(state["figures"], 0, os.SEEK_SET)
+    with os.fdopen(state["figures"]) as file:
+        figures = read_figures(file.read())
+    reports = read_reports(Path(state["folder"]))
+    shutil.rmtree(state["folder"], ignore_errors=True)
+    if state["report"]:
+        show(state, figures, reports)
+    if state["json"]:
+        text = json.dumps(as_json(state, figures, reports), indent=1) + "\n"
+        try:
+            if state["json"] == "-":
+                sys.stdout.write(text)
+            else:
+                Path(state["json"].replace("%p", str(figures.pid))).write_text(text)
+        except OSError as error:
+            print(f"snug: {state['json']}: {error.strerror}", file=sys.stderr)
+    sys.stdout.flush()
+    return end_like(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
