@@ -101,17 +101,15 @@ class HeapMap:
             return
         digits = len(f"{max(stretch.size for stretch in self.stretches):x}")
         for stretch in self.stretches:
-            yield from self._rows(stretch, digits, color)
+            yield from self._draw(stretch, digits, color)
         yield self._legend(color)
 
-    def _rows(self, stretch: Stretch, digits: int, color: bool) -> Iterator[str]:
+    def _draw(self, stretch: Stretch, digits: int, color: bool) -> Iterator[str]:
         """The title of `stretch` and its cells; rows that repeat the row above are counted, not drawn."""
         yield f"{stretch.title}: {stretch.size:,} bytes, {counted(stretch.blocks, 'block')}"
-        cells = list(_cells(stretch, self.cell))
-        rows = [tuple(cells[at : at + self.width]) for at in range(0, len(cells), self.width)]
         at = 0
-        for row, same in groupby(rows):
-            repeated = len(list(same)) - 1
+        for row, same in groupby(_rows(_cells(stretch, self.cell), self.width), key=lambda row: row[0]):
+            repeated = sum(count for _, count in same) - 1
             yield f"+0x{at:0{digits}x}  {_paint(row, color)}"
             if repeated:
                 yield f"{':':>{digits + 3}}  {counted(repeated, 'row')} the same"
@@ -152,25 +150,44 @@ def _stretches(ordered: Iterable[tuple[int, int, int]], row: int) -> list[Stretc
     return [*heap, mappings] if mappings.blocks else heap
 
 
-def _cells(stretch: Stretch, cell: int) -> Iterator[Kind]:
-    """What each cell of `stretch` shows; the last one may be less than full."""
-    inside = dict.fromkeys(LOOKS, 0)
+def _rows(cells: Iterable[tuple[Kind, int]], width: int) -> Iterator[tuple[Sequence[Kind], int]]:
+    """Rows of `width` cells, the last perhaps shorter, each with how often it stands there in a row."""
+    row: list[Kind] = []
+    for kind, count in cells:
+        if row:
+            fitting = min(count, width - len(row))
+            row += [kind] * fitting
+            count -= fitting
+            if len(row) < width:
+                continue
+            yield row, 1
+        if count >= width:
+            yield [kind] * width, count // width
+        row = [kind] * (count % width)
+    if row:
+        yield row, 1
+
+
+def _cells(stretch: Stretch, cell: int) -> Iterator[tuple[Kind, int]]:
+    """What the cells of `stretch` show, and how many in a row show it; the last one may be less than full."""
+    inside = Counter[Kind]()
     room = cell
     for size, kind in _counted_as(stretch.spans, cell):
-        if size >= room and room < cell:
-            inside[kind] += room
-            size -= room
-            yield _seen(inside)
-            inside = dict.fromkeys(LOOKS, 0)
-            room = cell
-        if room == cell:
-            for _ in range(size // cell):
-                yield kind
-            size %= cell
-        inside[kind] += size
-        room -= size
+        if room < cell:
+            fitting = min(size, room)
+            inside[kind] += fitting
+            size -= fitting
+            room -= fitting
+            if room:
+                continue
+            yield _seen(inside), 1
+            inside.clear()
+        if size >= cell:
+            yield kind, size // cell
+        inside[kind] += size % cell
+        room = cell - size % cell
     if room < cell:
-        yield _seen(inside)
+        yield _seen(inside), 1
 
 
 def _counted_as(spans: Iterable[tuple[int, int, Kind]], cell: int) -> Iterator[tuple[int, Kind]]:
@@ -183,7 +200,7 @@ def _counted_as(spans: Iterable[tuple[int, int, Kind]], cell: int) -> Iterator[t
             yield header + payload, kind
 
 
-def _seen(inside: dict[Kind, int]) -> Kind:
+def _seen(inside: Counter[Kind]) -> Kind:
     """What a cell shows that has `inside[kind]` bytes of each kind."""
     live, free = inside["live"], inside["free"]
     if live and free and not inside["header"]:

@@ -45,7 +45,7 @@ def test_the_c_example_compiles_and_prints_what_is_shown(tmp_path: Path) -> None
     assert (outcome.stderr, outcome.stdout) == ("", shown.text)
 
 
-def shape(text: str) -> list[str]:
+def shape(text: str) -> list[list[str]]:
     """The lines of the demo's figures, numbers and curves left out."""
     figures = text.partition("The heap after")[0]
     return [
