@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +106,6 @@ except s.HeapError as error:
 
 
 def test_an_error_has_a_meaning_for_every_code_of_the_header() -> None:
-    header = open(f"{snugmalloc.get_include()}/osmem.h").read()  # noqa: SIM115
+    header = (Path(snugmalloc.get_include()) / "osmem.h").read_text()
     codes = [int(line.split()[2]) for line in header.splitlines() if line.startswith("#define OS_CHECK_")]
     assert sorted([0, *HeapError.MEANINGS]) == sorted(codes)

@@ -67,6 +67,14 @@ def test_a_replay_tells_what_it_left_out(short: Path) -> None:
     assert "1 call that failed, or freed what is older than the trace" in outcome.stdout
 
 
+def test_without_unicode_the_report_is_ascii_and_has_no_curves(short: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    outcome = subprocess.run([SNUG, "replay", short], env=environment, capture_output=True)
+    assert (outcome.returncode, outcome.stderr) == (0, b"")
+    assert outcome.stdout.isascii()
+    assert b"over time" not in outcome.stdout
+
+
 def test_json_goes_to_a_file_or_to_standard_output(short: Path, tmp_path: Path) -> None:
     assert snug("replay", short, "--json", tmp_path / "out.json").stdout == ""
     in_file, printed = (

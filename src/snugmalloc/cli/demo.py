@@ -13,6 +13,6 @@ TRACE = Path(report.__file__).parents[1] / "data" / "systemui.zip"
 
 @click.command("demo")
 def command() -> None:
-    """A tour of a minute: play a real program's memory calls and show the heap."""
+    """Play a real program's memory calls and show the heap."""
     click.echo("The memory calls of a graphical system process, played through libosmem.so:")
     report.show(report.play(TRACE))
