@@ -17,6 +17,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 typedef uint64_t Word;
@@ -85,6 +86,33 @@ static inline bool machine_unmap_memory(Word address, Word length) {
     return done;
 }
 
+static inline Word machine_remap_memory(Word address, Word before, Word length) {
+    int kept = errno;
+    void *moved = mremap((void *)address, before, length, MREMAP_MAYMOVE);
+    errno = kept;
+    return moved == MAP_FAILED ? 0 : (Word)moved;
+}
+
+/* Reserved addresses cost nothing but addresses: no limit on data, no commit charge, nothing for mlockall. */
+static inline Word machine_reserve_range(Word hint, Word length) {
+    int kept = errno;
+    void *address = mmap((void *)hint, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = kept;
+    return address == MAP_FAILED ? 0 : (Word)address;
+}
+static inline bool machine_commit_range(Word address, Word length) {
+    int kept = errno;
+    bool done = mprotect((void *)address, length, PROT_READ | PROT_WRITE) == 0;
+    errno = kept;
+    return done;
+}
+static inline bool machine_purge_memory(Word address, Word length) {
+    int kept = errno;
+    bool done = madvise((void *)address, length, MADV_DONTNEED) == 0;
+    errno = kept;
+    return done;
+}
+
 static inline Word machine_page_size(void) { return (Word)getpagesize(); }
 
 static inline bool machine_is_mapped(Word address) {
@@ -108,6 +136,19 @@ static inline Int machine_get_errno(void) { return errno; }
 static inline bool machine_option_is_set(Text name) {
     const char *value = getenv(name);
     return value && value[0] == '1' && value[1] == 0;
+}
+
+static inline bool machine_environment_is_known(void) { return environ != NULL; }
+static inline Word machine_environment_entry(Word index) { return (Word)environ[index]; }
+static inline Word machine_text_after(Word address, Text prefix) {
+    size_t length = strlen(prefix);
+    return strncmp((Text)address, prefix, length) == 0 ? address + length : 0;
+}
+static inline void machine_warn(Text message, Word text) {
+    struct iovec parts[] = {
+        {(void *)message, strlen(message)}, {(void *)text, strnlen((Text)text, 200)}, {(void *)"\n", 1}};
+    ssize_t written = writev(STDERR_FILENO, parts, 3);
+    (void)written;
 }
 
 /* ---- Threads ---- */
@@ -145,23 +186,58 @@ static inline void machine_unlock(bool held) {
 }
 
 /* fork copies the heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a
- * signal handler that interrupted the heap; it holds the lock already and leaves by itself on both sides. */
+ * signal handler that interrupted the heap; it holds the lock already and leaves by itself on both sides.
+ * A thread that holds glibc's list of streams may wait for the heap, and fork itself waits for that list once it
+ * has called us: so that list is taken first. In the child glibc has made it new by then. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
 static void machine_before_fork(void) {
     if (machine_is_owner()) return;
+    if (&__libc_single_threaded && __libc_single_threaded) return;
+    if (_IO_list_lock) _IO_list_lock();
     machine_fork_holds = machine_lock();
 }
-static void machine_after_fork(void) {
+static void machine_after_fork_in_child(void) {
     bool held = machine_fork_holds;
     machine_fork_holds = false;
     machine_unlock(held);
 }
+static void machine_after_fork(void) {
+    bool held = machine_fork_holds;
+    machine_after_fork_in_child();
+    if (held && _IO_list_unlock) _IO_list_unlock();
+}
 __attribute__((constructor)) static void machine_watch_forks(void) {
-    pthread_atfork(machine_before_fork, machine_after_fork, machine_after_fork);
+    pthread_atfork(machine_before_fork, machine_after_fork, machine_after_fork_in_child);
 }
 
-static _Thread_local Word machine_thread_word __attribute__((tls_model("initial-exec"), unused));
+/* Thread-local: two pointers, for a library that is loaded late shares a little room with all others. */
+static const Word machine_nothing[256] = {0};
+#define MACHINE_THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec"), unused))
+MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
+MACHINE_THREAD_LOCAL Word machine_thread_state;
+static inline Word machine_thread_without_cache(void) { return (Word)machine_nothing; }
 static inline Word machine_load_thread_word(void) { return machine_thread_word; }
 static inline void machine_store_thread_word(Word value) { machine_thread_word = value; }
+static inline Word machine_load_thread_state(void) { return machine_thread_state; }
+static inline void machine_store_thread_state(Word value) { machine_thread_state = value; }
+
+extern void snug_thread_idle(void) __attribute__((weak));
+static pthread_key_t machine_key;
+static bool machine_has_key;
+static void machine_thread_ends(void *unused) {
+    (void)unused;
+    snug_thread_idle();
+    machine_thread_state = 1;
+}
+static void machine_make_key(void) { machine_has_key = pthread_key_create(&machine_key, machine_thread_ends) == 0; }
+static inline void machine_watch_thread_end(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int kept = errno;
+    pthread_once(&once, machine_make_key);
+    if (machine_has_key) pthread_setspecific(machine_key, &machine_key);
+    errno = kept;
+}
 
 static inline Word machine_atomic_load(Word address) { return __atomic_load_n((Word *)address, __ATOMIC_ACQUIRE); }
 static inline void machine_atomic_store(Word address, Word value) {

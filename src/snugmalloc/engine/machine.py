@@ -26,6 +26,7 @@ Int: TypeAlias = int
 Text: TypeAlias = bytes
 
 ENOMEM = 12
+EINVAL = 22
 
 face: Face = SimulatedMachine()
 
@@ -145,6 +146,26 @@ def unmap_memory(address: Word, length: Word) -> bool:
     return face.unmap_memory(address, length)
 
 
+def remap_memory(address: Word, before: Word, length: Word) -> Word:
+    """One ``mremap`` of a mapping from `before` to `length` bytes, to wherever it fits. Its address, or 0."""
+    return face.remap_memory(address, before, length)
+
+
+def reserve_range(hint: Word, length: Word) -> Word:
+    """Reserve `length` bytes of addresses, at `hint` if that is free (0: anywhere); no memory yet. Or 0."""
+    return face.reserve_range(hint, length)
+
+
+def commit_range(address: Word, length: Word) -> bool:
+    """Make whole pages of a reserved range memory that reads as zero, once or again. Whether that went."""
+    return face.commit_range(address, length)
+
+
+def purge_memory(address: Word, length: Word) -> bool:
+    """Give the kernel whole pages back, the addresses stay ours and read as zero. Whether it took them."""
+    return face.purge_memory(address, length)
+
+
 def page_size() -> Word:
     """The page size of the running system, in bytes."""
     return face.page_size()
@@ -175,6 +196,29 @@ def option_is_set(name: Text) -> bool:
     return face.option(name) == b"1"
 
 
+def environment_is_known() -> bool:
+    """Whether the C library has its environment: not yet in calls from the dynamic linker."""
+    return face.environment_entry(0) is not None
+
+
+def environment_entry(index: Word) -> Word:
+    """The address of this entry ``NAME=value`` of the environment, zero-terminated; 0 behind the last."""
+    return face.environment_entry(index) or 0
+
+
+def text_after(address: Word, prefix: Text) -> Word:
+    """The address behind `prefix` if the zero-terminated text at `address` begins with it, else 0."""
+    for at, letter in enumerate(prefix):
+        if load_byte(address + at) != letter:
+            return 0
+    return address + len(prefix)
+
+
+def warn(message: Text, text: Word) -> None:
+    """Write one line to stderr: `message` and the zero-terminated text at `text`."""
+    face.warn(message, text)
+
+
 # ---- Threads ---------------------------------------------------------------------------------------------
 
 
@@ -188,14 +232,34 @@ def unlock(held: bool) -> None:
     face.unlock(held)
 
 
+def thread_without_cache() -> Word:
+    """The address of 2 KiB that always read as zero."""
+    return face.thread_without_cache()
+
+
 def load_thread_word() -> Word:
-    """This thread's own word; 0 in a new thread."""
+    """This thread's own word; `thread_without_cache` in a new thread."""
     return face.load_thread_word()
 
 
 def store_thread_word(value: Word) -> None:
     """Set this thread's own word."""
     face.store_thread_word(value)
+
+
+def load_thread_state() -> Word:
+    """This thread's second word: 0 in a new thread, 1 in one whose destructors have run."""
+    return face.load_thread_state()
+
+
+def store_thread_state(value: Word) -> None:
+    """Set this thread's second word."""
+    face.store_thread_state(value)
+
+
+def watch_thread_end() -> None:
+    """At the end of this thread call ``snug_thread_idle`` and make its state 1. May call malloc."""
+    face.watch_thread_end()
 
 
 def atomic_load(address: Word) -> Word:

@@ -12,8 +12,12 @@ import threading
 
 from .simulated import Fatal, Trap, fatal_line
 
+PROT_NONE = 0
 PROT_READ_WRITE = 3
 MAP_PRIVATE_ANONYMOUS = 0x22
+MAP_NORESERVE = 0x4000
+MREMAP_MAYMOVE = 1
+MADV_DONTNEED = 4
 MAP_FAILED = 2**64 - 1
 AT_RANDOM = 25
 
@@ -26,6 +30,12 @@ _libc.mmap.argtypes = [ctypes.c_uint64, ctypes.c_size_t, *[ctypes.c_int] * 3, ct
 _libc.mmap.restype = ctypes.c_uint64
 _libc.munmap.argtypes = [ctypes.c_uint64, ctypes.c_size_t]
 _libc.munmap.restype = ctypes.c_int
+_libc.mremap.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+_libc.mremap.restype = ctypes.c_uint64
+_libc.mprotect.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_int]
+_libc.mprotect.restype = ctypes.c_int
+_libc.madvise.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_int]
+_libc.madvise.restype = ctypes.c_int
 _libc.mincore.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_char_p]
 _libc.mincore.restype = ctypes.c_int
 _libc.getauxval.argtypes = [ctypes.c_ulong]
@@ -41,6 +51,8 @@ class RealMachine:
         self._lock = threading.Lock()
         self._thread = threading.local()
         self._reserved: list[object] = []
+        self._entries: list[int] | None = None
+        self._nothing = self.reserve(2048)
 
     def load(self, address: int, width: int) -> int:
         return int.from_bytes(ctypes.string_at(address, width), "little")
@@ -76,6 +88,20 @@ class RealMachine:
     def unmap_memory(self, address: int, length: int) -> bool:
         return int(_libc.munmap(address, length)) == 0
 
+    def remap_memory(self, address: int, before: int, length: int) -> int:
+        moved = int(_libc.mremap(address, before, length, MREMAP_MAYMOVE))
+        return 0 if moved == MAP_FAILED else moved
+
+    def reserve_range(self, hint: int, length: int) -> int:
+        address = int(_libc.mmap(hint, length, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0))
+        return 0 if address == MAP_FAILED else address
+
+    def commit_range(self, address: int, length: int) -> bool:
+        return int(_libc.mprotect(address, length, PROT_READ_WRITE)) == 0
+
+    def purge_memory(self, address: int, length: int) -> bool:
+        return int(_libc.madvise(address, length, MADV_DONTNEED)) == 0
+
     def page_size(self) -> int:
         return os.sysconf("SC_PAGESIZE")
 
@@ -94,6 +120,17 @@ class RealMachine:
     def option(self, name: bytes) -> bytes | None:
         return os.environb.get(name)
 
+    def environment_entry(self, index: int) -> int | None:
+        if self._entries is None:
+            self._entries = []
+            for name, value in os.environb.items():
+                self._entries.append(self.reserve(len(name) + len(value) + 2))
+                ctypes.memmove(self._entries[-1], name + b"=" + value, len(name) + len(value) + 1)
+        return self._entries[index] if index < len(self._entries) else 0
+
+    def warn(self, message: bytes, text: int) -> None:
+        os.write(2, message + ctypes.string_at(text) + b"\n")
+
     def lock(self) -> bool:
         return self._lock.acquire()
 
@@ -101,11 +138,23 @@ class RealMachine:
         if held:
             self._lock.release()
 
+    def thread_without_cache(self) -> int:
+        return self._nothing
+
     def load_thread_word(self) -> int:
-        return getattr(self._thread, "word", 0)
+        return getattr(self._thread, "word", self._nothing)
 
     def store_thread_word(self, value: int) -> None:
         self._thread.word = value
+
+    def load_thread_state(self) -> int:
+        return getattr(self._thread, "state", 0)
+
+    def store_thread_state(self, value: int) -> None:
+        self._thread.state = value
+
+    def watch_thread_end(self) -> None:
+        """A thread's cache stays behind when it ends."""
 
     def trap(self) -> None:
         raise Trap("an invariant is broken")

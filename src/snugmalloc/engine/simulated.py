@@ -60,6 +60,7 @@ class SimulatedMachine:
     environment: dict[bytes, bytes] = field(default_factory=dict)
     refuse: Callable[[str, tuple[int, ...]], bool] = lambda name, arguments: False
     log: list[SystemCall] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     errno: int = 0
     secret: int = 0x9E37_79B9_7F4A_7C15
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
@@ -70,7 +71,10 @@ class SimulatedMachine:
         self._mappings: list[Region] = []
         self._break_was_asked = False
         self._locked = False
-        self._thread_word = 0
+        self._entries: list[int] | None = None
+        self._nothing = self.reserve(2048)
+        self._thread_word = self._nothing
+        self._thread_state = 0
 
     # ---- Memory ----
 
@@ -174,6 +178,41 @@ class SimulatedMachine:
         self._mappings.remove(mine[0])
         return True
 
+    def remap_memory(self, address: int, before: int, length: int) -> int:
+        old = next(region for region in self._mappings if region.start == address)
+        if self.refuse("mremap", (address, before, length)):
+            self.log.append(SystemCall("mremap", (address, before, length), None))
+            return 0
+        room = min((r.start for r in self._mappings if r.start > address), default=MAPPINGS) - self.page
+        if address + length > room:
+            self._mappings.remove(old)
+            old.start = self._lowest_mapping() - -(-length // self.page) * self.page - self.page
+            self._mappings.append(old)
+        del old.memory[length:]
+        old.memory.extend(bytes(length - len(old.memory)))
+        self.log.append(SystemCall("mremap", (address, before, length), old.start))
+        return old.start
+
+    def reserve_range(self, hint: int, length: int) -> int:
+        """As a mapping, a name for which nobody has to ask again: `commit_range` has nothing left to do."""
+        start = hint or self._lowest_mapping() - length - self.page
+        if not self._call("mmap", (length,), start if self._heap.end < start else None):
+            return 0
+        self._mappings.append(Region(start, bytearray(length)))
+        return start
+
+    def commit_range(self, address: int, length: int) -> bool:
+        self._place(address, length)
+        return self._call("mprotect", (address, length), 0)
+
+    def purge_memory(self, address: int, length: int) -> bool:
+        if address % self.page or length % self.page:
+            raise BadAccess(f"madvise({address:#x}, {length}) is not about whole pages")
+        if not self._call("madvise", (address, length), 0):
+            return False
+        self.clear(address, length)
+        return True
+
     def page_size(self) -> int:
         return self.page
 
@@ -196,6 +235,20 @@ class SimulatedMachine:
     def option(self, name: bytes) -> bytes | None:
         return self.environment.get(name)
 
+    def environment_entry(self, index: int) -> int | None:
+        if self._entries is None:
+            self._entries = []
+            for name, value in self.environment.items():
+                self._entries.append(self.reserve(len(name) + len(value) + 2))
+                self.write(self._entries[-1], name + b"=" + value)
+        return self._entries[index] if index < len(self._entries) else 0
+
+    def warn(self, message: bytes, text: int) -> None:
+        letters = b""
+        while letter := self.load(text + len(letters), 1):
+            letters += bytes([letter])
+        self.warnings.append((message + letters).decode())
+
     # ---- Threads: there is one ----
 
     def lock(self) -> bool:
@@ -209,11 +262,23 @@ class SimulatedMachine:
             raise Trap("the lock is given back but not held")
         self._locked = not held
 
+    def thread_without_cache(self) -> int:
+        return self._nothing
+
     def load_thread_word(self) -> int:
         return self._thread_word
 
     def store_thread_word(self, value: int) -> None:
         self._thread_word = value
+
+    def load_thread_state(self) -> int:
+        return self._thread_state
+
+    def store_thread_state(self, value: int) -> None:
+        self._thread_state = value
+
+    def watch_thread_end(self) -> None:
+        """There is one thread, and it does not end."""
 
     # ---- The end ----
 

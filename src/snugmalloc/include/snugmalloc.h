@@ -51,6 +51,10 @@ size_t snug_malloc_usable_size(void *pointer);
 int snug_trim(size_t pad);
 int snug_malloc_trim(size_t pad);
 
+/* This thread keeps no memory for itself until its next request. Worth it before it sleeps for long; at its end it
+ * happens by itself. */
+void snug_thread_idle(void);
+
 /* 1 if the parameter was set, 0 if it is refused. M_MMAP_THRESHOLD and M_TRIM_THRESHOLD are settings here; the
  * other parameters of glibc are accepted and have no effect, unknown ones too, as there. */
 int snug_mallopt(int parameter, int value);
@@ -67,8 +71,8 @@ typedef struct snug_stats_t {
     size_t peak_live_bytes;   /* the highest so far; see `counting` */
     size_t cached_bytes;      /* freed, kept in thread caches for the next request */
     size_t cached_blocks;
-    size_t free_bytes;        /* free in the heap, pages given back included */
-    size_t free_blocks;       /* free blocks of the heap; free objects in slabs are in free_bytes only */
+    size_t free_bytes;        /* all else in the heap: free blocks and slab objects, headers, pages given back */
+    size_t free_blocks;       /* free blocks of the heap; free objects of slabs not counted */
     size_t purged_bytes;      /* of free_bytes: whole pages the system has back, or that were never touched */
     size_t heap_bytes;        /* address range of the heap */
     size_t mapped_bytes;      /* mappings of large blocks in use */
@@ -88,7 +92,7 @@ typedef struct snug_stats_t {
     size_t counting;          /* 1 under SNUG_STATS=1: the calls below are counted and peak_live_bytes is exact;
                                  else they are 0, and the peak includes what thread caches held */
     size_t malloc_calls;      /* malloc, calloc, the aligned ones, operator new */
-    size_t realloc_calls;
+    size_t realloc_calls;     /* answered in place; where the block moved, one malloc and one free are counted */
     size_t free_calls;
 } snug_stats_t;
 
@@ -96,7 +100,7 @@ typedef struct snug_stats_t {
  * add fields at the end. */
 void snug_stats(snug_stats_t *stats, size_t size);
 
-/* The same as text on stderr, as malloc_stats. */
+/* The same as text on stderr, a line `snugmalloc: name value` for each, as malloc_stats. */
 void snug_malloc_stats(void);
 
 #define SNUG_FREE 0   /* a free block of the heap, or a free object of a slab */

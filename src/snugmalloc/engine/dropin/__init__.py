@@ -1,0 +1,18 @@
+"""The drop-in malloc: the engine of libsnugmalloc.so. FLOORS lists its modules in reading order."""
+
+FLOORS = (
+    "layout",
+    "figures",
+    "options",
+    "pages",
+    "block",
+    "bins",
+    "heap",
+    "purge",
+    "slab",
+    "large",
+    "walk",
+    "cache",
+    "requests",
+    "front",
+)

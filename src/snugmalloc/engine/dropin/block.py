@@ -1,0 +1,85 @@
+"""Owns the bytes of a block's tag and links. Everything above speaks of blocks through the helpers here.
+
+A block is named by the address of its payload, a multiple of 16. Its tag of 8 bytes stands in front:
+
+    -8              -4               0                     16 * size - 8
+    +---------------+----------------+---------------------+----------------+
+    | size and flags| size before    | payload ...         | tag of the next|
+    +---------------+----------------+---------------------+----------------+
+                                     ^ block                                ^ the next block
+
+    size         bits 2 to 31 of the half: the units to the next block; 0 in the sentinel at a segment's end
+    flags        bit 0: in use; bit 1: in use by the heap itself
+    size before  the units of the block before, or 0 if there is none
+
+So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block keeps its links in
+its bin, two unit numbers, in its payload. The smallest block is one unit.
+
+The tag of a block whose payload begins with a page is in the page's record instead, with the links: nothing
+that the heap needs ever stands in a page that is wholly inside a free block, so it can be given back.
+"""
+
+from __future__ import annotations
+
+from ..machine import Int, Word, load_half, store_half
+from .layout import HEADER, IN_PAGE, UNIT_SHIFT
+from .pages import LINKS, record_at
+
+USED = 1
+OWN = 2
+SIZE_SHIFT: Int = 2
+BEFORE = 4
+
+
+def tag_at(block: Word) -> Word:
+    """The address of the block's tag."""
+    if block & IN_PAGE != 0:
+        return block - HEADER
+    return record_at(block)
+
+
+def links_at(block: Word) -> Word:
+    """The address of a free block's two links."""
+    if block & IN_PAGE != 0:
+        return block
+    return record_at(block) + LINKS
+
+
+def size_of(block: Word) -> Word:
+    """The block's units."""
+    return load_half(tag_at(block)) >> SIZE_SHIFT
+
+
+def is_used(block: Word) -> bool:
+    """Whether the block is not free."""
+    return load_half(tag_at(block)) & USED != 0
+
+
+def is_own(block: Word) -> bool:
+    """Whether the heap itself uses the block."""
+    return load_half(tag_at(block)) & OWN != 0
+
+
+def size_before(block: Word) -> Word:
+    """The units of the block before, or 0 if there is none."""
+    return load_half(tag_at(block) + BEFORE)
+
+
+def set_tag(block: Word, size: Word, flags: Word) -> None:
+    """Write the block's size and flags; what it knows of the block before stays."""
+    store_half(tag_at(block), size << SIZE_SHIFT | flags)
+
+
+def set_size_before(block: Word, before: Word) -> None:
+    """Tell the block the units of the block before."""
+    store_half(tag_at(block) + BEFORE, before)
+
+
+def next_block(block: Word, size: Word) -> Word:
+    """The block behind one of `size` units."""
+    return block + (size << UNIT_SHIFT)
+
+
+def usable_bytes(size: Word) -> Word:
+    """The payload of a block of `size` units, in bytes."""
+    return (size << UNIT_SHIFT) - HEADER

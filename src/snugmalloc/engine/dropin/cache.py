@@ -1,0 +1,520 @@
+"""Owns the threads' caches: what a thread freed and takes again without a lock.
+
+A thread's word points to its cache, or at first to 2 KiB of zeros: a cache in which nothing is found and
+nothing fits, so the fast paths need no test for set-up. The thread's state is 0 at first, then the cache, and
+after the thread's destructors ENDED: it frees and allocates on without a cache.
+
+    0       lists of objects of 1 to 8 units, at 16 times the units: 16 times the kind of their pages
+    256     lists of blocks of 9 to 63 units
+    1136    one block for each range of sizes from 64 to 511 units
+    1520    the next of all caches
+    1528    the next of the caches that wait for a thread
+
+An entry of a list:
+
+    0              8                    12                   16
+    +--------------+--------------------+--------------------+
+    | first        | room: how many     | limit: how many    |
+    |              | more it takes      | the list may hold  |
+    +--------------+--------------------+--------------------+
+
+A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes: a program
+that needs little keeps little.
+"""
+
+from __future__ import annotations
+
+from ..machine import (
+    Word,
+    clear_bytes,
+    load_half,
+    load_thread_state,
+    load_word,
+    lock,
+    store_half,
+    store_thread_state,
+    store_thread_word,
+    store_word,
+    thread_without_cache,
+    trap,
+    unlock,
+    watch_thread_end,
+)
+from .bins import bin_of
+from .block import is_used, size_of, usable_bytes
+from .figures import CACHED_BLOCKS, CACHED_BYTES, COUNTING, THREAD_CACHES, figure, raise_figure, set_figure
+from .heap import allocate, allocate_run, free_block, run_length, set_aside
+from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
+from .options import read_options, thread_cache
+from .pages import BLOCKS, kind_at
+from .purge import tick
+from .slab import give_object, how_many_taken, open_slab, take_objects
+from .walk import OK, check
+
+ENTRY_SHIFT = 4
+ROOM = 8
+LIST_LIMIT = 12
+BLOCK_LISTS = 112  # so that the list of 9 units stands at 256
+FIRST_LIST_UNITS = SLAB_CLASSES + 1
+MEDIUM = 1136
+MEDIUM_BINS = 48
+NEXT_CACHE = 1520
+NEXT_SPARE = 1528
+CACHE_BYTES = 1536
+
+ENDED = 1
+
+FIRST_OBJECTS = 32  # the limit that a list begins with
+FIRST_BLOCKS = 4
+MOST_LISTED = 255
+MOST_IN_RUN = 8
+CHECK_EVERY = 127  # of a checking build: one visit in 128
+
+newest_cache: Word = 0
+waiting_cache: Word = 0
+visits: Word = 0
+
+
+# ---- Entering the heap ----
+
+
+def enter() -> bool:
+    """The heap is ours until `leave`."""
+    return lock()
+
+
+def leave(held: bool, operations: Word) -> None:
+    """So many operations were done; builds that check everything do it here."""
+    global visits
+    tick(operations)
+    if DEBUG != 0:
+        visits += 1
+        if visits & CHECK_EVERY == 0 and check() != OK:
+            trap()
+    unlock(held)
+
+
+# ---- Caches ----
+
+
+def object_list(cache: Word, units: Word) -> Word:
+    """The entry for objects of so many units, 1 to 8."""
+    return cache + (units << ENTRY_SHIFT)
+
+
+def block_list(cache: Word, units: Word) -> Word:
+    """The entry for blocks of so many units, 9 to 63."""
+    return cache + BLOCK_LISTS + (units << ENTRY_SHIFT)
+
+
+def medium_place(cache: Word, units: Word) -> Word:
+    """Where the one block of a range of sizes is remembered; `units` are 64 to 511."""
+    return cache + MEDIUM + (bin_of(units) - LIST_UNITS) * 8
+
+
+def new_cache() -> Word:
+    """A cache that no thread has, all zero, or 0."""
+    global newest_cache, waiting_cache
+    held = enter()
+    cache = waiting_cache
+    if cache != 0:
+        waiting_cache = load_word(cache + NEXT_SPARE)
+    else:
+        cache = set_aside(units_for(CACHE_BYTES))
+        if cache != 0:
+            clear_bytes(cache, CACHE_BYTES)
+            store_word(cache + NEXT_CACHE, newest_cache)
+            newest_cache = cache
+            raise_figure(THREAD_CACHES, 1)
+    leave(held, 1)
+    return cache
+
+
+def make_cache() -> Word:
+    """Give this thread a cache, as soon as the options are known; or 0."""
+    if not read_options() or thread_cache() == 0:
+        return 0
+    cache = new_cache()
+    if cache == 0:
+        return 0
+    store_thread_state(cache)
+    if figure(COUNTING) == 0:
+        store_thread_word(cache)
+    watch_thread_end()
+    return cache
+
+
+def own_cache() -> Word:
+    """This thread's cache, or 0 if it has none and gets none."""
+    state = load_thread_state()
+    if state == 0:
+        return make_cache()
+    return state if state != ENDED else 0
+
+
+# ---- Without a cache ----
+
+
+def allocate_object(units: Word) -> Word:
+    """One object, or 0."""
+    held = enter()
+    pointer = take_objects(units, ONE)
+    leave(held, 1)
+    return pointer
+
+
+def free_object(pointer: Word, units: Word) -> None:
+    """Free one object."""
+    held = enter()
+    give_object(pointer, units)
+    leave(held, 1)
+
+
+def allocate_block(units: Word) -> Word:
+    """One block, or 0."""
+    held = enter()
+    pointer = allocate(units)
+    leave(held, 1)
+    return pointer
+
+
+def release_block(pointer: Word, units: Word) -> None:
+    """Free one block of so many units."""
+    held = enter()
+    free_block(pointer, units)
+    leave(held, 1)
+
+
+# ---- Lists ----
+
+
+def pop(entry: Word) -> Word:
+    """The first of a list, or 0."""
+    first = load_word(entry)
+    if first != 0:
+        store_word(entry, load_word(first))
+        store_half(entry + ROOM, load_half(entry + ROOM) + 1)
+    return first
+
+
+def push(entry: Word, pointer: Word) -> None:
+    """Put into a list that has room."""
+    store_word(pointer, load_word(entry))
+    store_word(entry, pointer)
+    store_half(entry + ROOM, load_half(entry + ROOM) - 1)
+
+
+def raise_limit(entry: Word, units: Word, first: Word) -> bool:
+    """Let a list of so many units grow, from `first` to its most. Whether it can hold more now."""
+    before = load_half(entry + LIST_LIMIT)
+    most = thread_cache() // (units << UNIT_SHIFT)
+    most = MOST_LISTED if most > MOST_LISTED else most
+    limit = before + before if before != 0 else first
+    limit = most if limit > most else limit
+    if limit <= before:
+        return False
+    store_half(entry + LIST_LIMIT, limit)
+    store_half(entry + ROOM, load_half(entry + ROOM) + limit - before)
+    return True
+
+
+def fill(entry: Word, chain: Word, count: Word) -> Word:
+    """Put a linked list into an empty entry, all but the first, which is the answer."""
+    store_word(entry, load_word(chain))
+    store_half(entry + ROOM, load_half(entry + ROOM) + 1 - count)
+    return chain
+
+
+def join(chain: Word, more: Word) -> Word:
+    """One linked list of two, the second in front."""
+    last = more
+    while load_word(last) != 0:
+        last = load_word(last)
+    store_word(last, chain)
+    return more
+
+
+def refill_objects(entry: Word, units: Word) -> Word:
+    """An object for a thread whose list of them is empty, and more for the list. Or 0."""
+    raise_limit(entry, units, FIRST_OBJECTS)
+    want = (load_half(entry + LIST_LIMIT) >> 1) + 1
+    held = enter()
+    chain = take_objects(units, want)
+    if chain == 0:
+        leave(held, 1)
+        return 0
+    count = how_many_taken()
+    while count < want and open_slab(units) != 0:
+        chain = join(chain, take_objects(units, want - count))
+        count += how_many_taken()
+    leave(held, count)
+    return fill(entry, chain, count)
+
+
+def refill_blocks(entry: Word, units: Word) -> Word:
+    """A block for a thread whose list of them is empty, and more for the list. Or 0."""
+    raise_limit(entry, units, FIRST_BLOCKS)
+    want = (load_half(entry + LIST_LIMIT) >> 1) + 1
+    held = enter()
+    chain = allocate_run(units, MOST_IN_RUN if want > MOST_IN_RUN else want)
+    count = run_length()
+    leave(held, 1)
+    if chain == 0:
+        return 0
+    return fill(entry, chain, count)
+
+
+def cut(entry: Word, kept: Word) -> Word:
+    """What a full list holds beyond the first `kept`, as a linked list; the entry is told."""
+    limit = load_half(entry + LIST_LIMIT)
+    store_half(entry + ROOM, limit - kept)
+    rest = load_word(entry)
+    if kept == 0:
+        store_word(entry, 0)
+        return rest
+    last = rest
+    for _ in range(kept - 1):
+        last = load_word(last)
+    rest = load_word(last)
+    store_word(last, 0)
+    return rest
+
+
+def give_objects(chain: Word, units: Word) -> Word:
+    """All objects of a linked list go back to their slabs. How many."""
+    count: Word = 0
+    while chain != 0:
+        following = load_word(chain)
+        give_object(chain, units)
+        chain = following
+        count += 1
+    return count
+
+
+def give_blocks(chain: Word) -> Word:
+    """All blocks of a linked list go back to the heap. How many."""
+    count: Word = 0
+    while chain != 0:
+        following = load_word(chain)
+        free_block(chain, size_of(chain))
+        chain = following
+        count += 1
+    return count
+
+
+def cache_object(entry: Word, pointer: Word, units: Word) -> None:
+    """A freed object for a list without room: the list becomes longer, or its older half goes back."""
+    if not raise_limit(entry, units, FIRST_OBJECTS):
+        rest = cut(entry, load_half(entry + LIST_LIMIT) >> 1)
+        held = enter()
+        leave(held, give_objects(rest, units))
+    if load_half(entry + ROOM) != 0:
+        push(entry, pointer)
+    else:
+        free_object(pointer, units)
+
+
+def cache_block(entry: Word, pointer: Word, units: Word) -> None:
+    """A freed block for a list without room: the list becomes longer, or its older half goes back."""
+    if not raise_limit(entry, units, FIRST_BLOCKS):
+        rest = cut(entry, load_half(entry + LIST_LIMIT) >> 1)
+        held = enter()
+        leave(held, give_blocks(rest))
+    if load_half(entry + ROOM) != 0:
+        push(entry, pointer)
+    else:
+        release_block(pointer, units)
+
+
+# ---- Any small or medium block, through this thread's cache if it has one ----
+
+
+def obtain_object(units: Word) -> Word:
+    """An object of so many units, 1 to 8; or 0."""
+    cache = own_cache()
+    if cache == 0:
+        return allocate_object(units)
+    entry = object_list(cache, units)
+    pointer = pop(entry)
+    return pointer if pointer != 0 else refill_objects(entry, units)
+
+
+def dispose_object(pointer: Word, units: Word) -> None:
+    """Free an object of so many units."""
+    cache = own_cache()
+    if cache == 0:
+        free_object(pointer, units)
+        return
+    entry = object_list(cache, units)
+    if load_half(entry + ROOM) != 0:
+        push(entry, pointer)
+    else:
+        cache_object(entry, pointer, units)
+
+
+def obtain_listed(units: Word) -> Word:
+    """A block of so many units, 9 to 63; or 0."""
+    cache = own_cache()
+    if cache == 0:
+        return allocate_block(units)
+    entry = block_list(cache, units)
+    pointer = pop(entry)
+    return pointer if pointer != 0 else refill_blocks(entry, units)
+
+
+def obtain_medium(units: Word) -> Word:
+    """A block of at least so many units, 64 to 511; or 0."""
+    cache = own_cache()
+    if cache != 0:
+        place = medium_place(cache, units)
+        pointer = load_word(place)
+        if pointer != 0 and size_of(pointer) >= units:
+            store_word(place, 0)
+            return pointer
+    return allocate_block(units)
+
+
+def obtain_block(units: Word) -> Word:
+    """A block of at least so many units; or 0."""
+    if units < LIST_UNITS:
+        return obtain_listed(units if units >= FIRST_LIST_UNITS else FIRST_LIST_UNITS)
+    if units < MEDIUM_UNITS:
+        return obtain_medium(units)
+    return allocate_block(units)
+
+
+def dispose_medium(cache: Word, pointer: Word, units: Word) -> None:
+    """Remember a freed block of 64 to 511 units; the one before it goes back."""
+    place = medium_place(cache, units)
+    before = load_word(place)
+    store_word(place, pointer)
+    if before != 0:
+        release_block(before, size_of(before))
+
+
+def dispose_block(pointer: Word, units: Word) -> None:
+    """Free a block of so many units."""
+    cache = own_cache()
+    if cache == 0 or units >= MEDIUM_UNITS or units < FIRST_LIST_UNITS:
+        release_block(pointer, units)
+    elif units >= LIST_UNITS:
+        dispose_medium(cache, pointer, units)
+    else:
+        entry = block_list(cache, units)
+        if load_half(entry + ROOM) != 0:
+            push(entry, pointer)
+        else:
+            cache_block(entry, pointer, units)
+
+
+# ---- Emptying ----
+
+
+def empty_list(entry: Word) -> Word:
+    """Take all that a list holds; its limit begins anew."""
+    chain = load_word(entry)
+    store_word(entry, 0)
+    store_word(entry + ROOM, 0)
+    return chain
+
+
+def empty_cache(cache: Word) -> None:
+    """All that a cache holds goes back to the heap, which is ours."""
+    for units in range(1, SLAB_CLASSES + 1):
+        give_objects(empty_list(object_list(cache, units)), units)
+    for units in range(FIRST_LIST_UNITS, LIST_UNITS):
+        give_blocks(empty_list(block_list(cache, units)))
+    for number in range(MEDIUM_BINS):
+        place = cache + MEDIUM + number * 8
+        block = load_word(place)
+        if block != 0:
+            store_word(place, 0)
+            free_block(block, size_of(block))
+
+
+def empty_own_cache() -> None:
+    """This thread keeps nothing; the heap is ours."""
+    state = load_thread_state()
+    if state != 0 and state != ENDED:
+        empty_cache(state)
+
+
+def give_up_cache() -> None:
+    """This thread needs its cache no more: another one may have it. The next request would make one again."""
+    global waiting_cache
+    state = load_thread_state()
+    if state == 0 or state == ENDED:
+        return
+    store_thread_word(thread_without_cache())
+    store_thread_state(0)
+    held = enter()
+    empty_cache(state)
+    store_word(state + NEXT_SPARE, waiting_cache)
+    waiting_cache = state
+    leave(held, 1)
+
+
+# ---- Looking ----
+
+
+def listed(entry: Word) -> Word:
+    """How many a list holds, as its entry says: another thread may be at it."""
+    limit = load_half(entry + LIST_LIMIT)
+    room = load_half(entry + ROOM)
+    return limit - room if limit > room else 0
+
+
+def count_cached() -> None:
+    """Bring the figures of what lies in caches up to date."""
+    count: Word = 0
+    total: Word = 0
+    cache = newest_cache
+    while cache != 0:
+        for units in range(1, SLAB_CLASSES + 1):
+            found = listed(object_list(cache, units))
+            count += found
+            total += found * units << UNIT_SHIFT
+        for units in range(FIRST_LIST_UNITS, LIST_UNITS):
+            found = listed(block_list(cache, units))
+            count += found
+            total += found * usable_bytes(units)
+        for number in range(MEDIUM_BINS):
+            block = load_word(cache + MEDIUM + number * 8)
+            if block != 0:
+                count += 1
+                total += usable_bytes(size_of(block))
+        cache = load_word(cache + NEXT_CACHE)
+    set_figure(CACHED_BYTES, total)
+    set_figure(CACHED_BLOCKS, count)
+
+
+def is_list_sound(entry: Word, is_object: bool, units: Word) -> bool:
+    """Whether a list of this thread is as long as its entry says, and holds what it should."""
+    count = listed(entry)
+    pointer = load_word(entry)
+    while pointer != 0 and count != 0:
+        if is_object and kind_at(pointer) != units:
+            return False
+        if not is_object and (kind_at(pointer) != BLOCKS or not is_used(pointer) or size_of(pointer) != units):
+            return False
+        pointer = load_word(pointer)
+        count -= 1
+    return pointer == 0 and count == 0
+
+
+def is_own_cache_sound() -> bool:
+    """Whether this thread's cache holds what it should."""
+    cache = load_thread_state()
+    if cache == 0 or cache == ENDED:
+        return True
+    for units in range(1, SLAB_CLASSES + 1):
+        if not is_list_sound(object_list(cache, units), True, units):
+            return False
+    for units in range(FIRST_LIST_UNITS, LIST_UNITS):
+        if not is_list_sound(block_list(cache, units), False, units):
+            return False
+    for number in range(MEDIUM_BINS):
+        block = load_word(cache + MEDIUM + number * 8)
+        if block != 0 and (kind_at(block) != BLOCKS or bin_of(size_of(block)) - LIST_UNITS != number):
+            return False
+    return True

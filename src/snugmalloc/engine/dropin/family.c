@@ -1,0 +1,185 @@
+/* What the drop-in malloc cannot say in the engine language: structs returned by value (mallinfo), FILE (malloc_info,
+ * malloc_stats), and the C++ operators, whose names are mangled and whose failure is an exception. Everything here stands on the functions of snugmalloc.h.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "snugmalloc.h"
+
+const char *snug_version(void) { return SNUG_VERSION; }
+
+/* ---- Figures ---- */
+
+static snug_stats_t figures(void) {
+    snug_stats_t stats;
+    snug_stats(&stats, sizeof stats);
+    return stats;
+}
+
+struct mallinfo2 mallinfo2(void) {
+    snug_stats_t stats = figures();
+    return (struct mallinfo2){
+        .arena = stats.heap_bytes,
+        .ordblks = stats.free_blocks,
+        .hblks = stats.mapped_blocks,
+        .hblkhd = stats.mapped_bytes,
+        .fsmblks = stats.cached_bytes,
+        .uordblks = stats.heap_bytes - stats.free_bytes - stats.cached_bytes,
+        .fordblks = stats.free_bytes,
+        .keepcost = stats.purged_bytes,
+    };
+}
+
+struct mallinfo mallinfo(void) {
+    struct mallinfo2 wide = mallinfo2();
+    return (struct mallinfo){
+        .arena = (int)wide.arena,
+        .ordblks = (int)wide.ordblks,
+        .hblks = (int)wide.hblks,
+        .hblkhd = (int)wide.hblkhd,
+        .fsmblks = (int)wide.fsmblks,
+        .uordblks = (int)wide.uordblks,
+        .fordblks = (int)wide.fordblks,
+        .keepcost = (int)wide.keepcost,
+    };
+}
+
+int malloc_info(int options, FILE *stream) {
+    if (options != 0) return EINVAL;
+    snug_stats_t s = figures();
+    fprintf(stream,
+            "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n"
+            "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n</heap>\n"
+            "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n</malloc>\n",
+            s.cached_blocks, s.cached_bytes, s.free_blocks, s.free_bytes, s.heap_bytes, s.heap_bytes,
+            s.cached_blocks, s.cached_bytes, s.free_blocks, s.free_bytes, s.mapped_blocks, s.mapped_bytes,
+            s.system_bytes, s.peak_system_bytes);
+    return 0;
+}
+
+/* The names of snug_stats_t in its order. */
+static const char *const NAMES[] = {
+    "version",       "live_bytes",     "live_blocks",      "peak_live_bytes", "cached_bytes",   "cached_blocks",
+    "free_bytes",    "free_blocks",    "purged_bytes",     "heap_bytes",      "mapped_bytes",   "mapped_blocks",
+    "kept_bytes",    "system_bytes",   "peak_system_bytes", "limit_bytes",    "returned_bytes", "brk_calls",
+    "mmap_calls",    "munmap_calls",   "mremap_calls",     "madvise_calls",   "refused_requests",
+    "thread_caches", "counting",       "malloc_calls",     "realloc_calls",   "free_calls",
+};
+#define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
+_Static_assert(sizeof(snug_stats_t) == NAME_COUNT * sizeof(size_t), "every figure has a name");
+
+/* One line for each figure, without allocating. */
+void snug_malloc_stats(void) {
+    snug_stats_t stats = figures();
+    char text[4096];
+    size_t length = 0;
+    for (size_t i = 0; i < NAME_COUNT; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "snugmalloc: %s %zu\n", NAMES[i],
+                                   ((const size_t *)&stats)[i]);
+    for (size_t done = 0; done < length;) {
+        ssize_t written = write(STDERR_FILENO, text + done, length - done);
+        if (written <= 0) return;
+        done += (size_t)written;
+    }
+}
+
+void malloc_stats(void) { snug_malloc_stats(); }
+
+/* ---- operator new and delete ---- */
+
+/* The C++ library is not linked: a C program has none. It is looked up when memory has run out, among what the
+ * program can see and, where a plug-in brought it along, among what is loaded at all. */
+static void *cxx_symbol(const char *name) {
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
+    for (int i = 0; !symbol && i < 2; i++) {
+        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+        if (library) symbol = dlsym(library, name);
+    }
+    return symbol;
+}
+
+typedef void (*NewHandler)(void);
+
+/* Memory has run out: let the new-handler find some, until it does, throws, or there is none; then throw. */
+static void *new_again(size_t alignment, size_t size) {
+    NewHandler (*get_new_handler)(void) = (NewHandler(*)(void))cxx_symbol("_ZSt15get_new_handlerv");
+    for (;;) {
+        NewHandler handler = get_new_handler ? get_new_handler() : NULL;
+        if (!handler) break;
+        handler();
+        void *pointer = alignment ? snug_aligned_alloc(alignment, size) : snug_malloc(size);
+        if (pointer) return pointer;
+    }
+    void (*throw_bad_alloc)(void) = (void (*)(void))cxx_symbol("_ZSt17__throw_bad_allocv");
+    if (throw_bad_alloc) throw_bad_alloc();
+    static const char message[] = "snugmalloc: operator new: out of memory, and no C++ library to throw bad_alloc\n";
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)written;
+    abort();
+}
+
+/* The same for new(nothrow): the C++ library's own function calls our operator new and catches what it throws. */
+static void *new_quietly(const char *own_name, size_t alignment, size_t size, const void *nothrow) {
+    void *library = NULL;
+    static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
+    for (int i = 0; !library && i < 2; i++) library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+    void *theirs = library ? dlsym(library, own_name) : NULL;
+    if (!theirs) return NULL;
+    if (alignment) return ((void *(*)(size_t, size_t, const void *))theirs)(size, alignment, nothrow);
+    return ((void *(*)(size_t, const void *))theirs)(size, nothrow);
+}
+
+#define OPERATOR(name) __asm__(name)
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+
+#define DEFINE_NEW(id, plain, quiet, aligned, aligned_quiet)                                                       \
+    void *id(size_t size) OPERATOR(plain);                                                                         \
+    void *id(size_t size) {                                                                                        \
+        void *pointer = snug_malloc(size);                                                                         \
+        return LIKELY(pointer != NULL) ? pointer : new_again(0, size);                                             \
+    }                                                                                                              \
+    void *id##_quiet(size_t size, const void *nothrow) OPERATOR(quiet);                                            \
+    void *id##_quiet(size_t size, const void *nothrow) {                                                           \
+        void *pointer = snug_malloc(size);                                                                         \
+        return LIKELY(pointer != NULL) ? pointer : new_quietly(quiet, 0, size, nothrow);                           \
+    }                                                                                                              \
+    void *id##_aligned(size_t size, size_t alignment) OPERATOR(aligned);                                           \
+    void *id##_aligned(size_t size, size_t alignment) {                                                            \
+        void *pointer = snug_aligned_alloc(alignment, size);                                                       \
+        return LIKELY(pointer != NULL) ? pointer : new_again(alignment, size);                                     \
+    }                                                                                                              \
+    void *id##_aligned_quiet(size_t size, size_t alignment, const void *nothrow) OPERATOR(aligned_quiet);          \
+    void *id##_aligned_quiet(size_t size, size_t alignment, const void *nothrow) {                                 \
+        void *pointer = snug_aligned_alloc(alignment, size);                                                       \
+        return LIKELY(pointer != NULL) ? pointer : new_quietly(aligned_quiet, alignment, size, nothrow);           \
+    }
+
+DEFINE_NEW(new_object, "_Znwm", "_ZnwmRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnwmSt11align_val_tRKSt9nothrow_t")
+DEFINE_NEW(new_array, "_Znam", "_ZnamRKSt9nothrow_t", "_ZnamSt11align_val_t", "_ZnamSt11align_val_tRKSt9nothrow_t")
+
+#define DEFINE_DELETE(id, name)                                                                                    \
+    void id(void *pointer) OPERATOR(name);                                                                         \
+    void id(void *pointer) { snug_free(pointer); }
+
+/* Sizes and alignments that come along as further arguments are not needed. */
+DEFINE_DELETE(delete_object, "_ZdlPv")
+DEFINE_DELETE(delete_object_quiet, "_ZdlPvRKSt9nothrow_t")
+DEFINE_DELETE(delete_object_sized, "_ZdlPvm")
+DEFINE_DELETE(delete_object_aligned, "_ZdlPvSt11align_val_t")
+DEFINE_DELETE(delete_object_aligned_quiet, "_ZdlPvSt11align_val_tRKSt9nothrow_t")
+DEFINE_DELETE(delete_object_sized_aligned, "_ZdlPvmSt11align_val_t")
+DEFINE_DELETE(delete_array, "_ZdaPv")
+DEFINE_DELETE(delete_array_quiet, "_ZdaPvRKSt9nothrow_t")
+DEFINE_DELETE(delete_array_sized, "_ZdaPvm")
+DEFINE_DELETE(delete_array_aligned, "_ZdaPvSt11align_val_t")
+DEFINE_DELETE(delete_array_aligned_quiet, "_ZdaPvSt11align_val_tRKSt9nothrow_t")
+DEFINE_DELETE(delete_array_sized_aligned, "_ZdaPvmSt11align_val_t")

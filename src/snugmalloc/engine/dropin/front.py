@@ -1,0 +1,373 @@
+"""Owns the front door: what is exported, under its standard name and under ours, and nothing else."""
+
+from __future__ import annotations
+
+from ..machine import (
+    EINVAL,
+    ENOMEM,
+    Int,
+    Word,
+    clear_bytes,
+    copy_bytes,
+    get_errno,
+    likely,
+    load_half,
+    load_thread_word,
+    load_word,
+    page_size,
+    product_overflows,
+    set_errno,
+    store_half,
+    store_word,
+)
+from .cache import (
+    BLOCK_LISTS,
+    ENTRY_SHIFT,
+    ROOM,
+    count_cached,
+    empty_own_cache,
+    enter,
+    give_up_cache,
+    is_own_cache_sound,
+    leave,
+)
+from .figures import (
+    CACHED_BLOCKS,
+    CACHED_BYTES,
+    FIGURES,
+    LIVE_BLOCKS,
+    LIVE_BYTES,
+    PUBLISHED,
+    figure,
+    lower_figure,
+    set_figure,
+)
+from .large import drop_all
+from .layout import HEADER, LARGEST, SLAB_LIMIT, UNIT, round_up
+from .options import read_options, set_mmap_threshold
+from .pages import kind_at
+from .purge import give_all_back
+from .requests import (
+    LISTED_LIMIT,
+    dispose,
+    is_power_of_two,
+    obtain,
+    obtain_aligned,
+    obtain_cleared,
+    power_of_two,
+    refuse,
+    resize,
+    usable,
+)
+from .walk import BAD_CACHE, OK, check, total_figures, walk
+
+M_MXFAST: Int = 1
+M_MMAP_THRESHOLD: Int = -3
+MOST_MXFAST: Int = 160
+MOST_MMAP_THRESHOLD: Int = 32 << 20
+WHOLE_UNITS = 0xFFFF_FFFF_FFFF_FFF0
+
+
+# ---- The fast paths ----
+
+
+def _allocate(size: Word) -> Word:
+    """`size` bytes: from the front of this thread's list, if it is so small and the list has one."""
+    cache = load_thread_word()
+    if likely(size <= SLAB_LIMIT):
+        entry = cache + ((size + UNIT - 1) & WHOLE_UNITS)
+    elif likely(size <= LISTED_LIMIT):
+        entry = cache + BLOCK_LISTS + ((size + HEADER + UNIT - 1) & WHOLE_UNITS)
+    else:
+        return obtain(size)
+    first = load_word(entry)
+    if likely(first != 0):
+        store_word(entry, load_word(first))
+        store_half(entry + ROOM, load_half(entry + ROOM) + 1)
+        return first
+    return obtain(size)
+
+
+def _free(pointer: Word) -> None:
+    """Free `pointer`: onto the front of this thread's list, if it is a slab's object and the list has room."""
+    entry = load_thread_word() + (kind_at(pointer) << ENTRY_SHIFT)
+    room = load_half(entry + ROOM)
+    if likely(room != 0):
+        store_word(pointer, load_word(entry))
+        store_word(entry, pointer)
+        store_half(entry + ROOM, room - 1)
+    else:
+        dispose(pointer)
+
+
+def _clear_allocate(count: Word, size: Word) -> Word:
+    """`count` times `size` bytes that read as zero."""
+    if product_overflows(count, size):
+        return refuse()
+    total = count * size
+    if total > LISTED_LIMIT:
+        return obtain_cleared(total)
+    pointer = _allocate(total)
+    if pointer != 0:
+        clear_bytes(pointer, total)
+    return pointer
+
+
+def _reallocate(pointer: Word, size: Word) -> Word:
+    """The block at `pointer` with room for `size` bytes."""
+    if pointer == 0:
+        return _allocate(size)
+    if size == 0:
+        _free(pointer)
+        return 0
+    return resize(pointer, size)
+
+
+def _allocate_aligned(alignment: Word, size: Word) -> Word:
+    """`size` bytes at a multiple of `alignment`, which must be a power of two."""
+    if not is_power_of_two(alignment):
+        set_errno(EINVAL)
+        return 0
+    return obtain_aligned(alignment, size)
+
+
+def _memalign(alignment: Word, size: Word) -> Word:
+    """The same for any alignment that has a next power of two, as glibc."""
+    if alignment > LARGEST + 1:
+        set_errno(EINVAL)
+        return 0
+    return obtain_aligned(power_of_two(alignment), size)
+
+
+# ---- The standard names ----
+
+
+def malloc(size: Word) -> Word:
+    """malloc(3)."""
+    return _allocate(size)
+
+
+def free(pointer: Word) -> None:
+    """free(3)."""
+    _free(pointer)
+
+
+def calloc(count: Word, size: Word) -> Word:
+    """calloc(3)."""
+    return _clear_allocate(count, size)
+
+
+def realloc(pointer: Word, size: Word) -> Word:
+    """realloc(3)."""
+    return _reallocate(pointer, size)
+
+
+def reallocarray(pointer: Word, count: Word, size: Word) -> Word:
+    """reallocarray(3)."""
+    return snug_reallocarray(pointer, count, size)
+
+
+def aligned_alloc(alignment: Word, size: Word) -> Word:
+    """aligned_alloc(3)."""
+    return _allocate_aligned(alignment, size)
+
+
+def memalign(alignment: Word, size: Word) -> Word:
+    """memalign(3)."""
+    return _memalign(alignment, size)
+
+
+def posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
+    """posix_memalign(3)."""
+    return snug_posix_memalign(target, alignment, size)
+
+
+def valloc(size: Word) -> Word:
+    """valloc(3)."""
+    return snug_valloc(size)
+
+
+def pvalloc(size: Word) -> Word:
+    """pvalloc(3)."""
+    return snug_pvalloc(size)
+
+
+def malloc_usable_size(pointer: Word) -> Word:
+    """malloc_usable_size(3)."""
+    return snug_malloc_usable_size(pointer)
+
+
+def cfree(pointer: Word) -> None:
+    """cfree(3)."""
+    _free(pointer)
+
+
+def free_sized(pointer: Word, size: Word) -> None:
+    """free_sized of C23."""
+    _free(pointer)
+
+
+def free_aligned_sized(pointer: Word, alignment: Word, size: Word) -> None:
+    """free_aligned_sized of C23."""
+    _free(pointer)
+
+
+def malloc_trim(pad: Word) -> Int:
+    """malloc_trim(3)."""
+    return snug_trim(pad)
+
+
+def mallopt(parameter: Int, value: Int) -> Int:
+    """mallopt(3)."""
+    return snug_mallopt(parameter, value)
+
+
+# ---- Our names: see snugmalloc.h ----
+
+
+def snug_malloc(size: Word) -> Word:
+    """As malloc."""
+    return _allocate(size)
+
+
+def snug_free(pointer: Word) -> None:
+    """As free."""
+    _free(pointer)
+
+
+def snug_calloc(count: Word, size: Word) -> Word:
+    """As calloc."""
+    return _clear_allocate(count, size)
+
+
+def snug_realloc(pointer: Word, size: Word) -> Word:
+    """As realloc."""
+    return _reallocate(pointer, size)
+
+
+def snug_reallocarray(pointer: Word, count: Word, size: Word) -> Word:
+    """As reallocarray."""
+    if product_overflows(count, size):
+        return refuse()
+    return _reallocate(pointer, count * size)
+
+
+def snug_aligned_alloc(alignment: Word, size: Word) -> Word:
+    """As aligned_alloc."""
+    return _allocate_aligned(alignment, size)
+
+
+def snug_memalign(alignment: Word, size: Word) -> Word:
+    """As memalign."""
+    return _memalign(alignment, size)
+
+
+def snug_posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
+    """As posix_memalign."""
+    if not is_power_of_two(alignment) or alignment < HEADER:
+        return EINVAL
+    kept = get_errno()
+    pointer = obtain_aligned(alignment, size)
+    set_errno(kept)
+    if pointer == 0:
+        return ENOMEM
+    store_word(target, pointer)
+    return 0
+
+
+def snug_valloc(size: Word) -> Word:
+    """As valloc."""
+    return obtain_aligned(page_size(), size)
+
+
+def snug_pvalloc(size: Word) -> Word:
+    """As pvalloc."""
+    if size > LARGEST:
+        return refuse()
+    return obtain_aligned(page_size(), round_up(size, page_size()))
+
+
+def snug_malloc_usable_size(pointer: Word) -> Word:
+    """As malloc_usable_size."""
+    return usable(pointer) if pointer != 0 else 0
+
+
+def snug_cfree(pointer: Word) -> None:
+    """As cfree."""
+    _free(pointer)
+
+
+def snug_free_sized(pointer: Word, size: Word) -> None:
+    """As free_sized."""
+    _free(pointer)
+
+
+def snug_free_aligned_sized(pointer: Word, alignment: Word, size: Word) -> None:
+    """As free_aligned_sized."""
+    _free(pointer)
+
+
+def snug_mallopt(parameter: Int, value: Int) -> Int:
+    """As mallopt."""
+    read_options()
+    if parameter == M_MXFAST:
+        return 1 if value >= 0 and value <= MOST_MXFAST else 0
+    if parameter == M_MMAP_THRESHOLD:
+        if value < 0 or value > MOST_MMAP_THRESHOLD:
+            return 0
+        set_mmap_threshold(value)
+    return 1
+
+
+def snug_trim(pad: Word) -> Int:
+    """Give free memory back now."""
+    held = enter()
+    empty_own_cache()
+    dropped = drop_all()
+    given_back = give_all_back(pad)
+    leave(held, 0)
+    return 1 if dropped or given_back else 0
+
+
+def snug_malloc_trim(pad: Word) -> Int:
+    """As malloc_trim."""
+    return snug_trim(pad)
+
+
+def snug_thread_idle() -> None:
+    """This thread keeps no memory for itself until its next request."""
+    give_up_cache()
+
+
+def snug_stats(stats: Word, size: Word) -> None:
+    """Copy the first `size` bytes of the figures, at most all, to `stats`."""
+    held = enter()
+    total_figures()
+    count_cached()
+    live_bytes = figure(LIVE_BYTES)
+    live_blocks = figure(LIVE_BLOCKS)
+    lower_figure(LIVE_BYTES, figure(CACHED_BYTES))
+    lower_figure(LIVE_BLOCKS, figure(CACHED_BLOCKS))
+    copy_bytes(stats, FIGURES, size if size < PUBLISHED else PUBLISHED)
+    set_figure(LIVE_BYTES, live_bytes)
+    set_figure(LIVE_BLOCKS, live_blocks)
+    leave(held, 0)
+
+
+def snug_walk(visitor: Word, context: Word) -> Int:
+    """Show every block to the visitor."""
+    held = enter()
+    empty_own_cache()
+    complete = walk(visitor, context)
+    leave(held, 0)
+    return 0 if complete else 1
+
+
+def snug_check() -> Int:
+    """Check every invariant."""
+    held = enter()
+    broken = check()
+    if broken == OK and not is_own_cache_sound():
+        broken = BAD_CACHE
+    leave(held, 0)
+    return broken

@@ -1,0 +1,59 @@
+"""Owns the sizes that everything else is measured in.
+
+    unit      16 bytes; every block is a whole number of units, every pointer a multiple of one
+    page      4 KiB, whatever the system's pages are; one byte of the page map and one record tell about it
+    window    64 GiB of addresses that the heap may use, so that 32 bits number its units
+
+Requests go to one of four places by their size:
+
+    up to 128 bytes         an object in a slab, a page cut into objects of one size
+    up to 1,000 bytes       a block of the heap; the thread's cache keeps lists of blocks of the same size
+    up to 8 KiB             a block of the heap; the thread's cache remembers one for each range of sizes
+    up to the threshold     a block of the heap
+    from the threshold      a mapping of its own
+"""
+
+from __future__ import annotations
+
+from ..machine import Int, Word
+
+DEBUG = 0  # 1 in builds that check every invariant every so many visits to the heap
+
+UNIT = 16
+UNIT_SHIFT: Int = 4
+HEADER = 8
+
+PAGE = 4096
+PAGE_SHIFT: Int = 12
+PAGE_UNITS = PAGE // UNIT
+IN_PAGE = PAGE - 1
+PAGE_BASE = 0xFFFF_FFFF_FFFF_F000
+
+ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
+ONE = 1
+
+SLAB_LIMIT = 128  # measured: 64, 128, 256 and 496 gave 0.934, 0.929, 0.940 and 0.961 of glibc's resident memory
+SLAB_CLASSES = SLAB_LIMIT // UNIT
+LIST_UNITS = 64  # blocks below this many units are cached in lists
+MEDIUM_UNITS = 512  # blocks below this many units are cached one by one
+
+LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
+MOST_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def round_up(number: Word, step: Word) -> Word:
+    """`number`, rounded up to a multiple of `step`, a power of two."""
+    return (number + step - 1) & ~(step - 1)
+
+
+def units_for(size: Word) -> Word:
+    """How many units a block takes that has room for `size` bytes and the header of the one behind it."""
+    return (size + HEADER + UNIT - 1) >> UNIT_SHIFT
+
+
+def class_of(size: Word) -> Word:
+    """The slab class of `size`, at most SLAB_LIMIT: how many units its objects have. Size 0 is a byte."""
+    return (size + UNIT - 1) >> UNIT_SHIFT if size != 0 else ONE

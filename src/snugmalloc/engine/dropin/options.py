@@ -1,0 +1,174 @@
+"""Owns the options: read once from the environment, without allocating.
+
+What begins with SNUG_ and is no option, or has a value that the option does not take, is told in one line on
+stderr and ignored. Sizes take a suffix K, M or G.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, environment_entry, environment_is_known, load_byte, text_after, warn
+from .figures import COUNTING, LIMIT_BYTES, figure, set_figure
+from .layout import GIB, MIB
+
+OURS = b"SNUG_"
+MMAP_THRESHOLD = b"SNUG_MMAP_THRESHOLD="
+PREALLOC = b"SNUG_PREALLOC="
+LIMIT = b"SNUG_LIMIT="
+PURGE_DELAY = b"SNUG_PURGE_DELAY="
+THREAD_CACHE = b"SNUG_THREAD_CACHE="
+STATS = b"SNUG_STATS="
+ALIGN = b"SNUG_ALIGN="
+
+UNKNOWN = b"snugmalloc: no such option, ignored: "
+MALFORMED = b"snugmalloc: not a value of this option, ignored: "
+
+DEFAULT_THRESHOLD = 131072
+DEFAULT_PREALLOC = 131072
+DEFAULT_PURGE_DELAY = 4096
+DEFAULT_THREAD_CACHE = 8192
+
+LEAST_THRESHOLD = 16384
+MOST_THRESHOLD = GIB
+MOST_DELAY = 1 << 40
+MOST_THREAD_CACHE = 65536
+MOST_BYTES = 1 << 60
+NONE = 0xFFFF_FFFF_FFFF_FFFF
+
+DIGIT_0 = 48
+DIGIT_9 = 57
+CAPITALS = 0xDF  # the mask that makes a small letter a capital
+LETTER_G = 71
+LETTER_K = 75
+LETTER_M = 77
+KIB = 1024
+
+are_read: bool = False
+threshold_bytes: Word = 0
+prealloc_bytes: Word = 0
+delay_operations: Word = 0
+cache_bytes: Word = 0
+
+
+def mmap_threshold() -> Word:
+    """Requests of so many bytes get a mapping of their own."""
+    return threshold_bytes
+
+
+def set_mmap_threshold(count: Word) -> None:
+    """Change the threshold; it has a least value."""
+    global threshold_bytes
+    threshold_bytes = count if count > LEAST_THRESHOLD else LEAST_THRESHOLD
+
+
+def prealloc() -> Word:
+    """How many bytes the heap begins with."""
+    return prealloc_bytes
+
+
+def purge_delay() -> Word:
+    """How many operations of the heap a page stays free before the system gets it back."""
+    return delay_operations
+
+
+def thread_cache() -> Word:
+    """How many bytes a thread keeps of each size class; 0 for no thread caches."""
+    return cache_bytes
+
+
+# ---- Reading ----
+
+
+def number_at(text: Word) -> Word:
+    """The number that is all of the zero-terminated `text`, with its suffix; NONE if there is none."""
+    number: Word = 0
+    digit = load_byte(text)
+    if digit < DIGIT_0 or digit > DIGIT_9:
+        return NONE
+    while digit >= DIGIT_0 and digit <= DIGIT_9:
+        number = number * 10 + digit - DIGIT_0
+        if number > MOST_BYTES:
+            return NONE
+        text += 1
+        digit = load_byte(text)
+    suffix = digit & CAPITALS
+    if suffix == LETTER_K:
+        number *= KIB
+        text += 1
+    elif suffix == LETTER_M:
+        number *= MIB
+        text += 1
+    elif suffix == LETTER_G:
+        number *= GIB
+        text += 1
+    return number if load_byte(text) == 0 and number <= MOST_BYTES else NONE
+
+
+def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
+    """The number at `value`, the end of `entry`, or NONE and a complaint if it is none between these two."""
+    number = number_at(value)
+    if number < least or number > most:
+        warn(MALFORMED, entry)
+        return NONE
+    return number
+
+
+def read_option(entry: Word) -> None:
+    """Obey one entry of the environment that begins with SNUG_."""
+    global threshold_bytes, prealloc_bytes, delay_operations, cache_bytes
+    value = text_after(entry, MMAP_THRESHOLD)
+    if value != 0:
+        number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
+        threshold_bytes = number if number != NONE else threshold_bytes
+        return
+    value = text_after(entry, PREALLOC)
+    if value != 0:
+        number = number_in(entry, value, 0, GIB)
+        prealloc_bytes = number if number != NONE else prealloc_bytes
+        return
+    value = text_after(entry, LIMIT)
+    if value != 0:
+        number = number_in(entry, value, 0, MOST_BYTES)
+        set_figure(LIMIT_BYTES, number if number != NONE else figure(LIMIT_BYTES))
+        return
+    value = text_after(entry, PURGE_DELAY)
+    if value != 0:
+        number = number_in(entry, value, 0, MOST_DELAY)
+        delay_operations = number if number != NONE else delay_operations
+        return
+    value = text_after(entry, THREAD_CACHE)
+    if value != 0:
+        number = number_in(entry, value, 0, MOST_THREAD_CACHE)
+        cache_bytes = number if number != NONE else cache_bytes
+        return
+    value = text_after(entry, STATS)
+    if value != 0:
+        set_figure(COUNTING, 1 if number_in(entry, value, 0, 1) == 1 else figure(COUNTING))
+        return
+    value = text_after(entry, ALIGN)
+    if value != 0:
+        if number_in(entry, value, 8, 16) & 7 != 0:
+            warn(MALFORMED, entry)
+        return
+    warn(UNKNOWN, entry)
+
+
+def read_options() -> bool:
+    """Take the defaults and, as soon as there is an environment, what it says. Whether it has been read."""
+    global are_read, threshold_bytes, prealloc_bytes, delay_operations, cache_bytes
+    if are_read:
+        return True
+    threshold_bytes = DEFAULT_THRESHOLD
+    prealloc_bytes = DEFAULT_PREALLOC
+    delay_operations = DEFAULT_PURGE_DELAY
+    cache_bytes = DEFAULT_THREAD_CACHE
+    if not environment_is_known():
+        return False
+    are_read = True
+    index: Word = 0
+    entry = environment_entry(0)
+    while entry != 0:
+        if text_after(entry, OURS) != 0:
+            read_option(entry)
+        index += 1
+        entry = environment_entry(index)
+    return True

@@ -1,0 +1,159 @@
+"""Owns the window of addresses that the heap lives in, and what is known of each of its pages.
+
+    base                                                     base + 64 GiB
+    | page 0 | page 1 | page 2 | ...                         |
+
+    page map   one byte a page: its kind
+    records    16 bytes a page, for what would lie at the page's very beginning: so a page can be given back to
+               the system whole, and a slab can use it whole
+
+         0                 4               8            12           16
+         +-----------------+---------------+------------+------------+
+         | tag of the block whose payload  |  next      |  previous  |
+         | begins with the page            |            |            |
+         +-----------------+---------------+------------+------------+
+
+Both tables are reserved once, for the whole window, and become memory as the heap grows into it. Kinds below
+SLAB_KINDS are slab classes: a kind times 16 is where a thread's cache has the list for it; for all other kinds
+there is an entry that takes nothing.
+
+Where the kernel refuses so large a reservation the window is smaller.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, commit_range, load_byte, load_word, reserve_range, store_byte
+from .layout import ALL_BITS, ONE, PAGE_SHIFT, UNIT_SHIFT, round_up
+
+WINDOW_PAGES = 1 << 24
+LEAST_WINDOW = 1 << 15
+RECORD = 16
+RECORD_SHIFT = 4
+FROM_ADDRESS = 8  # an offset in the window shifted right by so much is the offset of its record
+LINKS = 8
+STEP = 8192  # pages: the tables become memory in such steps
+
+FOREIGN = 0  # not ours, or nothing known
+SLAB_KINDS = 9  # 1 to 8: a slab of objects of so many units
+BLOCKS = 9  # has blocks in use, or tags
+FRESH = 10  # wholly inside a free block, never touched: reads as zero
+PURGED = 11  # wholly inside a free block, given back: reads as zero
+DIRTY = 12  # wholly inside a free block since a short time
+OLD = 13  # the same, since longer
+DIRTY_BITS = 0x0808_0808_0808_0808  # where bits 2 and 3 of a kind are both set: DIRTY or OLD
+
+base: Word = 0
+window: Word = 0
+covered: Word = 0
+page_map: Word = 0
+records: Word = 0
+
+
+# ---- Places ----
+
+
+def window_base() -> Word:
+    """The address of page 0."""
+    return base
+
+
+def window_end() -> Word:
+    """The address behind the window."""
+    return base + (window << PAGE_SHIFT)
+
+
+def covered_pages() -> Word:
+    """The pages of which the map can be read: those before this one."""
+    return covered
+
+
+def page_of(address: Word) -> Word:
+    """The number of the page of an address in the window."""
+    return (address - base) >> PAGE_SHIFT
+
+
+def page_address(page: Word) -> Word:
+    """Where the page begins."""
+    return base + (page << PAGE_SHIFT)
+
+
+def unit_of(address: Word) -> Word:
+    """The number of the unit at `address`: 32 bits."""
+    return (address - base) >> UNIT_SHIFT
+
+
+def unit_address(unit: Word) -> Word:
+    """Where the unit begins."""
+    return base + (unit << UNIT_SHIFT)
+
+
+def record_at(address: Word) -> Word:
+    """The record of the page that begins at `address`."""
+    return records + ((address - base) >> FROM_ADDRESS)
+
+
+def kind_at(address: Word) -> Word:
+    """The kind of the page of any address; FOREIGN outside the window."""
+    page = ((address - base) & ALL_BITS) >> PAGE_SHIFT
+    if page >= covered:
+        return FOREIGN
+    return load_byte(page_map + page)
+
+
+# ---- Kinds ----
+
+
+def kind_of(page: Word) -> Word:
+    """The kind of a page that is covered."""
+    return load_byte(page_map + page)
+
+
+def set_kind(page: Word, kind: Word) -> None:
+    """Write the kind of a page."""
+    store_byte(page_map + page, kind)
+
+
+def eight_kinds(page: Word) -> Word:
+    """The kinds of eight pages, from one whose number is a multiple of 8."""
+    return load_word(page_map + page)
+
+
+# ---- Setting up ----
+
+
+def set_up_window(start: Word) -> bool:
+    """Reserve the tables for a window that begins at the page `start`. Whether that went."""
+    global base, window, page_map, records
+    pages = WINDOW_PAGES * ONE
+    tables = reserve_range(0, pages + (pages << RECORD_SHIFT))
+    while tables == 0 and pages > LEAST_WINDOW:
+        pages >>= 1
+        tables = reserve_range(0, pages + (pages << RECORD_SHIFT))
+    if tables == 0:
+        return False
+    base = start
+    window = pages
+    page_map = tables
+    records = tables + pages
+    return True
+
+
+def has_window() -> bool:
+    """Whether the window is set up."""
+    return window != 0
+
+
+def cover(start: Word, end: Word) -> bool:
+    """Make the tables memory for the pages of these addresses, and for the one behind. Whether that went."""
+    global covered
+    first = page_of(start) & ~(STEP - 1)
+    last = round_up(page_of(end) + 1, STEP)
+    if last > window:
+        return False
+    if covered < last and not commit_range(page_map + covered, last - covered):
+        return False
+    if not commit_range(records + (first << RECORD_SHIFT), (last - first) << RECORD_SHIFT):
+        return False
+    if covered < last:
+        covered = last
+    return True

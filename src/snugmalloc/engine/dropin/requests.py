@@ -1,0 +1,276 @@
+"""Owns what becomes of a request: which of the four places serves it, resizing, alignment, and errors."""
+
+from __future__ import annotations
+
+from ..machine import (
+    ENOMEM,
+    Word,
+    clear_bytes,
+    copy_bytes,
+    fatal,
+    highest_bit,
+    set_errno,
+)
+from .block import is_used, size_of, usable_bytes
+from .cache import (
+    dispose_block,
+    dispose_object,
+    enter,
+    leave,
+    obtain_block,
+    obtain_object,
+)
+from .figures import (
+    COUNTING,
+    EXACT_LIVE_BYTES,
+    EXACT_PEAK_BYTES,
+    FREE_CALLS,
+    MALLOC_CALLS,
+    REALLOC_CALLS,
+    REFUSED_REQUESTS,
+    figure,
+    raise_figure,
+    set_figure,
+)
+from .heap import allocate_aligned, allocate_cleared, grow_block, shrink_block
+from .large import free_large, is_large, is_zeroed, large_bytes, map_large, resize_large
+from .layout import (
+    HEADER,
+    LARGEST,
+    LIST_UNITS,
+    MEDIUM_UNITS,
+    ONE,
+    SLAB_LIMIT,
+    UNIT,
+    UNIT_SHIFT,
+    class_of,
+    round_up,
+    units_for,
+)
+from .options import mmap_threshold, read_options
+from .pages import BLOCKS, FOREIGN, SLAB_KINDS, kind_at
+
+LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
+LEAST_CUT = 4  # units; a block is not shrunk by less
+
+NOT_OURS = b"snugmalloc: %x was not allocated here"
+NOT_IN_USE = b"snugmalloc: %x is not in use: freed twice, or never allocated"
+
+
+# ---- Counting, under SNUG_STATS=1 ----
+
+
+def note_size(more: Word, less: Word) -> None:
+    """What the program holds has changed."""
+    live = figure(EXACT_LIVE_BYTES) + more - less
+    set_figure(EXACT_LIVE_BYTES, live)
+    if live > figure(EXACT_PEAK_BYTES):
+        set_figure(EXACT_PEAK_BYTES, live)
+
+
+def note(which: Word, more: Word, less: Word) -> None:
+    """A call was made."""
+    held = enter()
+    raise_figure(which, 1)
+    note_size(more, less)
+    leave(held, 0)
+
+
+# ---- Judging pointers ----
+
+
+def usable(pointer: Word) -> Word:
+    """The usable bytes of a block in use; whatever is no such block ends the process."""
+    kind = kind_at(pointer)
+    if kind == BLOCKS and pointer & (UNIT - 1) == 0:
+        if not is_used(pointer):
+            fatal(NOT_IN_USE, pointer, 0)
+        return usable_bytes(size_of(pointer))
+    if kind == FOREIGN and is_large(pointer):
+        return large_bytes(pointer)
+    if kind == FOREIGN or kind >= SLAB_KINDS:
+        fatal(NOT_OURS, pointer, 0)
+    return kind << UNIT_SHIFT
+
+
+# ---- Allocating ----
+
+
+def refuse() -> Word:
+    """NULL, because there is no memory to be had."""
+    raise_figure(REFUSED_REQUESTS, 1)
+    set_errno(ENOMEM)
+    return 0
+
+
+def obtain_large(size: Word, alignment: Word) -> Word:
+    """A block in a mapping of its own, or 0."""
+    held = enter()
+    pointer = map_large(size, alignment)
+    leave(held, 1)
+    return pointer
+
+
+def given(pointer: Word) -> Word:
+    """The answer to a request for memory: `pointer`, or a refusal if it is 0."""
+    if pointer == 0:
+        return refuse()
+    if figure(COUNTING) != 0:
+        note(MALLOC_CALLS, usable(pointer), 0)
+    return pointer
+
+
+def obtain(size: Word) -> Word:
+    """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
+    read_options()
+    if size <= SLAB_LIMIT:
+        return given(obtain_object(class_of(size)))
+    if size > LARGEST:
+        return refuse()
+    if size < mmap_threshold():
+        pointer = obtain_block(units_for(size))
+        if pointer != 0:
+            return given(pointer)
+    return given(obtain_large(size, UNIT))
+
+
+def obtain_cleared(size: Word) -> Word:
+    """`size` bytes that read as zero, or NULL with errno."""
+    read_options()
+    if size > LARGEST:
+        return refuse()
+    units = units_for(size)
+    if size >= mmap_threshold():
+        held = enter()
+        pointer = map_large(size, UNIT)
+        fresh = is_zeroed()
+        leave(held, 1)
+        if pointer != 0 and not fresh:
+            clear_bytes(pointer, size)
+    elif units >= MEDIUM_UNITS:
+        held = enter()
+        pointer = allocate_cleared(units)
+        leave(held, 1)
+    else:
+        pointer = obtain_object(class_of(size)) if size <= SLAB_LIMIT else obtain_block(units)
+        if pointer != 0:
+            clear_bytes(pointer, size)
+    return given(pointer)
+
+
+def obtain_aligned(alignment: Word, size: Word) -> Word:
+    """`size` bytes at a multiple of `alignment`, a power of two; or NULL with errno."""
+    if alignment <= UNIT:
+        return obtain(size)
+    if size > LARGEST or alignment > LARGEST:
+        return refuse()
+    rounded = round_up(size, alignment)
+    if rounded <= SLAB_LIMIT and size != 0:
+        return obtain(rounded)  # objects in a slab stand at multiples of their size
+    read_options()
+    pointer: Word = 0
+    if size + alignment < mmap_threshold():
+        held = enter()
+        pointer = allocate_aligned(units_for(size) if size != 0 else ONE, alignment)
+        leave(held, 1)
+    if pointer == 0:
+        pointer = obtain_large(size, alignment)
+    return given(pointer)
+
+
+def is_power_of_two(number: Word) -> bool:
+    """Whether `number` is one."""
+    return number != 0 and number & (number - 1) == 0
+
+
+def power_of_two(number: Word) -> Word:
+    """The next power of two from `number` on, which is at most half of all addresses."""
+    if number <= UNIT:
+        return UNIT * ONE
+    return ONE << (highest_bit(number - 1) + 1)
+
+
+# ---- Freeing ----
+
+
+def dispose_large(pointer: Word) -> None:
+    """Free a block in a mapping of its own."""
+    if not is_large(pointer):
+        fatal(NOT_OURS, pointer, 0)
+    held = enter()
+    free_large(pointer)
+    leave(held, 1)
+
+
+def dispose(pointer: Word) -> None:
+    """Free the block at `pointer`, by whatever way is left when the fast one is not."""
+    if pointer == 0:
+        return
+    if figure(COUNTING) != 0:
+        note(FREE_CALLS, 0, usable(pointer))
+    kind = kind_at(pointer)
+    if kind == BLOCKS:
+        if pointer & (UNIT - 1) != 0 or not is_used(pointer):
+            fatal(NOT_IN_USE, pointer, 0)
+        dispose_block(pointer, size_of(pointer))
+    elif kind == FOREIGN:
+        dispose_large(pointer)
+    elif kind < SLAB_KINDS:
+        dispose_object(pointer, kind)
+    else:
+        fatal(NOT_IN_USE, pointer, 0)
+
+
+# ---- Resizing ----
+
+
+def resize_block(pointer: Word, size: Word) -> bool:
+    """Give a block of the heap room for `size` bytes where it stands. Whether that went."""
+    before = size_of(pointer)
+    units = units_for(size)
+    if units + LEAST_CUT > before and units <= before:
+        return True
+    done = True
+    held = enter()
+    if units < before:
+        shrink_block(pointer, before, units)
+    else:
+        done = grow_block(pointer, before, units)
+    leave(held, 1)
+    return done
+
+
+def move(pointer: Word, size: Word, before: Word) -> Word:
+    """A new block of `size` bytes with what the old one held; or NULL, and the old one is as it was."""
+    target = obtain(size)
+    if target != 0:
+        copy_bytes(target, pointer, before if before < size else size)
+        dispose(pointer)
+    return target
+
+
+def resize_mapping(pointer: Word, size: Word) -> Word:
+    """Give a large block `size` bytes; or 0, and it is as it was."""
+    held = enter()
+    moved = resize_large(pointer, size)
+    leave(held, 1)
+    return moved
+
+
+def resize(pointer: Word, size: Word) -> Word:
+    """The block at `pointer` with room for `size` bytes, neither of them 0; or NULL with errno."""
+    if size > LARGEST:
+        return refuse()
+    kind = kind_at(pointer)
+    before = usable(pointer)
+    moved: Word = 0
+    if kind == FOREIGN:
+        moved = resize_mapping(pointer, size)
+        moved = pointer if moved == 0 and size <= before else moved
+    elif (kind == BLOCKS and size < mmap_threshold() and resize_block(pointer, size)) or size <= before:
+        moved = pointer
+    if moved == 0:
+        return move(pointer, size, before)
+    if figure(COUNTING) != 0:
+        note(REALLOC_CALLS, usable(moved), before)
+    return moved

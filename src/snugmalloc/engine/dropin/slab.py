@@ -1,0 +1,152 @@
+"""Owns the slabs: pages cut into objects of one size, of 1 to 8 units, without headers.
+
+    page     | object | object | ... | object | (rest) |
+              free objects are linked through their first words
+
+Its bookkeeping is the page's record. To the heap the page is a used block of known size, so where other blocks
+have their size the record has the list of free objects:
+
+    tag half    bit 0: used   bits 2 to 11: how many are free   bits 12 to 20: the first one's unit in the page
+    links       page numbers: the neighbours in the list of slabs of the class that have free objects
+
+A slab that has no object in use goes back to the heap at once, and coalesces.
+"""
+
+from __future__ import annotations
+
+from ..machine import Int, Word, load_half, load_word, reserve, store_half, store_word
+from .block import USED
+from .figures import count_in, count_out
+from .heap import allocate_page, free_page
+from .layout import PAGE_BASE, PAGE_UNITS, SLAB_CLASSES, UNIT_SHIFT
+from .pages import LINKS, page_address, page_of, record_at, set_kind
+
+PREVIOUS_SLAB = 12
+COUNT_SHIFT: Int = 2
+COUNT_BITS = 1023
+FIRST_SHIFT: Int = 12
+
+OPEN = reserve(4 * (SLAB_CLASSES + 1))  # for each class, the page of the first slab with a free object
+
+taken: Word = 0
+
+
+def capacity(units: Word) -> Word:
+    """How many objects of so many units a slab has."""
+    return PAGE_UNITS // units
+
+
+def open_slab(units: Word) -> Word:
+    """The first page of the class with free objects, or 0."""
+    page = load_half(OPEN + (units << 2))
+    return page_address(page) if page != 0 else 0
+
+
+def next_slab(slab: Word) -> Word:
+    """The slab behind `slab` in its list, or 0."""
+    page = load_half(record_at(slab) + LINKS)
+    return page_address(page) if page != 0 else 0
+
+
+def free_count(slab: Word) -> Word:
+    """How many of the slab's objects are free."""
+    return load_half(record_at(slab)) >> COUNT_SHIFT & COUNT_BITS
+
+
+def first_free(slab: Word) -> Word:
+    """The first free object of a slab that has one."""
+    return slab + (load_half(record_at(slab)) >> FIRST_SHIFT << UNIT_SHIFT)
+
+
+def set_free(slab: Word, first: Word, count: Word) -> None:
+    """Write the slab's list of free objects."""
+    store_half(record_at(slab), (first - slab) >> UNIT_SHIFT << FIRST_SHIFT | count << COUNT_SHIFT | USED)
+
+
+def link(slab: Word, units: Word) -> None:
+    """Put a slab in front of its class's list."""
+    head = OPEN + (units << 2)
+    page = page_of(slab)
+    first = load_half(head)
+    record = record_at(slab)
+    store_half(record + LINKS, first)
+    store_half(record + PREVIOUS_SLAB, 0)
+    store_half(head, page)
+    if first != 0:
+        store_half(record_at(page_address(first)) + PREVIOUS_SLAB, page)
+
+
+def unlink(slab: Word, units: Word) -> None:
+    """Take a slab out of its class's list."""
+    record = record_at(slab)
+    following = load_half(record + LINKS)
+    previous = load_half(record + PREVIOUS_SLAB)
+    if following != 0:
+        store_half(record_at(page_address(following)) + PREVIOUS_SLAB, previous)
+    if previous != 0:
+        store_half(record_at(page_address(previous)) + LINKS, following)
+    else:
+        store_half(OPEN + (units << 2), following)
+
+
+def new_slab(units: Word) -> Word:
+    """A slab with all objects free, in its class's list, or 0."""
+    slab = allocate_page()
+    if slab == 0:
+        return 0
+    set_kind(page_of(slab), units)
+    size = units << UNIT_SHIFT
+    last = slab + (capacity(units) - 1) * size
+    part = slab
+    while part != last:
+        store_word(part, part + size)
+        part += size
+    store_word(last, 0)
+    set_free(slab, slab, capacity(units))
+    link(slab, units)
+    return slab
+
+
+def how_many_taken() -> Word:
+    """How long the list is that `take_objects` gave last."""
+    return taken
+
+
+def take_objects(units: Word, most: Word) -> Word:
+    """A linked list of up to `most` free objects of one slab of the class, or 0."""
+    global taken
+    slab = open_slab(units)
+    if slab == 0:
+        slab = new_slab(units)
+        if slab == 0:
+            return 0
+    first = first_free(slab)
+    count = free_count(slab)
+    if count <= most:
+        taken = count
+        set_free(slab, slab, 0)
+        unlink(slab, units)
+    else:
+        taken = most
+        last = first
+        for _ in range(most - 1):
+            last = load_word(last)
+        set_free(slab, load_word(last), count - most)
+        store_word(last, 0)
+    count_out(units * taken << UNIT_SHIFT, taken)
+    return first
+
+
+def give_object(pointer: Word, units: Word) -> None:
+    """An object goes back to its slab, and the slab, if that was its last one, to the heap."""
+    slab = pointer & PAGE_BASE
+    count = free_count(slab)
+    store_word(pointer, first_free(slab) if count != 0 else 0)
+    count_in(units << UNIT_SHIFT, 1)
+    if count + 1 == capacity(units):
+        unlink(slab, units)
+        free_page(slab)
+        return
+    set_free(slab, pointer, count + 1)
+    if count == 0:
+        link(slab, units)

@@ -1,0 +1,321 @@
+"""Owns the ways to look at the whole heap: walking it, checking it, and the figures computed when asked for.
+
+A segment begins at a page of ours behind one that is not, and ends at its sentinel.
+"""
+
+from __future__ import annotations
+
+from ..machine import Int, Word, load_byte, load_word, reserve, store_byte, visit_block
+from .bins import free_blocks, is_in_place
+from .block import is_own, is_used, next_block, size_before, size_of, usable_bytes
+from .figures import (
+    COUNTING,
+    EXACT_PEAK_BYTES,
+    FREE_BLOCKS,
+    FREE_BYTES,
+    HEAP_BYTES,
+    KEPT_BYTES,
+    LIVE_BLOCKS,
+    LIVE_BYTES,
+    MAPPED_BLOCKS,
+    MAPPED_BYTES,
+    PEAK_LIVE_BYTES,
+    PEAK_OUT_BYTES,
+    PURGED_BYTES,
+    SYSTEM_BYTES,
+    VERSION,
+    figure,
+    set_figure,
+)
+from .heap import dirty_pages, spare_pages
+from .large import end_of, is_large, large_bytes, live_large, newest_large, older_large, start_of
+from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS, SLAB_CLASSES, UNIT_SHIFT, round_up
+from .pages import (
+    BLOCKS,
+    DIRTY,
+    FOREIGN,
+    SLAB_KINDS,
+    covered_pages,
+    kind_at,
+    kind_of,
+    page_address,
+    page_of,
+    window_end,
+)
+from .slab import capacity, first_free, free_count, next_slab, open_slab
+
+STATS_VERSION = 1
+
+FREE: Int = 0
+LIVE: Int = 1
+MAPPED: Int = 2
+
+OK: Int = 0
+BAD_SIZE: Int = 1
+BAD_BEFORE: Int = 2
+BAD_MERGED: Int = 3
+BAD_INDEX: Int = 4
+BAD_PAGES: Int = 5
+BAD_SLAB: Int = 6
+BAD_MAPPED: Int = 7
+BAD_CACHE: Int = 8
+BAD_TOTALS: Int = 9
+
+MARKS = reserve(PAGE_UNITS)  # a byte for each object of the slab that is looked at: 1 if it is free
+
+live_bytes: Word = 0
+live_blocks: Word = 0
+free_count_seen: Word = 0
+heap_seen: Word = 0
+dirty_seen: Word = 0
+spare_seen: Word = 0
+open_seen: Word = 0
+
+
+# ---- Walking ----
+
+
+def segment_from(page: Word) -> Word:
+    """The first page of a segment from `page` on, or the end of the covered pages."""
+    end = covered_pages()
+    while page < end and kind_of(page) == FOREIGN:
+        page += 1
+    return page
+
+
+def is_slab(block: Word) -> bool:
+    """Whether the block is a slab's page."""
+    kind = kind_at(block)
+    return kind != FOREIGN and kind < SLAB_KINDS
+
+
+def span(block: Word) -> Word:
+    """The units to the next block, or 0 at the sentinel."""
+    return PAGE_UNITS if is_slab(block) else size_of(block)
+
+
+def mark_objects(slab: Word) -> bool:
+    """Mark a slab's free objects in MARKS. Whether its list is sound."""
+    units = kind_at(slab)
+    size = units << UNIT_SHIFT
+    for number in range(capacity(units)):
+        store_byte(MARKS + number, 0)
+    count = free_count(slab)
+    pointer = first_free(slab) if count != 0 else 0
+    while pointer != 0 and count != 0:
+        number = (pointer - slab) // size if pointer >= slab else capacity(units)
+        if number >= capacity(units) or slab + number * size != pointer or load_byte(MARKS + number) != 0:
+            return False
+        store_byte(MARKS + number, 1)
+        pointer = load_word(pointer)
+        count -= 1
+    return pointer == 0 and count == 0
+
+
+def walk_slab(slab: Word, visitor: Word, context: Word) -> bool:
+    """Show the objects of a slab to the visitor. Whether it wants more."""
+    units = kind_at(slab)
+    size = units << UNIT_SHIFT
+    mark_objects(slab)
+    for number in range(capacity(units)):
+        status = FREE if load_byte(MARKS + number) != 0 else LIVE
+        if not visit_block(visitor, slab + number * size, size, status, context):
+            return False
+    return True
+
+
+def walk_block(block: Word, size: Word, visitor: Word, context: Word) -> bool:
+    """Show what is at `block` to the visitor. Whether it wants more."""
+    if is_slab(block):
+        return walk_slab(block, visitor, context)
+    used = is_used(block)
+    if used and is_own(block):
+        return True
+    return visit_block(visitor, block, usable_bytes(size), LIVE if used else FREE, context)
+
+
+def walk(visitor: Word, context: Word) -> bool:
+    """Show every block to the visitor until it has enough. Whether it saw them all."""
+    page = segment_from(0)
+    while page < covered_pages():
+        block = page_address(page)
+        size = span(block)
+        while size != 0:
+            if not walk_block(block, size, visitor, context):
+                return False
+            block = next_block(block, size)
+            size = span(block)
+        page = segment_from(page_of(block))
+    block = newest_large()
+    while block != 0:
+        if not visit_block(visitor, block, large_bytes(block), MAPPED, context):
+            return False
+        block = older_large(block)
+    return True
+
+
+# ---- Checking ----
+
+
+def see_live(count: Word, size: Word) -> None:
+    """Count what is in use."""
+    global live_bytes, live_blocks
+    live_blocks += count
+    live_bytes += count * size
+
+
+def are_pages_right(block: Word, size: Word, used: bool) -> bool:
+    """Whether the pages of a block have the kinds that they should, and count them."""
+    global dirty_seen, spare_seen
+    page = page_of(block)
+    stop = next_block(block, size)
+    first = page_of(round_up(block, PAGE))
+    last = page_of(stop)
+    end = page_of(stop + IN_PAGE)
+    while page < end:
+        kind = kind_of(page)
+        if used or page < first or page >= last:
+            if kind != BLOCKS:
+                return False
+        elif kind >= DIRTY:
+            dirty_seen += 1
+        elif kind > BLOCKS:
+            spare_seen += 1
+        else:
+            return False
+        page += 1
+    return True
+
+
+def check_slab(slab: Word) -> Int:
+    """One slab."""
+    global open_seen
+    units = kind_at(slab)
+    count = free_count(slab)
+    if count >= capacity(units) or not mark_objects(slab):
+        return BAD_SLAB
+    open_seen += count != 0
+    see_live(capacity(units) - count, units << UNIT_SHIFT)
+    return OK
+
+
+def check_block(block: Word, size: Word, free_before: bool) -> Int:
+    """One block of the heap that is no slab."""
+    global free_count_seen
+    used = is_used(block)
+    if used and not is_own(block):
+        see_live(1, usable_bytes(size))
+    if not used:
+        free_count_seen += 1
+        if free_before and size + size_before(block) <= MOST_UNITS:
+            return BAD_MERGED
+        if not is_in_place(block, size):
+            return BAD_INDEX
+    return OK if are_pages_right(block, size, used) else BAD_PAGES
+
+
+def check_segment(first: Word) -> Int:
+    """All blocks of the segment that begins at `first`."""
+    global heap_seen
+    block = first
+    before: Word = 0
+    free_before = False
+    size = span(block)
+    while size != 0:
+        if next_block(block, size) >= window_end():
+            return BAD_SIZE
+        if size_before(block) != before:
+            return BAD_BEFORE
+        broken = check_slab(block) if is_slab(block) else check_block(block, size, free_before)
+        if broken != OK:
+            return broken
+        free_before = not is_used(block)
+        before = size
+        block = next_block(block, size)
+        size = span(block)
+    if size_before(block) != before:
+        return BAD_BEFORE
+    if block & IN_PAGE != 0 or kind_at(block) != FOREIGN:
+        return BAD_SIZE
+    heap_seen += block - first
+    return OK
+
+
+def check_open_slabs() -> Int:
+    """The lists of slabs with free objects: of the right class, and together all of them."""
+    found: Word = 0
+    for units in range(1, SLAB_CLASSES + 1):
+        slab = open_slab(units)
+        while slab != 0:
+            if kind_at(slab) != units or free_count(slab) == 0 or found >= open_seen:
+                return BAD_SLAB
+            found += 1
+            slab = next_slab(slab)
+    return OK if found == open_seen else BAD_SLAB
+
+
+def check_large() -> Int:
+    """The list of large blocks."""
+    count: Word = 0
+    mapped: Word = 0
+    pointer = newest_large()
+    while pointer != 0:
+        if not is_large(pointer) or count >= figure(MAPPED_BLOCKS):
+            return BAD_MAPPED
+        count += 1
+        mapped += end_of(pointer) - start_of(pointer)
+        see_live(1, large_bytes(pointer))
+        pointer = older_large(pointer)
+    return OK if count == figure(MAPPED_BLOCKS) and mapped == figure(MAPPED_BYTES) else BAD_MAPPED
+
+
+def check_totals() -> Int:
+    """What was seen against what is counted."""
+    if free_count_seen != free_blocks():
+        return BAD_INDEX
+    if dirty_seen != dirty_pages() or spare_seen != spare_pages():
+        return BAD_PAGES
+    if live_bytes != figure(LIVE_BYTES) or live_blocks != figure(LIVE_BLOCKS):
+        return BAD_TOTALS
+    if heap_seen != figure(HEAP_BYTES):
+        return BAD_TOTALS
+    if figure(HEAP_BYTES) + figure(MAPPED_BYTES) + figure(KEPT_BYTES) != figure(SYSTEM_BYTES):
+        return BAD_TOTALS
+    return OK
+
+
+def check() -> Int:
+    """Check every invariant of the heap. OK, or the first that is broken."""
+    global live_bytes, live_blocks, free_count_seen, heap_seen, dirty_seen, spare_seen, open_seen
+    live_bytes = 0
+    live_blocks = 0
+    free_count_seen = 0
+    heap_seen = 0
+    dirty_seen = 0
+    spare_seen = 0
+    open_seen = 0
+    page = segment_from(0)
+    while page < covered_pages():
+        broken = check_segment(page_address(page))
+        if broken != OK:
+            return broken
+        while page < covered_pages() and kind_of(page) != FOREIGN:
+            page += 1
+        page = segment_from(page)
+    broken = check_open_slabs()
+    if broken == OK:
+        broken = check_large()
+    return broken if broken != OK else check_totals()
+
+
+# ---- Figures ----
+
+
+def total_figures() -> None:
+    """Bring the figures up to date that are computed when asked for, but those of the caches."""
+    set_figure(VERSION, STATS_VERSION)
+    set_figure(FREE_BLOCKS, free_blocks())
+    set_figure(FREE_BYTES, figure(HEAP_BYTES) - (figure(LIVE_BYTES) - live_large()))
+    set_figure(PURGED_BYTES, spare_pages() << PAGE_SHIFT)
+    peak = figure(EXACT_PEAK_BYTES) if figure(COUNTING) != 0 else figure(PEAK_OUT_BYTES)
+    set_figure(PEAK_LIVE_BYTES, peak)
