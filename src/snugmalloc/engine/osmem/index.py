@@ -113,6 +113,7 @@ def sort_fresh(number: Word) -> None:
     store_word(fresh_list(number), 0)
     while block != 0:
         behind = older(block)
+        vet_free(block)
         insert(sorted_tree(number), block)
         set_place(block, SORTED)
         block = behind

@@ -10,6 +10,7 @@ from ..machine import Word, known_break, map_memory, move_break, system_break, u
 from .block import round_up
 from .counters import BRK_CALLS, MMAP_CALLS, MUNMAP_CALLS, count_up
 
+start: Word = 0
 end: Word = 0
 
 
@@ -20,9 +21,15 @@ def heap_end() -> Word:
 
 def find_break() -> None:
     """At first use: ask the kernel for the break, once and for all."""
-    global end
+    global start, end
     count_up(BRK_CALLS, 1)
-    end = round_up(system_break())
+    start = round_up(system_break())
+    end = start
+
+
+def is_on_break(address: Word) -> bool:
+    """Whether the address is between the first break and our end: there is memory, ours or others'."""
+    return address >= start and address < end
 
 
 def foreign_break() -> Word:

@@ -11,6 +11,7 @@ from ..machine import (
     Half,
     Word,
     fatal,
+    is_mapped,
     load_half,
     load_word,
     multiply,
@@ -20,10 +21,12 @@ from ..machine import (
     store_word,
 )
 from .block import (
+    ALIGN,
     FREE,
     LINK_1,
     LIVE,
     MAPPED,
+    META,
     NOWHERE,
     TAGS,
     is_edge,
@@ -34,6 +37,7 @@ from .block import (
     size_of,
     status_of,
 )
+from .kernel import is_on_break
 
 UNKNOWN = 0
 PLAIN = 1
@@ -87,13 +91,25 @@ def fits_behind(block: Word) -> bool:
     return is_edge(block) or size_before(next_block(block)) == size_of(block)
 
 
-def fits_before(block: Word) -> bool:
-    """Whether the header before agrees about where `block` begins."""
+def can_be_read(block: Word) -> bool:
+    """Whether there is memory for a header. On the break that is known; elsewhere the kernel is asked."""
+    if block & (ALIGN - 1) != 0:
+        return False
+    return is_on_break(block) or (is_mapped(block) and is_mapped(block + META - 1))
+
+
+def is_whole_behind(block: Word) -> bool:
+    """The same as `fits_behind` of a block whose size may be anything."""
+    return is_edge(block) or (can_be_read(next_block(block)) and fits_behind(block))
+
+
+def is_whole_before(block: Word) -> bool:
+    """Whether the header before agrees about where `block` begins, which may know anything of it."""
     before = previous_block(block)
-    return before == 0 or next_block(before) == block
+    return before == 0 or (can_be_read(before) and next_block(before) == block)
 
 
 def vet_free(block: Word) -> None:
     """In hardened mode: a block about to leave the free ones must still look like one."""
-    if is_hardened() and (status_of(block) != FREE or place_of(block) == NOWHERE or not fits_behind(block)):
+    if is_hardened() and (status_of(block) != FREE or place_of(block) == NOWHERE or not is_whole_behind(block)):
         fatal(TRAMPLED, block, size_of(block))

@@ -6,7 +6,7 @@ already lost.
 
 from __future__ import annotations
 
-from ..machine import Half, Int, Word, fatal, is_mapped, load_word, visit_block
+from ..machine import Half, Int, Word, fatal, load_word, visit_block
 from .block import (
     ALIGN,
     FREE,
@@ -24,7 +24,6 @@ from .block import (
     is_free_next,
     next_block,
     place_of,
-    previous_block,
     size_before,
     size_of,
     status_of,
@@ -47,7 +46,7 @@ from .heap import WAITING_LIST, first_block, has_free_before, has_free_next, new
 from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
 from .kernel import heap_end
 from .mapping import newest_mapping
-from .seal import fits_behind, is_hardened, is_sealed
+from .seal import can_be_read, fits_behind, is_hardened, is_sealed, is_whole_before, is_whole_behind
 from .tree import precedes, rank
 
 OK: Int = 0
@@ -66,6 +65,7 @@ TWICE = b"snugmalloc: %x was freed already; the free block there has %d bytes"
 MIDDLE = b"snugmalloc: %x is not a pointer that os_malloc gave: it points %d bytes into a block"
 HEADER = b"snugmalloc: the header in front of %x was overwritten; its size now reads %d"
 OVERRUN = b"snugmalloc: the header behind the block at %x was overwritten, past the end of its %d bytes"
+BETWEEN = b"snugmalloc: the header in front of %x or that of the block before was overwritten"
 CORRUPT = b"snugmalloc: %x is a bad pointer, and the heap is corrupt before it, at %x"
 
 
@@ -267,17 +267,15 @@ def check() -> Int:
 def vet_pointer(pointer: Word) -> None:
     """A pointer that came back must be one that is live, its header and those around it whole; or the end."""
     block = pointer - META
-    readable = first_block() != 0 and block >= first_block() and block < heap_end()
-    if pointer & (ALIGN - 1) != 0 or not (readable or (is_mapped(block) and is_mapped(pointer - 1))):
+    if not can_be_read(block):
         fatal(FOREIGN, pointer, 0)
     if not is_sealed(block):
         denounce(pointer)
     if status_of(block) == LIVE:
-        before = previous_block(block)
-        if not fits_behind(block):
+        if not is_whole_behind(block):
             fatal(OVERRUN, pointer, size_of(block))
-        if before != 0 and next_block(before) != block:
-            fatal(HEADER, before + META, size_of(before))
+        if not is_whole_before(block):
+            fatal(BETWEEN, pointer, 0)
 
 
 def denounce(pointer: Word) -> None:
