@@ -44,7 +44,7 @@ def compile_program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     ]
 
     def compile_once(source: Path) -> Path:
-        program = folder / source.stem
+        program = folder / f"{source.parent.name}-{source.stem}"
         if not program.exists():
             paths = [f"-I{include}", f"-I{HERE / 'c'}", f"-Wl,-rpath,{library.parent}"]
             subprocess.run(["gcc", *flags, "-o", str(program), str(source), str(library), *paths], check=True)

@@ -1,0 +1,43 @@
+"""The fault zoo: one small program per fault; its first comment says what must happen, plain and hardened.
+
+``exit 0``: the program ends well and nothing is printed. ``abort "text"``: it is aborted, and the only line on
+stderr begins with ``snugmalloc: `` and has the text. ``undefined``: anything may happen, so it is not run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import HERE, Compile
+
+ZOO = sorted((HERE / "zoo").glob("*.c"))
+MODES = {"plain": "0", "hardened": "1"}
+EXPECTATION = r"^ \* {mode}: (?P<what>exit 0|undefined|abort)(?: \"(?P<text>.*)\")?(?: \(.*)?$"
+
+
+def expectation(source: Path, mode: str) -> tuple[str, str]:
+    """What the program's comment says of the mode, and the text that goes with an abort."""
+    found = re.search(EXPECTATION.format(mode=mode), source.read_text(), re.MULTILINE)
+    assert found is not None, f"{source.name} does not say what must happen when {mode}"
+    return found["what"], found["text"]
+
+
+DEFINED = [(source, mode) for source in ZOO for mode in MODES if expectation(source, mode)[0] != "undefined"]
+
+
+@pytest.mark.parametrize(("source", "mode"), DEFINED, ids=lambda value: getattr(value, "stem", value))
+def test_a_fault_ends_as_its_program_says(source: Path, mode: str, compile_program: Compile) -> None:
+    what, text = expectation(source, mode)
+    environment = {**os.environ, "SNUG_HARDEN": MODES[mode]}
+    run = subprocess.run([compile_program(source)], env=environment, capture_output=True, text=True, timeout=60)
+    if what == "exit 0":
+        assert (run.returncode, run.stderr) == (0, "")
+    else:
+        assert run.returncode == -signal.SIGABRT
+        assert re.fullmatch(rf"snugmalloc: .*{re.escape(text)}.*\n", run.stderr)

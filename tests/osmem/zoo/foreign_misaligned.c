@@ -1,0 +1,12 @@
+/* A pointer is freed that is one byte off.
+ *
+ * plain: undefined
+ * hardened: abort "not a pointer that os_malloc gave"
+ */
+#include "block.h"
+
+int main(void) {
+    char *pointer = os_malloc(100);
+    os_free(pointer + 1);
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* A pointer is resized behind which there is no memory.
+ *
+ * plain: undefined
+ * hardened: abort "not a pointer that os_malloc gave"
+ */
+#include "block.h"
+
+int main(void) {
+    os_free(os_malloc(100));
+    (void)os_realloc((void *)0x1000, 10);
+    return 0;
+}
