@@ -10,7 +10,7 @@ from pathlib import Path
 
 import snugmalloc
 
-from .harness import Figure, compile_c, interleave, markdown_table, printed_number, write_results
+from .harness import Figure, compile_program, interleave, markdown_table, printed_number, write_results
 
 LIVE = (10**3, 10**4, 10**5, 10**6)
 ORDERS = {
@@ -52,10 +52,10 @@ def build() -> tuple[dict[str, Path], dict[str, Path]]:
     """The two C programs, each for both allocators."""
     library = Path(snugmalloc.get_library("osmem"))
     ours = ["-I", snugmalloc.get_include(), str(library), f"-Wl,-rpath,{library.parent}"]
-    scaling = {"ours": compile_c("scaling.c", "scaling", *ours)}
-    scaling["system"] = compile_c("scaling.c", "scaling-system", "-DSYSTEM")
-    calls = {"ours": compile_c("calls.c", "calls", *ours)}
-    calls["system"] = compile_c("calls.c", "calls-system", "-DSYSTEM")
+    scaling = {"ours": compile_program("c/scaling.c", "scaling", *ours)}
+    scaling["system"] = compile_program("c/scaling.c", "scaling-system", "-DSYSTEM")
+    calls = {"ours": compile_program("c/calls.c", "calls", *ours)}
+    calls["system"] = compile_program("c/calls.c", "calls-system", "-DSYSTEM")
     return scaling, calls
 
 

@@ -38,12 +38,13 @@ def interleave(rounds: int, measures: Mapping[str, Callable[[], float]], what: s
     return {name: Figure(statistics.median(s), min(s), max(s)) for name, s in samples.items()}
 
 
-def compile_c(source: str, name: str, *flags: str) -> Path:
-    """Compile ``c/<source>`` to a program in the work folder."""
+def compile_program(source: str, name: str, *flags: str) -> Path:
+    """Compile a C or C++ file of this folder to a program in the work folder."""
     WORK.mkdir(exist_ok=True)
     program = WORK / name
-    command = ["gcc", "-O2", "-Wall", "-fno-builtin-malloc", "-fno-builtin-free", "-o", str(program)]
-    subprocess.run([*command, str(HERE / "c" / source), *flags], check=True)
+    compiler = "g++" if source.endswith(".cpp") else "gcc"
+    command = [compiler, "-O2", "-Wall", "-fno-builtin-malloc", "-fno-builtin-free", "-o", str(program)]
+    subprocess.run([*command, str(HERE / source), *flags], check=True)
     return program
 
 
@@ -77,12 +78,13 @@ def machine() -> dict[str, str]:
     }
 
 
-def write_results(name: str, command: str, page: str, figures: Mapping[str, Mapping[str, Figure]]) -> None:
+def write_results(
+    name: str, command: str, page: str, figures: Mapping[str, object], folder: Path = RESULTS
+) -> None:
     """Keep a page for people and the figures for programs, both with the command and the machine."""
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     where = machine()
     origin = "\n".join([f"- command: `{command}`", *(f"- {key}: {value}" for key, value in where.items())])
-    (RESULTS / f"{name}.md").write_text(f"{page}\n## Where this was measured\n\n{origin}\n")
-    raw = {part: {key: asdict(figure) for key, figure in group.items()} for part, group in figures.items()}
-    content = {"command": command, "machine": where, "figures": raw}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(f"{page}\n## Where this was measured\n\n{origin}\n")
+    content = {"command": command, "machine": where, "figures": figures}
+    (folder / f"{name}.json").write_text(json.dumps(content, default=asdict, indent=1) + "\n")
