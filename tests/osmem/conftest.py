@@ -12,6 +12,7 @@ import pytest
 from .heaps import CompiledHeap, InterpretedHeap
 
 HERE = Path(__file__).parent
+INCLUDE = HERE.parents[1] / "src" / "snugmalloc" / "include"
 Compile = Callable[..., Path]
 
 
@@ -30,7 +31,6 @@ def library() -> Path:
 def compile_program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Compiles a C source of this folder to a program on libosmem.so, once a session."""
     folder = tmp_path_factory.mktemp("programs")
-    include = HERE.parents[1] / "src" / "snugmalloc" / "include"
     flags = [
         "-std=gnu11",
         "-O1",
@@ -39,14 +39,14 @@ def compile_program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "-Wextra",
         "-Werror",
         "-pthread",
-        f"-I{include}",
+        f"-I{INCLUDE}",
         f"-I{HERE / 'c'}",
     ]
 
     def compile_once(source: Path) -> Path:
         program = folder / f"{source.parent.name}-{source.stem}"
         if not program.exists():
-            paths = [f"-I{include}", f"-I{HERE / 'c'}", f"-Wl,-rpath,{library.parent}"]
+            paths = [f"-I{INCLUDE}", f"-I{HERE / 'c'}", f"-Wl,-rpath,{library.parent}"]
             subprocess.run(["gcc", *flags, "-o", str(program), str(source), str(library), *paths], check=True)
         return program
 

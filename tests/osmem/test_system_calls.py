@@ -39,7 +39,8 @@ class Step(NamedTuple):
 
 def steps_of(log: str) -> Iterator[Step]:
     """The steps in strace's output, in order; whatever is between them is not ours."""
-    line, calls = 0, []
+    line = 0
+    calls: list[SystemCall] = []
     for text in log.splitlines():
         if before := BEFORE.match(text):
             line, calls = int(before[1]), []
