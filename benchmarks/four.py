@@ -69,7 +69,7 @@ def nanoseconds_per_round_trip(round_trips: Callable[[int], None]) -> float:
 def python_contenders(size: int) -> dict[str, Callable[[int], None]]:
     """How a Python program gets a buffer of `size` bytes, by each means."""
     import cffi
-    from cymem.cymem import Pool
+    from cymem.cymem import Address
 
     ffi = cffi.FFI()
     kind = ffi.typeof("char[]")
@@ -96,16 +96,14 @@ def python_contenders(size: int) -> dict[str, Callable[[int], None]]:
         for _ in range(count):
             new(kind, size)
 
-    def cymem_pool(count: int) -> None:
-        pool = Pool()
-        alloc, free = pool.alloc, pool.free
+    def cymem_address(count: int) -> None:
         for _ in range(count):
-            free(alloc(1, size))
+            Address(1, size)
 
     return {
         "os_malloc + os_free": ours,
         "bytearray": byte_array,
-        "cymem Pool.alloc + free": cymem_pool,
+        "cymem Address": cymem_address,
         "cffi ffi.new": cffi_new,
         "ctypes.create_string_buffer": string_buffer,
     }
