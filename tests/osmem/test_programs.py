@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..builds import build_library
 from .conftest import HERE, Compile
 
 CHECKS = sorted((HERE / "c" / "checks").glob("*.c"))
@@ -35,3 +36,10 @@ def test_a_program_finds_what_it_expects(source: Path, harden: str, compile_prog
 def test_valgrind_finds_nothing(source: Path, compile_program: Compile) -> None:
     run = subprocess.run([*MEMCHECK, compile_program(source)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("source", CHECKS, ids=name_of)
+def test_every_invariant_holds_after_every_call(source: Path, compile_program: Compile) -> None:
+    """The debug build checks the whole heap before it returns; the loader finds it first."""
+    checking = {**os.environ, "LD_LIBRARY_PATH": str(build_library("osmem", "debug").parent)}
+    subprocess.run([compile_program(source)], env=checking, check=True)
