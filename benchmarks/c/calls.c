@@ -1,9 +1,10 @@
 /* Calls per second in plain patterns: `calls PATTERN CALLS` prints nanoseconds per call.
  *
  *   pair64    allocate 64 bytes, free them
- *   pair4096  the same with 4096 bytes
+ *   pair4096, pair8192, pair16000  the same with so many bytes
  *   batch48   allocate 1000 blocks of 48 bytes, free them in order
- *   random    keep 1000 blocks of 16 to 999 bytes, replace random ones */
+ *   random    keep 1000 blocks of 16 to 999 bytes, replace random ones
+ *   random127 the same with 16 to 127 bytes */
 #include "allocator.h"
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +31,12 @@ static void batches(size_t calls) {
     }
 }
 
-static void replacements(size_t calls) {
+static void replacements(size_t most, size_t calls) {
     for (size_t i = 0; i < calls / 2; i++) {
         uint64_t r = next_random();
         size_t at = (r >> 32) % BATCH;
         if (slots[at]) RELEASE(slots[at]);
-        slots[at] = obtain(16 + (r & 0xFFFFFFFF) % 984);
+        slots[at] = obtain(16 + (r & 0xFFFFFFFF) % (most - 15));
     }
 }
 
@@ -44,13 +45,13 @@ int main(int argc, char **argv) {
     const char *pattern = argv[1];
     size_t calls = strtoul(argv[2], NULL, 10);
     for (int round = 0; round < 2; round++) { /* the first warms up */
-        double begin = now();
-        if (!strcmp(pattern, "pair64")) pairs(64, calls);
-        else if (!strcmp(pattern, "pair4096")) pairs(4096, calls);
+        double begin = processor_seconds();
+        if (!strncmp(pattern, "pair", 4)) pairs(strtoul(pattern + 4, NULL, 10), calls);
         else if (!strcmp(pattern, "batch48")) batches(calls);
-        else if (!strcmp(pattern, "random")) replacements(calls);
+        else if (!strcmp(pattern, "random")) replacements(999, calls);
+        else if (!strcmp(pattern, "random127")) replacements(127, calls);
         else return 2;
-        if (round) printf("%.2f\n", (now() - begin) * 1e9 / (double)calls);
+        if (round) printf("%.2f\n", (processor_seconds() - begin) * 1e9 / (double)calls);
     }
     return 0;
 }
