@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import click
 
-from . import four
+from snugmalloc.launch.allocators import AllocatorError
 
-BENCHMARKS = {"four": four.run}
+from . import catalogue, figures, four, goals, suite
 
-
-@click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
-@click.option("--quick", is_flag=True, help="Fewer rounds: minutes instead of an hour, and noisier.")
-def main(names: tuple[str, ...], quick: bool) -> None:
-    """Measure NAMES, or everything."""
-    for name in names or BENCHMARKS:
-        BENCHMARKS[name](quick)
+BENCHMARKS = ("four", "figures", "suite", "goals")
+WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
 
 
-main()
+@click.command(epilog=f"Workloads: {', '.join(WORKLOADS)}.")
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice([*BENCHMARKS, *WORKLOADS]))
+@click.option("--quick", is_flag=True, help="Fewer rounds of less work: minutes instead of hours, and noisier.")
+@click.option(
+    "--allocators",
+    metavar="LIST",
+    default="",
+    help="Names with commas between them, NAME=PATH for any library; by default all that are installed.",
+)
+@click.option("--fresh", is_flag=True, help="Do not go on with an interrupted run of the suite.")
+def main(names: tuple[str, ...], quick: bool, allocators: str, fresh: bool) -> None:
+    """Measure NAMES, or everything.
+
+    `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
+    allocator; `goals` writes docs/figures.md from what was measured. A workload's name measures it alone, into
+    benchmarks/work/.
+    """
+    chosen = [name.strip() for name in allocators.split(",") if name.strip()]
+    wanted = names or BENCHMARKS
+    alone = [name for name in wanted if name in WORKLOADS]
+    try:
+        if "four" in wanted:
+            four.run(quick)
+        if "figures" in wanted:
+            figures.run(quick, chosen)
+        if "suite" in wanted:
+            suite.run(quick=quick, allocators=chosen, fresh=fresh)
+        if alone:
+            suite.run(alone, quick=quick, allocators=chosen)
+        if "goals" in wanted:
+            click.echo(goals.write())
+    except AllocatorError as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

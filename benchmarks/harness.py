@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -76,6 +76,13 @@ def machine() -> dict[str, str]:
         "libc": " ".join(platform.libc_ver()),
         "python": platform.python_version(),
     }
+
+
+def command_line(names: Sequence[str], quick: bool, allocators: Sequence[str]) -> str:
+    """The command that a result tells; of a library's path only the file's name."""
+    shown = [f"{name}{given}{Path(path).name}" for name, given, path in (a.partition("=") for a in allocators)]
+    options = [*(["--quick"] if quick else []), *(["--allocators", ",".join(shown)] if shown else [])]
+    return " ".join(["python -m benchmarks", *names, *options])
 
 
 def write_results(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .common import share, steady, tell_resident
+from .common import steady, tell_resident
 
 RECORDS = 96000
 REQUESTS = 20000  # after the last cache is gone
@@ -32,16 +32,15 @@ def record(number: int) -> dict[str, Any]:
 def main() -> None:
     """Build, keep a little, drop; three times."""
     kept: list[bytes] = []
-    records = share(RECORDS)
     for turn in range(3):
         cache: dict[str, Any] = {}
-        for number in range(records):
+        for number in range(RECORDS):
             cache[f"key {number}"] = record(number)
             if number % KEPT == 0:
                 kept.append(bytes(random.randrange(500, 2500)))
         tell_resident(f"built-{turn + 1}")
         cache.clear()
-    for number in range(share(REQUESTS)):  # life goes on, with short-lived records
+    for number in range(REQUESTS):  # life goes on, with short-lived records
         record(number)
     tell_resident("end")
 

@@ -1,0 +1,91 @@
+"""Owns what is compared: the allocators, ours with other options, and Python's own under Python."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from snugmalloc.launch.allocators import (
+    OURS,
+    PYMALLOC,
+    SYSTEM,
+    Allocator,
+    AllocatorError,
+    find_allocators,
+    installed_names,
+)
+from snugmalloc.launch.preload import additions
+
+KEEPING = "snugmalloc-keeping"
+VARIANTS = {KEEPING: {"purge_delay": str(1 << 40)}}  # never gives memory back: the price of doing so
+PYMIMALLOC = "pymimalloc"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An allocator with its options; `python` is what PYTHONMALLOC is set to."""
+
+    name: str
+    allocator: Allocator
+    options: dict[str, str] = field(default_factory=dict)
+    python: str = "malloc"
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether ours is measured against it, the system's malloc aside."""
+        return self.name != SYSTEM and self.allocator.name != OURS and not self.is_for_python
+
+    @property
+    def is_for_python(self) -> bool:
+        """Whether it is Python's own allocator, on the system's malloc."""
+        return self.python != "malloc"
+
+    def environment(self) -> dict[str, str]:
+        """What to add to the environment to run on it."""
+        libraries = self.allocator.libraries
+        added = additions(libraries, self.options, plain_python=False, environment=os.environ)
+        return added | {"PYTHONMALLOC": self.python}
+
+    def described(self) -> dict[str, object]:
+        """For the raw results: what it was."""
+        library = self.allocator.path
+        return {
+            "library": library.name,
+            "version": self.allocator.version,
+            "sha256": hashlib.sha256(library.read_bytes()).hexdigest(),
+            "options": self.options,
+            "peer": self.is_peer,
+        }
+
+
+def find_contenders(names: Sequence[str]) -> list[Contender]:
+    """`names` as `snug compare --allocators` takes them, or all that is installed; the system's comes first.
+
+    Where ours is among them its variants come with it, and Python's own allocators stand at the end. Raises
+    AllocatorError.
+    """
+    chosen = list(dict.fromkeys([SYSTEM, *(names or installed_names())]))
+    found = [Contender(allocator.name, allocator) for allocator in find_allocators(chosen)]
+    for contender in list(found):
+        if contender.name == OURS:
+            found += [Contender(name, contender.allocator, options) for name, options in VARIANTS.items()]
+    system = found[0].allocator
+    found.append(Contender(PYMALLOC, system, python="pymalloc"))
+    if _python_takes("mimalloc"):
+        found.append(Contender(PYMIMALLOC, system, python="mimalloc"))
+    return found
+
+
+def _python_takes(name: str) -> bool:
+    """Whether this interpreter starts with PYTHONMALLOC=`name`."""
+    command = [sys.executable, "-S", "-c", "pass"]
+    return not subprocess.run(
+        command, env={**os.environ, "PYTHONMALLOC": name}, capture_output=True, check=False
+    ).returncode
+
+
+__all__ = ["KEEPING", "OURS", "SYSTEM", "AllocatorError", "Contender", "find_contenders"]

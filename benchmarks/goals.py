@@ -1,0 +1,266 @@
+"""Owns the goals, and the page with the measured figure beside each: docs/figures.md, made from the results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snugmalloc.launch.allocators import OURS, SYSTEM
+
+from .contenders import KEEPING
+from .harness import HERE, RESULTS, markdown_table
+from .summary import Table
+
+CPU, PEAK = "cpu_s", "peak_resident_bytes"
+MB = 1e6
+KIB = 1024
+
+PAGE = """# The figures
+
+What snugmalloc is to reach, and what was measured. Written by `python -m benchmarks goals` from
+`benchmarks/results/`, where the whole tables and the raw figures are; not edited by hand. An MB is a million
+bytes.
+
+{table}
+
+{origin}
+"""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the runs left: the suite's table, and the figures of their own; None if there was no such run."""
+
+    suite: Table | None
+    figures: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measured value, and what one has to know about it."""
+
+    value: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure with the bound that it is to keep; `take` reads it, or gives None if it was not measured."""
+
+    figure: str
+    bound: float
+    take: Callable[[Results], Reading | None]
+    unit: str = ""
+    least: bool = False
+    """The bound is the least, not the most."""
+    digits: int = 0
+
+    def holds(self, value: float) -> bool:
+        """Whether `value`, as it is printed, keeps the bound."""
+        value = round(value, self.digits)
+        return value >= self.bound if self.least else value <= self.bound
+
+    def row(self, results: Results) -> list[str]:
+        """Figure, goal, what was measured, and whether it is reached."""
+        goal = f"{'at least' if self.least else 'at most'} {self._text(self.bound)}"
+        reading = self.take(results)
+        if reading is None:
+            return [self.figure, goal, "not measured", ""]
+        measured = self._text(reading.value) + (f" ({reading.note})" if reading.note else "")
+        return [self.figure, goal, measured, "yes" if self.holds(reading.value) else "no"]
+
+    def _text(self, value: float) -> str:
+        return f"{value:,.{self.digits}f}{self.unit}"
+
+
+# ---- Readings of the suite ----
+
+
+def against_leading_peer(results: Results) -> Reading | None:
+    """Mean processor time over that of the peer that is fastest in the mean."""
+    suite = results.suite
+    peer = suite.leading_peer(CPU, SYSTEM) if suite else None
+    mean = suite.mean_ratio(OURS, CPU, peer) if suite and peer else None
+    return None if mean is None else Reading(mean, f"against {peer}")
+
+
+def worst(ratios: Mapping[str, float], bound: float) -> Reading | None:
+    """The highest ratio, where it is, and how many are above `bound`."""
+    if not ratios:
+        return None
+    name = max(ratios, key=ratios.__getitem__)
+    above = sum(round(ratio, 2) > bound for ratio in ratios.values())
+    return Reading(ratios[name], f"{name}; above the goal on {above} of {len(ratios)}")
+
+
+def against_median_peer(results: Results) -> Reading | None:
+    """The workload on which processor time over the median peer's is worst."""
+    return worst(results.suite.over_median_peer(OURS, CPU), 1.15) if results.suite else None
+
+
+def against_system(metric: str) -> Callable[[Results], Reading | None]:
+    """The mean of `metric` over the system's malloc."""
+
+    def take(results: Results) -> Reading | None:
+        mean = results.suite.mean_ratio(OURS, metric, SYSTEM) if results.suite else None
+        return None if mean is None else Reading(mean)
+
+    return take
+
+
+def peak_against_best_peer(results: Results) -> Reading | None:
+    """The workload on which peak memory over the best peer's is worst."""
+    return worst(results.suite.over_best_peer(OURS, PEAK), 1.02) if results.suite else None
+
+
+def megabytes(workload: str, metric: str) -> Callable[[Results], Reading | None]:
+    """A workload's memory; the system's and the best peer's in the note."""
+
+    def take(results: Results) -> Reading | None:
+        suite = results.suite
+        own = suite.get(workload, OURS, metric) if suite else None
+        if suite is None or own is None:
+            return None
+        system, best = suite.get(workload, SYSTEM, metric), suite.best_peer(workload, metric)
+        notes = [f"system {system.median / MB:.0f}"] if system else []
+        notes += [f"{best[0]} {best[1] / MB:.0f}"] if best else []
+        return Reading(own.median / MB, ", ".join(notes))
+
+    return take
+
+
+def price_of_giving_back(results: Results) -> Reading | None:
+    """The workload on which giving memory back costs most processor time, in percent."""
+    ratios = results.suite.ratios(OURS, CPU, KEEPING) if results.suite else {}
+    name = max(ratios, key=ratios.__getitem__, default=None)
+    if name is None:
+        return None
+    mean = results.suite.mean_ratio(OURS, CPU, KEEPING) if results.suite else None
+    return Reading((ratios[name] - 1) * 100, f"{name}; in the mean {((mean or 1) - 1) * 100:+.1f} %")
+
+
+# ---- Readings of the figures of their own ----
+
+
+def section(results: Results, name: str) -> Mapping[str, Any]:
+    """A part of the figures by contender; nothing where there is none."""
+    found: Mapping[str, Any] = (results.figures or {}).get(name, {})
+    return found
+
+
+def instructions(pattern: str) -> Callable[[Results], Reading | None]:
+    """Instructions a pair; the others' in the note."""
+
+    def take(results: Results) -> Reading | None:
+        counted = section(results, "instructions")
+        if OURS not in counted:
+            return None
+        others = ", ".join(f"{name} {taken[pattern]:.0f}" for name, taken in counted.items() if name != OURS)
+        return Reading(counted[OURS][pattern], others)
+
+    return take
+
+
+def growth_with_live_blocks(order: str) -> Callable[[Results], Reading | None]:
+    """Cost at the most live blocks over that at the fewest; the others' in the note."""
+
+    def take(results: Results) -> Reading | None:
+        growth = {}
+        for name, costs in section(results, "live").items():
+            medians = [figure["median"] for what, figure in costs.items() if what.startswith(order)]
+            growth[name] = medians[-1] / medians[0]
+        if OURS not in growth:
+            return None
+        return Reading(growth[OURS], ", ".join(f"{n} {value:.1f}" for n, value in growth.items() if n != OURS))
+
+    return take
+
+
+def start_above_system(results: Results) -> Reading | None:
+    """Resident KiB of /bin/true above the system's."""
+    start = section(results, "start")
+    metric = "final_resident_bytes"
+    if metric not in start.get(OURS, {}) or metric not in start.get(SYSTEM, {}):
+        return None
+    return Reading((start[OURS][metric]["median"] - start[SYSTEM][metric]["median"]) / KIB)
+
+
+def handover_against_best_peer(results: Results) -> Reading | None:
+    """Throughput of two threads, one allocating and one freeing, over the best peer's."""
+    threads = section(results, "threads")
+    described = section(results, "contenders")
+    speeds = {name: taken["handover 1"]["median"] for name, taken in threads.items()}
+    peers = {name: speed for name, speed in speeds.items() if described.get(name, {}).get("peer")}
+    if OURS not in speeds or not peers:
+        return None
+    best = max(peers, key=peers.__getitem__)
+    return Reading(speeds[OURS] / peers[best], f"against {best}")
+
+
+GOALS = (
+    Goal("processor time, mean, against the fastest peer's", 1.00, against_leading_peer, digits=2),
+    Goal("processor time on any workload, against the median peer", 1.15, against_median_peer, digits=2),
+    Goal("processor time, mean, against the system's malloc", 0.72, against_system(CPU), digits=2),
+    Goal("peak resident memory, mean, against the system's malloc", 0.90, against_system(PEAK), digits=2),
+    Goal("peak resident memory on any workload, against the best peer", 1.02, peak_against_best_peer, digits=2),
+    Goal("Python service: peak", 205, megabytes("python-service", PEAK), unit=" MB"),
+    Goal(
+        "Python service: in the end, with 6 MB live",
+        40,
+        megabytes("python-service", "resident end"),
+        unit=" MB",
+    ),
+    Goal("torture: 344 MB live", 350, megabytes("torture", "resident filled"), unit=" MB"),
+    Goal("torture: 90 % freed at random", 90, megabytes("torture", "resident dropped"), unit=" MB"),
+    Goal(
+        "torture: filled again with larger blocks",
+        365,
+        megabytes("torture", "resident filled-again"),
+        unit=" MB",
+    ),
+    Goal("torture: 90 % freed again", 75, megabytes("torture", "resident dropped-again"), unit=" MB"),
+    Goal(
+        "processor time for giving memory back, on any workload", 3, price_of_giving_back, unit=" %", digits=1
+    ),
+    Goal("malloc + free, 64 bytes: instructions", 45, instructions("pair64")),
+    Goal("malloc + free, random 16-127 bytes: instructions", 80, instructions("random127")),
+    Goal("malloc + free, random 16-999 bytes: instructions", 95, instructions("random")),
+    Goal("split + coalesce: instructions", 200, instructions("pair16000")),
+    Goal("a call with 10^7 live blocks against 10^3, random", 2.5, growth_with_live_blocks("random"), digits=1),
+    Goal("a call with 10^7 live blocks against 10^3, oldest", 2.5, growth_with_live_blocks("oldest"), digits=1),
+    Goal("/bin/true: resident above the system's malloc", 64, start_above_system, unit=" KiB"),
+    Goal("two threads handing blocks over: throughput", 1.00, handover_against_best_peer, least=True, digits=2),
+)
+
+
+def table(results: Results) -> str:
+    """All goals with what was measured."""
+    return markdown_table(["figure", "goal", "measured", "reached"], [goal.row(results) for goal in GOALS])
+
+
+def read(folder: Path) -> tuple[Results, str]:
+    """The results in `folder`, and lines that say where they come from."""
+    found, origin = {}, []
+    for name in ("suite", "figures"):
+        path = folder / f"{name}.json"
+        if path.exists():
+            content = json.loads(path.read_text())
+            found[name] = content["figures"]
+            where = ", ".join(content["machine"].values())
+            origin.append(f"- `{content['command']}`: {where}")
+    suite = found.get("suite")
+    peers = [name for name, described in suite["contenders"].items() if described["peer"]] if suite else []
+    return Results(Table.of(suite["samples"], peers) if suite else None, found.get("figures")), "\n".join(
+        origin
+    )
+
+
+def write(folder: Path = RESULTS) -> Path:
+    """Write the page of the results in `folder`: docs/figures.md, or beside quick results ``goals.md``."""
+    results, origin = read(folder)
+    path = HERE.parent / "docs" / "figures.md" if folder == RESULTS else folder / "goals.md"
+    path.write_text(PAGE.format(table=table(results), origin=origin or "Nothing has been measured yet."))
+    return path

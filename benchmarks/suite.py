@@ -1,0 +1,236 @@
+"""Owns the runs of the suite: every workload on every contender, in rounds, kept on disk after each run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from snugmalloc.launch.comparison import LOADER_COMPLAINT
+from snugmalloc.launch.launcher import measure
+
+from . import catalogue, goals, harness, report
+from .catalogue import Workload
+from .contenders import Contender, find_contenders
+from .harness import HERE, RESULTS, WORK, write_results
+from .summary import Table
+
+METRICS = (
+    "wall_s",
+    "cpu_s",
+    "peak_resident_bytes",
+    "final_resident_bytes",
+    "minor_faults",
+    "major_faults",
+)
+FULL, QUICK = 100, 20  # how much a workload does, in percent
+ROUNDS, QUICK_ROUNDS = 5, 3
+CLIENT_PATIENCE = 10  # seconds that a client may go on after its server has ended
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a workload on a contender. `told` is what the program said of itself; `failure` why it ended."""
+
+    workload: str
+    contender: str
+    round: int
+    figures: dict[str, float] = field(default_factory=dict)
+    told: dict[str, float] = field(default_factory=dict)
+    failure: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What makes it the only one of its kind."""
+        return self.workload, self.contender, self.round
+
+
+class Store:
+    """The cells of a run that may be interrupted: a file with a line for each, after one that says of what run.
+
+    What an earlier run of the same kind left is taken over.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path = path
+        self.cells: list[Cell] = []
+        lines = path.read_text().splitlines() if path.exists() else []
+        if lines and lines[0] == identity:
+            self.cells = [Cell(**json.loads(line)) for line in lines[1:] if line.endswith("}")]
+        path.write_text("".join(f"{line}\n" for line in [identity, *map(self._line, self.cells)]))
+
+    @staticmethod
+    def _line(cell: Cell) -> str:
+        return json.dumps(asdict(cell))
+
+    def add(self, cell: Cell) -> None:
+        """Keep `cell`, on disk too."""
+        self.cells.append(cell)
+        with self.path.open("a") as file:
+            file.write(self._line(cell) + "\n")
+
+
+def told(output: str) -> dict[str, float]:
+    """The figures in what a workload printed: lines of `resident STAGE BYTES` and `ops_per_s NUMBER`."""
+    lines = (line.rpartition(" ") for line in output.splitlines())
+    return {name: float(value) for name, _, value in lines if name.split(" ")[0] in ("resident", "ops_per_s")}
+
+
+def run_cell(workload: Workload, contender: Contender, turn: int, amount: int) -> Cell:
+    """Run `workload` once. The client, if it has one, runs on the system's malloc."""
+    added = contender.environment() | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(HERE.parent)}
+    client = subprocess.Popen(workload.client(amount)) if workload.client else None
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        figures = measure(workload.command(amount), added, output=output, errors=errors)
+        if client:
+            try:
+                client.wait(CLIENT_PATIENCE)
+            except subprocess.TimeoutExpired:
+                client.kill()
+                client.wait()
+        output.seek(0)
+        errors.seek(0)
+        said = errors.read()
+        if figures.exit_status != 0 or LOADER_COMPLAINT in said or (client and client.returncode):
+            last = said.decode(errors="replace").strip().splitlines()[-1:]
+            return Cell(workload.name, contender.name, turn, failure=": ".join([figures.ending, *last]))
+        measured = {metric: getattr(figures, metric) for metric in METRICS}
+        return Cell(
+            workload.name,
+            contender.name,
+            turn,
+            {metric: value for metric, value in measured.items() if value is not None},
+            told(output.read().decode(errors="replace")),
+        )
+
+
+def plan(
+    workloads: Sequence[Workload], contenders: Sequence[Contender], rounds: int
+) -> Iterator[tuple[Workload, Contender, int]]:
+    """All runs in order: in rounds, workload after workload, each round beginning with another contender."""
+    for turn in range(rounds):
+        for workload in workloads:
+            able = [c for c in contenders if workload.family == "python" or not c.is_for_python]
+            first = turn % len(able)
+            for contender in [*able[first:], *able[:first]]:
+                yield workload, contender, turn
+
+
+def seconds_left(cells: Iterable[Cell], left: Iterable[str]) -> float | None:
+    """How long runs of the workloads `left` will take, if they take as long as their like did so far."""
+    times: dict[str, list[float]] = {}
+    for cell in cells:
+        if cell.failure is None:
+            times.setdefault(cell.workload, []).append(cell.figures["wall_s"])
+    if not times:
+        return None
+    means = {workload: sum(walls) / len(walls) for workload, walls in times.items()}
+    typical = sum(means.values()) / len(means)
+    return sum(means.get(workload, typical) for workload in left)
+
+
+def clock(seconds: float | None) -> str:
+    """`1:02:03` for people."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} left"
+
+
+def fill(store: Store, runs: Sequence[tuple[Workload, Contender, int]], amount: int) -> None:
+    """Make the runs that are not in `store` yet. A pair that failed once is not tried again."""
+    done = {cell.key for cell in store.cells}
+    failed = {(cell.workload, cell.contender) for cell in store.cells if cell.failure}
+    waiting = [run for run in runs if (run[0].name, run[1].name, run[2]) not in done]
+    columns = (
+        TextColumn("{task.description:36}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=len(runs), completed=len(runs) - len(waiting), left="")
+        for index, (workload, contender, turn) in enumerate(waiting):
+            left = clock(seconds_left(store.cells, (run[0].name for run in waiting[index:])))
+            bar.update(task, description=f"{workload.name} on {contender.name}", left=left)
+            if (workload.name, contender.name) not in failed:
+                cell = run_cell(workload, contender, turn, amount)
+                store.add(cell)
+                if cell.failure:
+                    failed.add((workload.name, contender.name))
+                    click.echo(f"{workload.name} on {contender.name}: {cell.failure}", err=True)
+            bar.advance(task)
+        bar.update(task, description="", left="")
+
+
+def samples_of(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """All samples by workload, contender and metric; nothing of a pair that failed."""
+    cells = list(cells)
+    failed = {(cell.workload, cell.contender) for cell in cells if cell.failure}
+    samples: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for cell in cells:
+        if (cell.workload, cell.contender) in failed:
+            continue
+        metrics = samples.setdefault(cell.workload, {}).setdefault(cell.contender, {})
+        for metric, value in (cell.figures | cell.told).items():
+            metrics.setdefault(metric, []).append(value)
+    return samples
+
+
+def identity_of(contenders: Sequence[Contender], amount: int, rounds: int) -> str:
+    """What must be the same for two sittings to be one run: the workloads, the libraries, the amount."""
+    sources = hashlib.sha256()
+    for path in sorted(catalogue.WORKLOADS.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            sources.update(path.read_bytes())
+    described: dict[str, Any] = {contender.name: contender.described() for contender in contenders}
+    return json.dumps([amount, rounds, sources.hexdigest(), described])
+
+
+def run(
+    names: Sequence[str] = (), *, quick: bool = False, allocators: Sequence[str] = (), fresh: bool = False
+) -> None:
+    """Measure the workloads called `names`, or all of them, and write tables, raw figures and plots.
+
+    The run of all can be interrupted and goes on where it was, unless `fresh`. What is quick or in part goes
+    into the work folder, a full run into the results. Raises AllocatorError.
+    """
+    chosen = [workload for workload in catalogue.ALL if not names or workload.name in names]
+    workloads = catalogue.set_up(chosen)
+    contenders = find_contenders(allocators)
+    amount, rounds = (QUICK, QUICK_ROUNDS) if quick else (FULL, ROUNDS)
+    kind = "some" if names else "suite"
+    path = WORK / f"{kind}-{'quick' if quick else 'full'}.jsonl"
+    if fresh or names:
+        path.unlink(missing_ok=True)
+    store = Store(path, identity_of(contenders, amount, rounds))
+    fill(store, list(plan(workloads, contenders, rounds)), amount)
+
+    samples = samples_of(store.cells)
+    peers = [contender.name for contender in contenders if contender.is_peer]
+    failures = {f"{c.workload} on {c.contender}": c.failure for c in store.cells if c.failure}
+    table = Table.of(samples, peers)
+    page = report.page(table, contenders, rounds, amount, failures, kind)
+    command = harness.command_line(names or ["suite"], quick, allocators)
+    raw = {
+        "rounds": rounds,
+        "amount_percent": amount,
+        "contenders": {contender.name: contender.described() for contender in contenders},
+        "samples": samples,
+        "failures": failures,
+    }
+    folder = WORK if quick or names else RESULTS
+    write_results(kind, command, page, raw, folder)
+    report.write_plots(table, folder, kind)
+    if not names:
+        goals.write(folder)
+    click.echo(f"{folder / kind}.md")

@@ -1,0 +1,93 @@
+"""The order of the runs, what is kept of them, and going on after an interruption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.catalogue import ALL, Workload
+from benchmarks.contenders import Contender
+from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
+from snugmalloc.launch.allocators import Allocator
+
+LIBC = Allocator("system", Path("libc.so.6"), None)
+
+
+def contender(name: str, python: str = "malloc") -> Contender:
+    """One that is not run."""
+    return Contender(name, LIBC, python=python)
+
+
+def workload(name: str, family: str = "own") -> Workload:
+    """One that is not run."""
+    return Workload(name, family, lambda amount: [])
+
+
+def cell(workload: str, contender: str, turn: int, wall: float) -> Cell:
+    """A run that took `wall` seconds."""
+    return Cell(workload, contender, turn, {"wall_s": wall})
+
+
+def test_each_round_runs_every_pair_and_begins_with_another_contender() -> None:
+    runs = list(plan([workload("x")], [contender("a"), contender("b"), contender("c")], 2))
+    assert [(c.name, turn) for _, c, turn in runs] == [
+        ("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 1), ("a", 1),
+    ]  # fmt: skip
+
+
+def test_pythons_own_allocators_run_python_programs_only() -> None:
+    contenders = [contender("a"), contender("pymalloc", python="pymalloc")]
+    runs = plan([workload("x"), workload("y", "python")], contenders, 1)
+    assert [(w.name, c.name) for w, c, _ in runs] == [("x", "a"), ("y", "a"), ("y", "pymalloc")]
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    first = Store(tmp_path / "cells", "same")
+    first.add(cell("x", "a", 0, 1.0))
+    assert Store(tmp_path / "cells", "same").cells == [cell("x", "a", 0, 1.0)]
+
+
+def test_a_run_of_something_else_begins_anew(tmp_path: Path) -> None:
+    Store(tmp_path / "cells", "before").add(cell("x", "a", 0, 1.0))
+    assert Store(tmp_path / "cells", "after").cells == []
+    assert Store(tmp_path / "cells", "before").cells == []
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cells", "same")
+    store.add(cell("x", "a", 0, 1.0))
+    with store.path.open("a") as file:
+        file.write('{"workload": "x", "fig')
+    assert len(Store(store.path, "same").cells) == 1
+    assert store.path.read_text().count("\n") == 2
+
+
+def test_what_a_workload_tells_of_itself_is_kept_and_other_output_is_not() -> None:
+    output = "hello 5\nresident dropped-again 4096\nops_per_s 12\nresident\n"
+    assert told(output) == {"resident dropped-again": 4096, "ops_per_s": 12}
+
+
+def test_samples_are_gathered_by_metric_and_a_failed_pair_has_none() -> None:
+    cells = [
+        cell("x", "a", 0, 1.0),
+        cell("x", "a", 1, 2.0),
+        cell("x", "b", 0, 3.0),
+        Cell("x", "b", 1, failure="killed by SIGSEGV"),
+    ]
+    assert samples_of(cells) == {"x": {"a": {"wall_s": [1.0, 2.0]}}}
+
+
+def test_the_time_left_goes_by_what_the_same_workload_took() -> None:
+    cells = [cell("x", "a", 0, 2.0), cell("y", "a", 0, 4.0)]
+    assert seconds_left(cells, ["x", "y", "y"]) == pytest.approx(10)
+    assert seconds_left(cells, ["unknown"]) == pytest.approx(3)
+    assert seconds_left([], ["x"]) is None
+
+
+def test_the_clock_counts_hours() -> None:
+    assert clock(3723.4) == "1:02:03 left"
+
+
+def test_every_workload_has_a_name_of_its_own() -> None:
+    assert len({entry.name for entry in ALL}) == len(ALL)
