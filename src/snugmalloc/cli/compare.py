@@ -132,7 +132,9 @@ def _choose(names: str | None, is_python: bool) -> list[Allocator]:
 @click.option("--plot", metavar="FILE", help="Draw time against memory, as .svg, or as .png.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the figures as JSON; '-' is standard output.")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
-@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument(
+    "program", metavar="[--] PROGRAM [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED
+)
 def command(
     program: tuple[str, ...],
     runs: int,

@@ -89,7 +89,9 @@ def get_own_library() -> Path:
 )
 @click.option("--no-children", is_flag=True, help="Start the program's own children without the allocator.")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
-@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument(
+    "program", metavar="[--] PROGRAM [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED
+)
 def command(
     program: tuple[str, ...],
     report: bool,

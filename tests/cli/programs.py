@@ -1,0 +1,63 @@
+"""Programs for the tests of the commands that run programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+SNUG = Path(sys.executable).with_name("snug")
+PYTHON = str(Path(sys.executable).resolve())
+TRUE = Path(shutil.which("true") or "/bin/true").resolve()
+AARCH64 = 183
+MACHINE_OFFSET = 18  # of e_machine in an ELF header
+NOBODY = 65534
+
+
+def snug(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """`snug` as a program of its own, with `settings` in its environment."""
+    environment = {**os.environ, **settings}
+    return subprocess.run(
+        [SNUG, *arguments], env=environment, capture_output=True, text=True, timeout=120, errors="replace"
+    )
+
+
+def make_static(folder: Path) -> Path:
+    """A statically linked program."""
+    source, program = folder / "static.c", folder / "static"
+    source.write_text("int main(void) { return 0; }\n")
+    subprocess.run(["gcc", "-static", "-o", program, source], check=True)
+    return program
+
+
+def make_foreign(folder: Path) -> Path:
+    """A program of another architecture, by its header."""
+    binary = bytearray(TRUE.read_bytes())
+    struct.pack_into("<H", binary, MACHINE_OFFSET, AARCH64)
+    program = folder / "foreign"
+    program.write_bytes(binary)
+    program.chmod(0o755)
+    return program
+
+
+def make_set_user_id(folder: Path) -> Path:
+    """A program that runs as somebody else: made so by root, else one of the system's."""
+    if os.geteuid() != 0:
+        return Path(shutil.which("su") or "/bin/su")
+    program = folder / "set-user-id"
+    shutil.copy(TRUE, program)
+    os.chown(program, NOBODY, NOBODY)
+    program.chmod(0o4755)
+    folder.chmod(0o755)
+    return program
+
+
+def make_script(folder: Path, first_line: str, name: str = "script") -> Path:
+    """A script that begins with `first_line`."""
+    script = folder / name
+    script.write_text(f"{first_line}\n")
+    script.chmod(0o755)
+    return script

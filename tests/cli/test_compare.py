@@ -1,0 +1,161 @@
+"""`snug compare`: every allocator in turn, a table, JSON, a plot; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snugmalloc.launch.allocators import AllocatorError, find_allocators, installed_names
+
+from .programs import PYTHON, make_static, snug
+
+FEW = "system,jemalloc"
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+# Frees all of 60 MB but one block in a hundred; fails on jemalloc if that is asked for.
+CHURN = "a = [bytes(1000) for _ in range(60000)]; a = a[::100]"
+FAIL_ON_JEMALLOC = "grep -q jemalloc /proc/self/maps && { echo broken >&2; exit 3; }; exit 0"
+
+
+def compared(*arguments: str | Path) -> dict[str, Any]:
+    ended = snug("compare", "--json", "-", *arguments)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    result: dict[str, Any] = json.loads(ended.stdout)
+    return result
+
+
+def test_the_json_has_its_documented_form() -> None:
+    result = compared("-n", "3", "--allocators", FEW, "--", "true")
+    assert (result["program"], result["runs"]) == (["true"], 3)
+    system, peer = result["allocators"]
+    assert (system["name"], peer["name"]) == ("system", "jemalloc")
+    assert re.fullmatch(r"\d+\.\d+", system["version"]) and re.fullmatch(r"[\d.]+", peer["version"])
+    assert Path(system["path"]).exists() and "libjemalloc" in peer["path"]
+    for entry in (system, peer):
+        assert set(entry) == {"name", "path", "version", *METRICS}
+        for metric in METRICS:
+            figure = entry[metric]
+            assert set(figure) == {"median", "min", "max", "ratio_to_system"}
+            assert figure["min"] <= figure["median"] <= figure["max"]
+            assert figure["ratio_to_system"] == pytest.approx(figure["median"] / system[metric]["median"])
+
+
+def test_every_peer_of_debian_is_found() -> None:
+    assert {"system", "jemalloc", "mimalloc", "tcmalloc"} <= set(installed_names())
+    versions = {allocator.name: allocator.version for allocator in find_allocators(installed_names())}
+    assert all(version and version[0].isdigit() for version in versions.values()), versions
+
+
+def test_any_library_can_be_given_by_name_and_path() -> None:
+    (peer,) = find_allocators(["jemalloc"])
+    result = compared("-n", "1", "--allocators", f"mine={peer.path}", "--", "true")
+    assert [entry["name"] for entry in result["allocators"]] == ["system", "mine"]
+    assert result["allocators"][1]["path"] == str(peer.path)
+
+
+def test_a_python_program_is_compared_without_and_with_its_own_allocator() -> None:
+    result = compared("-n", "1", "--allocators", "pymalloc", "--", PYTHON, "-c", CHURN)
+    system, pymalloc = result["allocators"]
+    assert (system["name"], pymalloc["name"]) == ("system", "pymalloc")
+    assert system["peak_resident_bytes"]["median"] > 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [([], "system malloc\npymalloc pymalloc\n"), (["--keep-pymalloc"], "system unset\n")],
+)
+def test_pythonmalloc_is_as_the_table_says(arguments: list[str], setting: str, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    program = f"import os; open({str(seen)!r}, 'a').write(os.environ.get('PYTHONMALLOC', 'unset') + '\\n')"
+    names = [line.split()[0] for line in setting.splitlines()]
+    compared("-n", "1", *arguments, "--allocators", ",".join(names), "--", PYTHON, "-c", program)
+    warm_up, *counted = seen.read_text().split()
+    assert [f"{name} {value}" for name, value in zip(names, counted, strict=True)] == setting.splitlines()
+    assert warm_up == counted[0]
+
+
+def test_the_table_is_for_people() -> None:
+    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="100")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.search(r"allocator +wall +processor +peak resident +final resident", ended.stdout)
+    assert re.search(r"system +\d+\.\d{3} s ±\d+% \(1\.00\) .* MiB ±\d+% \(1\.00\)", ended.stdout)
+    assert "Median of 2 runs each" in ended.stdout
+
+
+def test_the_runs_take_turns(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    count = f"grep -c jemalloc /proc/$$/maps >>{seen}; true"
+    compared("-n", "2", "--allocators", FEW, "--", "sh", "-c", count)
+    assert [number != "0" for number in seen.read_text().split()] == [False, False, True, True, False]
+
+
+def test_an_allocator_on_which_the_program_fails_is_told() -> None:
+    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "sh", "-c", FAIL_ON_JEMALLOC)
+    assert ended.returncode == 1
+    assert "jemalloc failed: exit status 3: broken" in ended.stdout
+    ended = snug("compare", "-n", "2", "--json", "-", "--allocators", FEW, "--", "sh", "-c", FAIL_ON_JEMALLOC)
+    assert ended.returncode == 1
+    system, failed = json.loads(ended.stdout)["allocators"]
+    assert "wall_s" in system
+    assert set(failed) == {"name", "path", "version", "error"}
+
+
+def test_a_program_that_fails_everywhere_is_told_in_one_line() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "sh", "-c", "echo why >&2; exit 4")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "snug: sh fails on the system's malloc: exit status 4: why\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nosuch", "no allocator is called 'nosuch'"),
+        ("x=/nosuch.so", "x: /nosuch.so: no such file"),
+        ("x=/etc/passwd", "x: /etc/passwd cannot be preloaded: "),
+        ("=x", "'=x' is not name=path"),
+    ],
+)
+def test_an_allocator_that_is_none_is_told(name: str, reason: str) -> None:
+    with pytest.raises(AllocatorError, match=f"^{re.escape(reason)}"):
+        find_allocators([name])
+    ended = snug("compare", "--allocators", name, "--", "true")
+    assert ended.returncode == 1 and ended.stderr.startswith(f"snug: {reason}")
+
+
+def test_a_library_without_malloc_is_no_allocator(tmp_path: Path) -> None:
+    library = tmp_path / "libnothing.so"
+    subprocess.run(["gcc", "-shared", "-x", "c", "/dev/null", "-o", library], check=True)
+    with pytest.raises(AllocatorError, match="cannot be preloaded: malloc still comes from"):
+        find_allocators([f"nothing={library}"])
+
+
+def test_a_library_in_a_folder_with_spaces_is_compared(tmp_path: Path) -> None:
+    (peer,) = find_allocators(["jemalloc"])
+    folder = tmp_path / "a folder: with spaces"
+    folder.mkdir()
+    (folder / "libjemalloc.so.2").symlink_to(peer.path)
+    result = compared("-n", "1", "--allocators", f"mine={folder}/libjemalloc.so.2", "--", "true")
+    assert "error" not in result["allocators"][1]
+
+
+def test_a_program_that_nothing_can_be_preloaded_into_is_refused(tmp_path: Path) -> None:
+    ended = snug("compare", "--allocators", FEW, "--", make_static(tmp_path))
+    assert ended.returncode == 126 and "statically linked" in ended.stderr
+
+
+def test_files_are_written_where_they_should_be(tmp_path: Path) -> None:
+    plot, figures = tmp_path / "plot.svg", tmp_path / "figures.json"
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--plot", plot, "--json", figures, "--", "true")
+    assert ended.returncode == 0 and "allocator" in ended.stdout
+    assert plot.read_text().startswith("<svg ")
+    assert json.loads(figures.read_text())["runs"] == 1
+
+
+@pytest.mark.parametrize("arguments", [["--plot", "x.pdf", "--", "true"], ["-n", "0", "--", "true"], []])
+def test_wrong_usage_is_told_before_anything_runs(arguments: list[str]) -> None:
+    ended = snug("compare", *arguments)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)

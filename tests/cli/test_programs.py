@@ -1,0 +1,147 @@
+"""What can be preloaded into, which program is a Python, and what the loader can read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snugmalloc.launch.elf import read_elf
+from snugmalloc.launch.launcher import launcher_path
+from snugmalloc.launch.preload import additions, preload_entry, preload_list
+from snugmalloc.launch.program import ProgramError, find_program
+
+from .programs import AARCH64, PYTHON, TRUE, make_foreign, make_script, make_set_user_id, make_static
+
+LIBRARY = launcher_path().with_name("libsnug-run.so")
+
+
+def refusal(*words: str) -> ProgramError:
+    with pytest.raises(ProgramError) as raised:
+        find_program(words).check_preload(LIBRARY)
+    return raised.value
+
+
+def test_an_ordinary_program_can_be_preloaded_into() -> None:
+    find_program([str(TRUE)]).check_preload(LIBRARY)
+
+
+def test_a_static_program_cannot(tmp_path: Path) -> None:
+    error = refusal(str(make_static(tmp_path)))
+    assert "statically linked" in str(error) and error.status == 126
+
+
+def test_a_program_of_another_architecture_cannot(tmp_path: Path) -> None:
+    error = refusal(str(make_foreign(tmp_path)))
+    assert "aarch64, 64-bit" in str(error) and error.status == 126
+
+
+def test_a_set_user_id_program_cannot(tmp_path: Path) -> None:
+    error = refusal(str(make_set_user_id(tmp_path)))
+    assert "privileges" in str(error) and error.status == 126
+
+
+def test_a_script_of_a_static_interpreter_cannot(tmp_path: Path) -> None:
+    assert "statically linked" in str(refusal(str(make_script(tmp_path, f"#!{make_static(tmp_path)}"))))
+
+
+def test_a_text_without_an_interpreter_cannot(tmp_path: Path) -> None:
+    assert "neither an ELF program nor a script" in str(refusal(str(make_script(tmp_path, "echo"))))
+
+
+def test_what_is_not_there_or_not_a_program_is_told(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    assert refusal("nosuchprogram").status == 127
+    assert (str(refusal(str(tmp_path))), refusal(str(tmp_path)).status) == (f"{tmp_path} is a folder", 126)
+    assert (str(refusal(str(plain))), refusal(str(plain)).status) == (f"{plain} is not executable", 126)
+
+
+def test_an_interpreter_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert "/nosuch/python: No such file" in str(refusal(str(make_script(tmp_path, "#!/nosuch/python"))))
+
+
+@pytest.mark.parametrize(
+    "first_line",
+    [
+        f"#!{sys.executable}",
+        f"#! {sys.executable} -u",
+        "#!/usr/bin/env python3",
+        "#!/usr/bin/env -S PYTHONUNBUFFERED=1 python3 -X dev",
+    ],
+)
+def test_a_script_of_python_is_a_python_program(first_line: str, tmp_path: Path) -> None:
+    assert find_program([str(make_script(tmp_path, first_line))]).is_python
+
+
+def test_python_by_a_link_of_another_name_is_a_python_program(tmp_path: Path) -> None:
+    (tmp_path / "service").symlink_to(PYTHON)
+    assert find_program([str(tmp_path / "service")]).is_python
+
+
+def test_other_programs_are_not_python(tmp_path: Path) -> None:
+    assert not find_program([str(make_script(tmp_path, "#!/bin/sh"))]).is_python
+    assert not find_program(["sh"]).is_python
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("python3.13t", True), ("python3.14td", True), ("python3.13", False), ("python3", False)],
+)
+def test_a_free_threaded_python_is_known_by_its_file(name: str, expected: bool, tmp_path: Path) -> None:
+    shutil.copy(TRUE, tmp_path / name)
+    (tmp_path / "python").symlink_to(name)
+    program = find_program([str(tmp_path / "python")])
+    assert program.is_python
+    assert program.is_free_threaded == expected
+
+
+def test_the_header_of_a_program_and_of_a_library(tmp_path: Path) -> None:
+    program, library = read_elf(TRUE), read_elf(LIBRARY)
+    assert program is not None and library is not None
+    assert program.loader is not None and Path(program.loader).exists()
+    assert library.loader is None and library.dynamic
+    assert program.runs_with(library)
+    foreign = read_elf(make_foreign(tmp_path))
+    assert foreign is not None and foreign.machine == AARCH64 and not foreign.runs_with(library)
+    assert read_elf(make_script(tmp_path, "#!/bin/sh")) is None
+
+
+@pytest.mark.parametrize("name", ["with space", "with:colon", "with both : of them"])
+def test_a_path_that_the_loader_would_split_is_named_by_a_link(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    library = folder / "libsnug-run.so"
+    shutil.copy(LIBRARY, library)
+    entry = preload_entry(library)
+    assert " " not in entry and ":" not in entry
+    assert Path(entry).resolve() == library
+    assert preload_entry(library) == entry
+    assert os.lstat(Path(entry).parent).st_mode & 0o077 == 0
+    maps = subprocess.run(
+        ["cat", "/proc/self/maps"], env={"LD_PRELOAD": entry}, capture_output=True, text=True, check=True
+    )
+    assert (str(library) in maps.stdout, maps.stderr) == (True, "")
+
+
+def test_an_ordinary_path_is_named_as_it_is() -> None:
+    assert preload_entry(LIBRARY) == str(LIBRARY)
+
+
+def test_other_allocators_leave_the_list_and_other_libraries_stay() -> None:
+    present = "/usr/lib/libjemalloc.so.2 libfaketime.so:/x/libmimalloc.so.2.0:/opt/libtcmalloc_minimal.so.4"
+    assert preload_list([LIBRARY], present) == f"{LIBRARY}:libfaketime.so"
+
+
+def test_the_environment_of_a_python_program() -> None:
+    added = additions([LIBRARY], {"limit": "64M"}, plain_python=True, environment={})
+    assert added == {"LD_PRELOAD": str(LIBRARY), "SNUG_LIMIT": "64M", "PYTHONMALLOC": "malloc"}
+
+
+def test_a_setting_that_already_means_malloc_stays() -> None:
+    environment = {"PYTHONMALLOC": "malloc_debug"}
+    assert "PYTHONMALLOC" not in additions([LIBRARY], {}, plain_python=True, environment=environment)
