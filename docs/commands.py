@@ -1,0 +1,35 @@
+"""Writes docs/commands.md from the commands themselves: python docs/commands.py [FILE]."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from snugmalloc.cli import main
+
+PAGE = Path(__file__).with_suffix(".md")
+WIDTH = 80
+HEAD = """# The commands
+
+This is what `snug COMMAND --help` says; the page is made by `python docs/commands.py`. What stands behind `snug
+run` and `snug compare`, and the form of their JSON, is in [running.md](running.md).
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    widths = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(main, info_name="snug", **widths, **main.context_settings)
+    parts = [HEAD]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        own = click.Context(command, context, info_name=name, **widths, **command.context_settings)
+        parts.append(f"## snug {name}\n\n```text\n{command.get_help(own)}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE).write_text(page())
