@@ -21,8 +21,15 @@ WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
     default="",
     help="Names with commas between them, NAME=PATH for any library; by default all that are installed.",
 )
+@click.option(
+    "--variant",
+    "variants",
+    metavar="NAME:OPTION=VALUE",
+    multiple=True,
+    help="snugmalloc once more with other options, under NAME; more options after more colons.",
+)
 @click.option("--fresh", is_flag=True, help="Do not go on with an interrupted run of the suite.")
-def main(names: tuple[str, ...], quick: bool, allocators: str, fresh: bool) -> None:
+def main(names: tuple[str, ...], quick: bool, allocators: str, variants: tuple[str, ...], fresh: bool) -> None:
     """Measure NAMES, or everything.
 
     `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
@@ -38,9 +45,9 @@ def main(names: tuple[str, ...], quick: bool, allocators: str, fresh: bool) -> N
         if "figures" in wanted:
             figures.run(quick, chosen)
         if "suite" in wanted:
-            suite.run(quick=quick, allocators=chosen, fresh=fresh)
+            suite.run(quick=quick, allocators=chosen, variants=variants, fresh=fresh)
         if alone:
-            suite.run(alone, quick=quick, allocators=chosen)
+            suite.run(alone, quick=quick, allocators=chosen, variants=variants)
         if "goals" in wanted:
             click.echo(goals.write())
     except AllocatorError as error:

@@ -26,7 +26,7 @@ PROGRAMS = WORKLOADS / "programs"
 SOCKET = WORK / "redis.socket"
 REPOSITORY = WORK / "repository.git"
 TRACE = WORK / "trace.bin"
-COMMITS, FILES, LINES = 600, 60, 400
+COMMITS, FILES, LINES = 1500, 60, 400
 
 PEER_PACKAGES = ("libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4")
 

@@ -62,17 +62,26 @@ class Contender:
         }
 
 
-def find_contenders(names: Sequence[str]) -> list[Contender]:
+def read_variant(text: str) -> tuple[str, dict[str, str]]:
+    """`NAME:OPTION=VALUE[:OPTION=VALUE]...` as a name and options. Raises AllocatorError."""
+    name, *options = text.split(":")
+    if not name or not options or not all("=" in option for option in options):
+        raise AllocatorError(f"{text!r} is not name:option=value")
+    return name, dict(option.split("=", 1) for option in options)
+
+
+def find_contenders(names: Sequence[str], variants: Sequence[str] = ()) -> list[Contender]:
     """`names` as `snug compare --allocators` takes them, or all that is installed; the system's comes first.
 
-    Where ours is among them its variants come with it, and Python's own allocators stand at the end. Raises
-    AllocatorError.
+    Where ours is among them it comes again with other options: never giving back, and each of `variants` (see
+    `read_variant`). Python's own allocators stand at the end. Raises AllocatorError.
     """
+    every = VARIANTS | dict(map(read_variant, variants))
     chosen = list(dict.fromkeys([SYSTEM, *(names or installed_names())]))
     found = [Contender(allocator.name, allocator) for allocator in find_allocators(chosen)]
     for contender in list(found):
         if contender.name == OURS:
-            found += [Contender(name, contender.allocator, options) for name, options in VARIANTS.items()]
+            found += [Contender(name, contender.allocator, options) for name, options in every.items()]
     system = found[0].allocator
     found.append(Contender(PYMALLOC, system, python="pymalloc"))
     if _python_takes("mimalloc"):

@@ -197,7 +197,12 @@ def identity_of(contenders: Sequence[Contender], amount: int, rounds: int) -> st
 
 
 def run(
-    names: Sequence[str] = (), *, quick: bool = False, allocators: Sequence[str] = (), fresh: bool = False
+    names: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    allocators: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    fresh: bool = False,
 ) -> None:
     """Measure the workloads called `names`, or all of them, and write tables, raw figures and plots.
 
@@ -206,7 +211,7 @@ def run(
     """
     chosen = [workload for workload in catalogue.ALL if not names or workload.name in names]
     workloads = catalogue.set_up(chosen)
-    contenders = find_contenders(allocators)
+    contenders = find_contenders(allocators, variants)
     amount, rounds = (QUICK, QUICK_ROUNDS) if quick else (FULL, ROUNDS)
     kind = "some" if names else "suite"
     path = WORK / f"{kind}-{'quick' if quick else 'full'}.jsonl"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.catalogue import ALL, Workload
-from benchmarks.contenders import Contender
+from benchmarks.contenders import Contender, read_variant
 from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
-from snugmalloc.launch.allocators import Allocator
+from snugmalloc.launch.allocators import Allocator, AllocatorError
 
 LIBC = Allocator("system", Path("libc.so.6"), None)
 
@@ -91,3 +91,10 @@ def test_the_clock_counts_hours() -> None:
 
 def test_every_workload_has_a_name_of_its_own() -> None:
     assert len({entry.name for entry in ALL}) == len(ALL)
+
+
+def test_a_variant_is_a_name_with_options() -> None:
+    assert read_variant("small:limit=64M:stats=0") == ("small", {"limit": "64M", "stats": "0"})
+    for wrong in ("small", "small:limit", ":limit=1"):
+        with pytest.raises(AllocatorError):
+            read_variant(wrong)

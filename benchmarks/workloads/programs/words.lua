@@ -10,7 +10,7 @@ local function entry(number)
 end
 
 local kept = {}
-for turn = 1, 24 * amount // 10 do
+for turn = 1, 45 * amount // 10 do
   local entries = {}
   for number = 1, math.random(100, 6000) do
     entries[number] = entry(number)

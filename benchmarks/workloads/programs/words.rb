@@ -6,7 +6,7 @@ random = Random.new(3)
 Entry = Struct.new(:name, :tags, :text)
 
 kept = []
-(amount * 6 / 10).times do
+(amount * 12 / 10).times do
   entries = Array.new(random.rand(1000..16_000)) do |number|
     Entry.new("name #{number}", { kind: "k#{number % 50}", place: number.to_s(36) }, "t" * random.rand(5..400))
   end

@@ -1,6 +1,6 @@
-"""A service that builds a cache of mixed records and drops it, three times; some of what it holds on to lies
-between. Stands for the services that grow and never shrink. Tells what is resident with each cache and in
-the end, when 6 MB live."""
+"""A service that builds a cache and drops it, three times, the second of another shape; what it holds on to lies
+between. Stands for the services that grow and never shrink. Tells what is resident with each cache and in the
+end, when 6 MB live."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from .common import steady, tell_resident
 
-RECORDS = 96000
+CACHES = ((84000, 0), (50000, 250), (84000, 0))  # records and documents in each
 REQUESTS = 20000  # after the last cache is gone
-KEPT = 64  # one record in so many leaves something behind
+KEPT = 55  # one record in so many leaves something behind
 
 random = steady(6)
 
@@ -29,12 +29,17 @@ def record(number: int) -> dict[str, Any]:
     return entry
 
 
+def document() -> bytes:
+    """A large one, such as a picture or a report."""
+    return b"d" * random.randrange(50_000, 500_000)
+
+
 def main() -> None:
     """Build, keep a little, drop; three times."""
     kept: list[bytes] = []
-    for turn in range(3):
-        cache: dict[str, Any] = {}
-        for number in range(RECORDS):
+    for turn, (records, documents) in enumerate(CACHES):
+        cache: dict[str, Any] = {f"document {number}": document() for number in range(documents)}
+        for number in range(records):
             cache[f"key {number}"] = record(number)
             if number % KEPT == 0:
                 kept.append(bytes(random.randrange(500, 2500)))
