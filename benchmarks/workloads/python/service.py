@@ -1,6 +1,6 @@
-"""A service that builds a cache and drops it, three times, the second of another shape; what it holds on to lies
-between. Stands for the services that grow and never shrink. Tells what is resident with each cache and in the
-end, when 6 MB live."""
+"""A service that builds a cache and drops it, three times, the second of another shape; what it holds on to
+lies between. Stands for the services that grow and never shrink. Tells what is resident with each cache and in
+the end, when 6 MB live."""
 
 from __future__ import annotations
 
