@@ -218,6 +218,10 @@ class NaiveHeap:
             block.payload = payload
             self.splits += 1
             self.stale = {address for address in self.stale if abs(address - rest.address) >= META}
+        self._forget_stale(block)
+
+    def _forget_stale(self, block: Block) -> None:
+        """The block is the program's with all that it holds: stale headers in it may be written over."""
         self.stale = {address for address in self.stale if not block.address <= address < block.end}
 
     def _segment(self, block: Block) -> list[Block]:
@@ -259,6 +263,8 @@ class NaiveHeap:
             return True
         while block.payload < payload and self._absorb_next(block):
             pass
-        if block.payload >= payload:
-            self._split(block, payload)
-        return block.payload >= payload
+        if block.payload < payload:
+            self._forget_stale(block)
+            return False
+        self._split(block, payload)
+        return True
