@@ -54,16 +54,16 @@ def compile_own(source: str) -> None:
 
 
 def convert_trace() -> None:
-    """The recorded trace as four 64-bit numbers a call: kind, place, number, size."""
+    """The recorded trace as ``replay.c`` reads it, two 64-bit words a call: kind, place and number; size."""
     compile_own("replay.c")
     if TRACE.exists():
         return
     trace = read_trace(Path(snugmalloc.__file__).parent / "data" / "systemui.zip")
-    columns = (trace.kinds, trace.places, trace.numbers, trace.sizes)
-    calls = array("Q", bytes(8 * len(columns) * len(trace)))
-    for index, column in enumerate(columns):
-        calls[index :: len(columns)] = array("Q", column)
-    TRACE.write_bytes(calls.tobytes())
+    words = array("Q", bytes(16 * len(trace)))
+    rows = zip(trace.kinds, trace.places, trace.numbers, strict=True)
+    words[::2] = array("Q", (kind | place << 3 | number << 32 for kind, place, number in rows))
+    words[1::2] = trace.sizes
+    TRACE.write_bytes(words.tobytes())
 
 
 def make_repository() -> None:

@@ -6,12 +6,13 @@
 #include "workload.h"
 
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 enum { MALLOC, CALLOC, REALLOC, MEMALIGN, FREE, FREE_NULL }; /* as in snugmalloc.replay */
+enum { CHUNK = 4096 };                                       /* calls read at a time: the file is not resident */
 
 typedef struct {
-    uint64_t kind, place, number, size;
+    uint32_t kind : 3, place : 29, number;
+    uint64_t size;
 } Call;
 
 static void play(const Call *call, char **places)
@@ -21,7 +22,7 @@ static void play(const Call *call, char **places)
 
     switch (call->kind) {
     case MALLOC: *place = checked(malloc(size)); break;
-    case CALLOC: *place = checked(calloc(call->number, size)); size *= call->number; break;
+    case CALLOC: *place = checked(calloc(call->number, size)); return;
     case REALLOC: *place = checked(realloc(*place, size ? size : 1)); break;
     case MEMALIGN: {
         void *block;
@@ -34,31 +35,30 @@ static void play(const Call *call, char **places)
     case FREE: free(*place); *place = NULL; return;
     default: free(NULL); return;
     }
-    if (size && call->kind != CALLOC)
+    if (size)
         touch(*place, size);
 }
 
 int main(int count, char **words)
 {
-    struct stat status;
+    static Call calls[CHUNK];
     int file = count == 3 ? open(words[2], O_RDONLY) : -1;
+    const size_t most = (size_t)1 << 29; /* places: only those used become resident */
+    char **places = mmap(NULL, most * sizeof *places, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t used = 0;
+    ssize_t length;
 
-    if (file < 0 || fstat(file, &status))
+    if (file < 0 || places == MAP_FAILED)
         return 2;
-    const Call *calls = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
-    size_t number = (size_t)status.st_size / sizeof *calls, most = 0;
-    if (calls == MAP_FAILED)
-        abort();
-    for (size_t i = 0; i < number; i++)
-        most = calls[i].place > most ? calls[i].place : most;
-    char **places = mmap(NULL, (most + 1) * sizeof *places, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (places == MAP_FAILED)
-        abort();
     for (size_t pass = share(count, words, 200); pass; pass--) {
-        for (size_t i = 0; i < number; i++)
-            play(&calls[i], places);
-        for (size_t i = 0; i <= most; i++) {
+        lseek(file, 0, SEEK_SET);
+        while ((length = read(file, calls, sizeof calls)) > 0)
+            for (size_t i = 0; i < (size_t)length / sizeof *calls; i++) {
+                play(&calls[i], places);
+                used = calls[i].place >= used ? calls[i].place + 1 : used;
+            }
+        for (size_t i = 0; i < used; i++) {
             free(places[i]);
             places[i] = NULL;
         }
