@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef uint64_t Word;
@@ -111,6 +112,14 @@ static inline bool machine_purge_memory(Word address, Word length) {
     bool done = madvise((void *)address, length, MADV_DONTNEED) == 0;
     errno = kept;
     return done;
+}
+
+static inline void machine_divide_mapping(Word address, Word length) { (void)address, (void)length; }
+
+static inline Word machine_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (Word)now.tv_sec * 1000000000 + (Word)now.tv_nsec;
 }
 
 static inline Word machine_page_size(void) { return (Word)getpagesize(); }

@@ -166,6 +166,16 @@ def purge_memory(address: Word, length: Word) -> bool:
     return face.purge_memory(address, length)
 
 
+def divide_mapping(address: Word, length: Word) -> None:
+    """What lies behind the first `length` bytes of a mapping is one of its own from here on. No system call."""
+    face.divide_mapping(address, length)
+
+
+def clock() -> Word:
+    """Nanoseconds since some moment in the past."""
+    return face.clock()
+
+
 def page_size() -> Word:
     """The page size of the running system, in bytes."""
     return face.page_size()

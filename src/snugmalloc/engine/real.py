@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 
 from .simulated import Fatal, Trap, fatal_line
 
@@ -101,6 +102,12 @@ class RealMachine:
 
     def purge_memory(self, address: int, length: int) -> bool:
         return int(_libc.madvise(address, length, MADV_DONTNEED)) == 0
+
+    def divide_mapping(self, address: int, length: int) -> None:
+        """The kernel unmaps any part of a mapping."""
+
+    def clock(self) -> int:
+        return time.monotonic_ns()
 
     def page_size(self) -> int:
         return os.sysconf("SC_PAGESIZE")

@@ -71,6 +71,7 @@ class SimulatedMachine:
         self._mappings: list[Region] = []
         self._break_was_asked = False
         self._locked = False
+        self._time = 0
         self._entries: list[int] | None = None
         self._nothing = self.reserve(2048)
         self._thread_word = self._nothing
@@ -177,6 +178,16 @@ class SimulatedMachine:
             return False
         self._mappings.remove(mine[0])
         return True
+
+    def divide_mapping(self, address: int, length: int) -> None:
+        first = next(region for region in self._mappings if region.start == address)
+        self._mappings.append(Region(address + length, first.memory[length:]))
+        del first.memory[length:]
+
+    def clock(self) -> int:
+        """Time goes on by a tenth of a millisecond whenever somebody looks."""
+        self._time += 100_000
+        return self._time
 
     def remap_memory(self, address: int, before: int, length: int) -> int:
         old = next(region for region in self._mappings if region.start == address)

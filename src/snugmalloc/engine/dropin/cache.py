@@ -6,9 +6,9 @@ after the thread's destructors ENDED: it frees and allocates on without a cache.
 
     0       lists of objects of 1 to 8 units, at 16 times the units: 16 times the kind of their pages
     256     lists of blocks of 9 to 63 units
-    1136    one block for each range of sizes from 64 to 511 units
-    1520    the next of all caches
-    1528    the next of the caches that wait for a thread
+    1136    one block for each range of sizes from 64 to 543 units
+    1528    the next of all caches
+    1536    the next of the caches that wait for a thread
 
 An entry of a list:
 
@@ -44,11 +44,11 @@ from .bins import bin_of
 from .block import is_used, size_of, usable_bytes
 from .figures import CACHED_BLOCKS, CACHED_BYTES, COUNTING, THREAD_CACHES, figure, raise_figure, set_figure
 from .heap import allocate, allocate_run, free_block, run_length, set_aside
-from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
+from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, PAGE_BASE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import read_options, thread_cache
 from .pages import BLOCKS, kind_at
 from .purge import tick
-from .slab import give_object, how_many_taken, open_slab, take_objects
+from .slab import give_row, how_many_taken, open_slab, take_objects
 from .walk import OK, check
 
 ENTRY_SHIFT = 4
@@ -57,10 +57,10 @@ LIST_LIMIT = 12
 BLOCK_LISTS = 112  # so that the list of 9 units stands at 256
 FIRST_LIST_UNITS = SLAB_CLASSES + 1
 MEDIUM = 1136
-MEDIUM_BINS = 48
-NEXT_CACHE = 1520
-NEXT_SPARE = 1528
-CACHE_BYTES = 1536
+MEDIUM_BINS = 49
+NEXT_CACHE = 1528
+NEXT_SPARE = 1536
+CACHE_BYTES = 1544
 
 ENDED = 1
 
@@ -108,7 +108,7 @@ def block_list(cache: Word, units: Word) -> Word:
 
 
 def medium_place(cache: Word, units: Word) -> Word:
-    """Where the one block of a range of sizes is remembered; `units` are 64 to 511."""
+    """Where the one block of a range of sizes is remembered; `units` are 64 to 543."""
     return cache + MEDIUM + (bin_of(units) - LIST_UNITS) * 8
 
 
@@ -166,7 +166,7 @@ def allocate_object(units: Word) -> Word:
 def free_object(pointer: Word, units: Word) -> None:
     """Free one object."""
     held = enter()
-    give_object(pointer, units)
+    give_row(pointer, pointer, 1, units)
     leave(held, 1)
 
 
@@ -281,14 +281,21 @@ def cut(entry: Word, kept: Word) -> Word:
 
 
 def give_objects(chain: Word, units: Word) -> Word:
-    """All objects of a linked list go back to their slabs. How many."""
-    count: Word = 0
+    """All objects of a linked list go back to their slabs, those of one slab in a row at once. How many."""
+    total: Word = 0
     while chain != 0:
+        slab = chain & PAGE_BASE
+        last = chain
+        count: Word = 1
         following = load_word(chain)
-        give_object(chain, units)
+        while following & PAGE_BASE == slab:
+            last = following
+            following = load_word(following)
+            count += 1
+        give_row(chain, last, count, units)
+        total += count
         chain = following
-        count += 1
-    return count
+    return total
 
 
 def give_blocks(chain: Word) -> Word:
@@ -363,7 +370,7 @@ def obtain_listed(units: Word) -> Word:
 
 
 def obtain_medium(units: Word) -> Word:
-    """A block of at least so many units, 64 to 511; or 0."""
+    """A block of at least so many units, 64 to 543; or 0."""
     cache = own_cache()
     if cache != 0:
         place = medium_place(cache, units)
@@ -384,7 +391,7 @@ def obtain_block(units: Word) -> Word:
 
 
 def dispose_medium(cache: Word, pointer: Word, units: Word) -> None:
-    """Remember a freed block of 64 to 511 units; the one before it goes back."""
+    """Remember a freed block of 64 to 543 units; the one before it goes back."""
     place = medium_place(cache, units)
     before = load_word(place)
     store_word(place, pointer)

@@ -21,10 +21,12 @@ from ..machine import (
     known_break,
     load_half,
     move_break,
+    multiply,
     page_size,
     reserve_range,
     store_word,
     system_break,
+    unlikely,
     unmap_memory,
 )
 from .bins import behind, bin_of, find, first_in, next_bin, put, take
@@ -56,6 +58,7 @@ from .figures import (
     took,
 )
 from .layout import (
+    ALL_BITS,
     GIB,
     HEADER,
     IN_PAGE,
@@ -71,16 +74,23 @@ from .options import prealloc
 from .pages import (
     BLOCKS,
     DIRTY,
+    DIRTY_BITS,
+    EIGHT_BLOCKS,
     FOREIGN,
     FRESH,
     PURGED,
+    SPARE_BITS,
     cover,
+    eight_kinds,
     has_window,
     kind_of,
     page_address,
     page_of,
+    set_eight_kinds,
     set_kind,
+    set_kinds,
     set_up_window,
+    use_pages,
     window_base,
     window_end,
 )
@@ -94,6 +104,10 @@ BEFORE_SHIFT: Int = 32
 HALF_BITS = 0xFFFF_FFFF
 SURE_PAGE_UNITS = 2 * PAGE_UNITS - 1  # a block of so many units has a whole page inside, wherever it begins
 LOOK_AT = 4
+EIGHT = 8 * ONE
+ALL_BIT_COUNT = 64
+SUM_OF_BYTES = 0x0101_0101_0101_0101  # a product with it has the sum of all bytes in its highest one
+SUM_SHIFT: Int = 58  # and bit 2 of a byte counts for one
 
 break_end: Word = 0
 region_end: Word = 0
@@ -139,37 +153,43 @@ def mark_free(block: Word, size: Word, low: Word, high: Word) -> None:
     first = page_of(low + IN_PAGE)
     end = page_of(next_block(block, size) + IN_PAGE)
     last = page_of(high)
-    if page < first:
-        page = first
-    if end > last:
-        end = last
-    while page < end:
-        if kind_of(page) == BLOCKS:
-            set_kind(page, DIRTY)
-            dirty += 1
-        page += 1
+    page = first if first > page else page
+    end = last if last < end else end
+    if page < end:
+        dirty += end - page
+        set_kinds(page, end, DIRTY)
 
 
-def claim_page(page: Word, kind: Word) -> None:
-    """A page that was wholly free is needed."""
+def claim_spare(page: Word, end: Word) -> None:
+    """The same as `claim` for a few pages, some of which are the system's."""
     global dirty, spare, refaults
-    if kind >= DIRTY:
-        dirty -= 1
-    else:
-        spare -= 1
-        refaults += kind == PURGED
-    set_kind(page, BLOCKS)
+    while page < end:
+        kind = kind_of(page)
+        if kind >= DIRTY:
+            dirty -= 1
+        elif kind != BLOCKS:
+            spare -= 1
+            refaults += kind == PURGED
+        set_kind(page, BLOCKS)
+        page += 1
 
 
 def claim(block: Word, size: Word) -> None:
-    """The `size` units at `block` are needed: clear the marks of their pages."""
+    """The `size` units at `block` are needed: clear the marks of their pages, eight at a time."""
+    global dirty
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
     while page < end:
-        kind = kind_of(page)
-        if kind != BLOCKS:
-            claim_page(page, kind)
-        page += 1
+        count = end - page
+        count = EIGHT if count > EIGHT else count
+        mask = ALL_BITS >> (ALL_BIT_COUNT - count * 8)
+        kinds = eight_kinds(page)
+        if unlikely(kinds & mask & SPARE_BITS != 0):
+            claim_spare(page, page + count)
+        else:
+            dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
+            set_eight_kinds(page, (kinds & ~mask) | (EIGHT_BLOCKS & mask))
+        page += count
 
 
 def claim_cleared(block: Word, size: Word) -> None:
@@ -180,8 +200,6 @@ def claim_cleared(block: Word, size: Word) -> None:
     stop -= HEADER
     while page < end:
         kind = kind_of(page)
-        if kind != BLOCKS:
-            claim_page(page, kind)
         if kind != FRESH and kind != PURGED:
             low = page_address(page)
             high = low + PAGE
@@ -190,6 +208,7 @@ def claim_cleared(block: Word, size: Word) -> None:
             if low < high:
                 clear_bytes(low, high - low)
         page += 1
+    claim(block, size)
 
 
 # ---- Coalescing ----
@@ -224,7 +243,7 @@ def merge(block: Word, size: Word) -> None:
 
 def add_memory(start: Word, end: Word) -> bool:
     """Pages that the system gave join the heap, and the segments that they touch. Whether that went."""
-    global spare
+    global dirty, spare
     if not has_window() and not set_up_window(start - PAGE):
         return False
     if start <= window_base() or end >= window_end() or not cover(start, end):
@@ -236,12 +255,13 @@ def add_memory(start: Word, end: Word) -> bool:
     if kind_of(page_of(end)) == FOREIGN:
         set_tag(end, 0, USED)
     set_size_before(end, size)
-    for page in range(page_of(start), page_of(end)):
-        set_kind(page, FRESH)
-    spare += page_of(end) - page_of(start)
+    use_pages(page_of(end))
     raise_figure(HEAP_BYTES, end - start)
     took(end - start)
     merge(start, size)
+    set_kinds(page_of(start), page_of(end), FRESH)
+    dirty -= page_of(end) - page_of(start)
+    spare += page_of(end) - page_of(start)
     return True
 
 

@@ -11,13 +11,15 @@ The seal is exclusive-or with the payload's address and a secret: it tells a lar
 none.
 
 Freed mappings are kept as long as all memory taken stays below the highest that it ever was: keeping one never
-raises the peak. What nobody takes within a few large requests goes.
+raises the peak. The next request takes the smallest that suffices and leaves the rest, or lets the largest
+grow. What nobody took within some large requests goes.
 """
 
 from __future__ import annotations
 
 from ..machine import (
     Word,
+    divide_mapping,
     load_word,
     map_memory,
     page_size,
@@ -45,21 +47,24 @@ from .figures import (
     raise_figure,
     took,
 )
-from .layout import IN_PAGE, LARGEST, UNIT, round_up
+from .layout import IN_PAGE, LARGEST, ONE, UNIT, round_up
+from .options import learn_threshold
 
 HEAD = 32
 OLDER = 8
 END = 16
 SEAL = 24
-PLACES = 8
+PLACES = 16
 PLACE = 16
-PATIENCE = 8  # large requests that a kept mapping waits for
+PATIENCE = 16  # large requests; what nobody took meanwhile goes
+LEAST_KEPT = 65536  # bytes; a smaller rest stays with the block
 
 KEPT = reserve(PLACES * PLACE)  # start and length of each, the oldest first; a length of 0: nothing
 
 newest: Word = 0
 live: Word = 0
-unlucky: Word = 0
+requests: Word = 0
+least_kept: Word = 0
 is_new: bool = False
 
 
@@ -194,31 +199,78 @@ def keep(start: Word, length: Word) -> None:
     raise_figure(KEPT_BYTES, length)
 
 
-def reuse(length: Word) -> Word:
-    """The start of a kept mapping of at least `length` bytes, cut down to that, or 0."""
-    global unlucky
-    best: Word = PLACES
+def find_kept(length: Word) -> Word:
+    """The place of the smallest kept mapping of at least `length` bytes, else of the largest, or PLACES."""
+    best = PLACES * ONE
     for place in range(PLACES):
         found = kept_length(place)
-        if found >= length and (best == PLACES or found < kept_length(best)):
+        if found == 0:
+            return best
+        if best == PLACES:
             best = place
-    if best == PLACES:
-        unlucky += 1
-        if unlucky >= PATIENCE:
-            drop_all()
+        elif kept_length(best) < length:
+            best = place if found > kept_length(best) else best
+        elif found >= length and found < kept_length(best):
+            best = place
+    return best
+
+
+def age() -> None:
+    """A large request was made. What was kept all the time during the last few is not needed: it goes."""
+    global requests, least_kept
+    requests += 1
+    least_kept = figure(KEPT_BYTES) if figure(KEPT_BYTES) < least_kept else least_kept
+    if requests < PATIENCE:
+        return
+    idle = least_kept
+    while idle != 0 and idle >= kept_length(0):
+        idle -= kept_length(0)
+        drop_oldest()
+    requests = 0
+    least_kept = figure(KEPT_BYTES)
+
+
+def reuse(length: Word) -> Word:
+    """The start of a kept mapping, cut or grown to `length` bytes, or 0."""
+    place = find_kept(length)
+    if place == PLACES:
         return 0
-    unlucky = 0
-    found = kept_length(best)
-    start = remove_kept(best)
-    if found > length:
-        unmap(start + length, found - length)
+    found = kept_length(place)
+    start = remove_kept(place)
+    if found >= length + LEAST_KEPT:
+        divide_mapping(start, length)
+        keep(start + length, found - length)
+    elif found != length:
+        start = grow_kept(start, found, length)
     return start
 
 
-def map_new(length: Word) -> Word:
-    """A new mapping within the limit; kept ones go if the total would be the highest ever. Its start, or 0."""
+def grow_kept(start: Word, found: Word, length: Word) -> Word:
+    """A mapping that was kept gets `length` bytes; 0 if that is refused, and then it is gone."""
+    more = length - found if length > found else 0
+    make_room(more)
+    moved: Word = 0
+    if may_take(more):
+        raise_figure(MREMAP_CALLS, 1)
+        moved = remap_memory(start, found, length)
+    if moved == 0:
+        unmap(start, found)
+    elif more != 0:
+        took(more)
+    else:
+        gave_back(found - length)
+    return moved
+
+
+def make_room(length: Word) -> None:
+    """Kept mappings go if with `length` more the total would be the highest ever."""
     while figure(SYSTEM_BYTES) + length > figure(PEAK_SYSTEM_BYTES) and drop_oldest():
         pass
+
+
+def map_new(length: Word) -> Word:
+    """A new mapping within the limit. Its start, or 0."""
+    make_room(length)
     if not may_take(length):
         return 0
     raise_figure(MMAP_CALLS, 1)
@@ -246,6 +298,7 @@ def map_large(size: Word, alignment: Word) -> Word:
     if size + slack > LARGEST:
         return 0
     length = round_up(size + HEAD + slack, page_size())
+    age()
     start = reuse(length)
     is_new = start == 0
     if start == 0:
@@ -269,6 +322,7 @@ def free_large(pointer: Word) -> None:
     lower_figure(MAPPED_BYTES, length)
     lower_figure(MAPPED_BLOCKS, 1)
     keep(start, length)
+    learn_threshold(length)
 
 
 def resize_large(pointer: Word, size: Word) -> Word:

@@ -24,11 +24,12 @@ MALFORMED = b"snugmalloc: not a value of this option, ignored: "
 
 DEFAULT_THRESHOLD = 131072
 DEFAULT_PREALLOC = 131072
-DEFAULT_PURGE_DELAY = 4096
+DEFAULT_PURGE_DELAY = 2048
 DEFAULT_THREAD_CACHE = 8192
 
 LEAST_THRESHOLD = 16384
 MOST_THRESHOLD = GIB
+MOST_LEARNT = 32 * MIB
 MOST_DELAY = 1 << 40
 MOST_THREAD_CACHE = 65536
 MOST_BYTES = 1 << 60
@@ -44,6 +45,7 @@ KIB = 1024
 
 are_read: bool = False
 threshold_bytes: Word = 0
+is_threshold_set: bool = False
 prealloc_bytes: Word = 0
 delay_operations: Word = 0
 cache_bytes: Word = 0
@@ -54,9 +56,17 @@ def mmap_threshold() -> Word:
     return threshold_bytes
 
 
+def learn_threshold(length: Word) -> None:
+    """A large block of `length` bytes was freed: such blocks come and go; the heap has them from now on."""
+    global threshold_bytes
+    if length >= threshold_bytes and length < MOST_LEARNT and not is_threshold_set:
+        threshold_bytes = length
+
+
 def set_mmap_threshold(count: Word) -> None:
     """Change the threshold; it has a least value."""
-    global threshold_bytes
+    global threshold_bytes, is_threshold_set
+    is_threshold_set = True
     threshold_bytes = count if count > LEAST_THRESHOLD else LEAST_THRESHOLD
 
 
@@ -114,11 +124,12 @@ def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
 
 def read_option(entry: Word) -> None:
     """Obey one entry of the environment that begins with SNUG_."""
-    global threshold_bytes, prealloc_bytes, delay_operations, cache_bytes
+    global prealloc_bytes, delay_operations, cache_bytes
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
         number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
-        threshold_bytes = number if number != NONE else threshold_bytes
+        if number != NONE:
+            set_mmap_threshold(number)
         return
     value = text_after(entry, PREALLOC)
     if value != 0:

@@ -22,7 +22,7 @@ Where the kernel refuses so large a reservation the window is smaller.
 
 from __future__ import annotations
 
-from ..machine import Word, commit_range, load_byte, load_word, reserve_range, store_byte
+from ..machine import Word, commit_range, load_byte, load_word, reserve_range, store_byte, store_word
 from .layout import ALL_BITS, ONE, PAGE_SHIFT, UNIT_SHIFT, round_up
 
 WINDOW_PAGES = 1 << 24
@@ -40,11 +40,15 @@ FRESH = 10  # wholly inside a free block, never touched: reads as zero
 PURGED = 11  # wholly inside a free block, given back: reads as zero
 DIRTY = 12  # wholly inside a free block since a short time
 OLD = 13  # the same, since longer
-DIRTY_BITS = 0x0808_0808_0808_0808  # where bits 2 and 3 of a kind are both set: DIRTY or OLD
+DIRTY_BITS = 0x0404_0404_0404_0404  # of the kinds that are no slabs, this bit is set in DIRTY and OLD,
+SPARE_BITS = 0x0202_0202_0202_0202  # and this one in FRESH and PURGED
+OTHER_BITS = 0x0808_0808_0808_0808  # set in all kinds that are no slabs, and in the largest class of slabs
+EIGHT_BLOCKS = 0x0909_0909_0909_0909
 
 base: Word = 0
 window: Word = 0
 covered: Word = 0
+used: Word = 0
 page_map: Word = 0
 records: Word = 0
 
@@ -65,6 +69,17 @@ def window_end() -> Word:
 def covered_pages() -> Word:
     """The pages of which the map can be read: those before this one."""
     return covered
+
+
+def used_pages() -> Word:
+    """The pages that were ever ours are before this one."""
+    return used
+
+
+def use_pages(end: Word) -> None:
+    """Pages before this one are ours now."""
+    global used
+    used = end if end > used else used
 
 
 def page_of(address: Word) -> Word:
@@ -114,8 +129,20 @@ def set_kind(page: Word, kind: Word) -> None:
 
 
 def eight_kinds(page: Word) -> Word:
-    """The kinds of eight pages, from one whose number is a multiple of 8."""
+    """The kinds of eight pages; behind the covered ones there are always as many."""
     return load_word(page_map + page)
+
+
+def set_eight_kinds(page: Word, kinds: Word) -> None:
+    """Write the kinds of eight pages."""
+    store_word(page_map + page, kinds)
+
+
+def set_kinds(page: Word, end: Word, kind: Word) -> None:
+    """Write the kind of all pages from `page` to `end`."""
+    while page < end:
+        store_byte(page_map + page, kind)
+        page += 1
 
 
 # ---- Setting up ----
@@ -147,7 +174,7 @@ def cover(start: Word, end: Word) -> bool:
     """Make the tables memory for the pages of these addresses, and for the one behind. Whether that went."""
     global covered
     first = page_of(start) & ~(STEP - 1)
-    last = round_up(page_of(end) + 1, STEP)
+    last = round_up(page_of(end) + 8, STEP)
     if last > window:
         return False
     if covered < last and not commit_range(page_map + covered, last - covered):

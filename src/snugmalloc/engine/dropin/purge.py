@@ -5,43 +5,53 @@ stretch at a time. A page that it finds DIRTY becomes OLD; a page that is still 
 has been free for a whole round, and goes back with its neighbours in one call. A round takes at least
 `purge_delay` operations.
 
-What this may cost is bounded by a budget. Each operation earns a point; a call, a page given back, and most of
-all a page that was needed again after that, cost points. Without points nothing is given back.
+Some is left: a 16th of what is in use, and a mebibyte, so that small heaps are left alone.
+
+What this may cost is bounded by savings of time. Time that passes earns a share of itself; a call, each page
+that it gives back, and each page that is needed again after that, cost what they usually take. Without savings
+nothing is given back.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, page_size, purge_memory
-from .figures import MADVISE_CALLS, RETURNED_BYTES, raise_figure
-from .heap import dirty_pages, give_dirty, take_refaults, trim
-from .layout import MIB, ONE, PAGE_SHIFT, round_up
+from ..machine import Int, Word, clock, page_size, purge_memory
+from .figures import HEAP_BYTES, MADVISE_CALLS, RETURNED_BYTES, figure, raise_figure
+from .heap import dirty_pages, give_dirty, spare_pages, take_refaults, trim
+from .layout import MIB, PAGE_SHIFT, round_up
 from .options import purge_delay
 from .pages import (
     DIRTY,
-    DIRTY_BITS,
     OLD,
+    OTHER_BITS,
     PURGED,
-    covered_pages,
     eight_kinds,
     kind_of,
     page_address,
     page_of,
-    set_kind,
+    set_kinds,
+    used_pages,
 )
 
-STRETCH = 1024  # pages the hand looks at in one go
-PACE = 64  # operations between two goes
-CALL_COST = 10
-PAGE_COST = 2
-REFAULT_COST = 40
-SAVINGS = 1 << 16  # points that can be saved up
-DEBT = 1 << 20  # points; the budget begins here, so that debts stay above zero
+PACE = 128  # operations between two goes of the hand
+STRETCH = 64  # pages that it looks at in one go,
+STRETCH_SHIFT: Int = 4  # and a 16th of all
+LEFT_PAGES = 256  # dirty pages that are left alone,
+LEFT_SHIFT: Int = 4  # and a 16th of those in use
+
+SHARE_SHIFT: Int = 5  # a 32nd of the time that passes is earned
+FIRST_SAVINGS = 200_000_000  # nanoseconds a process begins with
+MOST_SAVINGS = 200_000_000
+CALL_COST = 1000  # nanoseconds, as measured: a call,
+PAGE_COST = 350  # a page given back by it,
+REFAULT_COST = 1600  # a page that is needed again
+DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
 
 waiting: Word = 0
 round_operations: Word = 0
 hand: Word = 0
-points: Word = 0
+savings: Word = 0
+last_time: Word = 0
 
 
 def give_back(start: Word, end: Word) -> Word:
@@ -54,8 +64,7 @@ def give_back(start: Word, end: Word) -> Word:
     raise_figure(MADVISE_CALLS, 1)
     if not purge_memory(low, high - low):
         return 0
-    for page in range(page_of(low), page_of(high)):
-        set_kind(page, PURGED)
+    set_kinds(page_of(low), page_of(high), PURGED)
     raise_figure(RETURNED_BYTES, high - low)
     count = (high - low) >> PAGE_SHIFT
     give_dirty(count)
@@ -67,7 +76,7 @@ def next_dirty(page: Word, end: Word) -> Word:
     while page < end:
         if page & 7 == 0:
             kinds = eight_kinds(page)
-            if kinds & (kinds << 1) & DIRTY_BITS == 0:
+            if kinds & (kinds << 1) & OTHER_BITS == 0:
                 page += 8
                 continue
         if kind_of(page) >= DIRTY:
@@ -77,9 +86,18 @@ def next_dirty(page: Word, end: Word) -> Word:
 
 
 def spend(cost: Word) -> None:
-    """Points are paid; the debt has a floor."""
-    global points
-    points = points - cost if points > cost else ONE
+    """Savings are spent; debts have a limit."""
+    global savings
+    savings = savings - cost if savings > cost else 0
+
+
+def earn() -> None:
+    """A share of the time since the last time is earned."""
+    global savings, last_time
+    now = clock()
+    savings = DEBT + FIRST_SAVINGS if last_time == 0 else savings + (now - last_time >> SHARE_SHIFT)
+    savings = DEBT + MOST_SAVINGS if savings > DEBT + MOST_SAVINGS else savings
+    last_time = now
 
 
 def visit(start: Word, end: Word) -> None:
@@ -91,9 +109,8 @@ def visit(start: Word, end: Word) -> None:
         while page < end and kind_of(page) == kind:
             page += 1
         if kind == DIRTY:
-            for aged in range(first, page):
-                set_kind(aged, OLD)
-        elif points > DEBT:
+            set_kinds(first, page, OLD)
+        elif savings > DEBT:
             spend(CALL_COST + give_back(first, page) * PAGE_COST)
         page = next_dirty(page, end)
 
@@ -103,27 +120,31 @@ def next_round() -> None:
     global hand, round_operations
     hand = 0
     round_operations = 0
-    if trim(SPARE_TOP) != 0:
-        spend(CALL_COST)
+    trim(SPARE_TOP)
+
+
+def is_too_much() -> bool:
+    """Whether more pages are dirty than shall be left."""
+    dirty = dirty_pages()
+    in_use = (figure(HEAP_BYTES) >> PAGE_SHIFT) - dirty - spare_pages()
+    return dirty > LEFT_PAGES + (in_use >> LEFT_SHIFT)
 
 
 def take_step() -> None:
-    """Earn points, pay for what was needed again, and let the hand go a stretch."""
-    global waiting, round_operations, hand, points
-    if points == 0:
-        points = DEBT + SAVINGS
-    points += waiting
-    points = DEBT + SAVINGS if points > DEBT + SAVINGS else points
+    """Earn, pay for what was needed again, and let the hand go a stretch."""
+    global waiting, round_operations, hand
     round_operations += waiting
     waiting = 0
-    spend(take_refaults() * REFAULT_COST)
-    if dirty_pages() == 0:
+    if not is_too_much():
         return
-    if hand >= covered_pages():
+    earn()
+    spend(take_refaults() * REFAULT_COST)
+    if hand >= used_pages():
         if round_operations < purge_delay():
             return
         next_round()
-    end = hand + STRETCH
+    end = hand + STRETCH + (used_pages() >> STRETCH_SHIFT)
+    end = used_pages() if end > used_pages() else end
     visit(hand, end)
     hand = end
 
@@ -139,7 +160,7 @@ def tick(operations: Word) -> None:
 def give_all_back(pad: Word) -> bool:
     """Give back every free page now, but `pad` bytes at the end of the heap. Whether there were any."""
     count: Word = 0
-    end = covered_pages()
+    end = used_pages()
     page = next_dirty(0, end)
     while page < end:
         first = page

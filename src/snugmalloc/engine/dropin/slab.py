@@ -14,11 +14,11 @@ A slab that has no object in use goes back to the heap at once, and coalesces.
 
 from __future__ import annotations
 
-from ..machine import Int, Word, load_half, load_word, reserve, store_half, store_word
+from ..machine import Half, Int, Word, load_half, load_word, reserve, store_half, store_word
 from .block import USED
 from .figures import count_in, count_out
 from .heap import allocate_page, free_page
-from .layout import PAGE_BASE, PAGE_UNITS, SLAB_CLASSES, UNIT_SHIFT
+from .layout import PAGE_BASE, SLAB_CLASSES, UNIT_SHIFT
 from .pages import LINKS, page_address, page_of, record_at, set_kind
 
 PREVIOUS_SLAB = 12
@@ -26,6 +26,7 @@ COUNT_SHIFT: Int = 2
 COUNT_BITS = 1023
 FIRST_SHIFT: Int = 12
 
+CAPACITIES: tuple[Half, ...] = (0, 256, 128, 85, 64, 51, 42, 36, 32)
 OPEN = reserve(4 * (SLAB_CLASSES + 1))  # for each class, the page of the first slab with a free object
 
 taken: Word = 0
@@ -33,7 +34,7 @@ taken: Word = 0
 
 def capacity(units: Word) -> Word:
     """How many objects of so many units a slab has."""
-    return PAGE_UNITS // units
+    return CAPACITIES[units]
 
 
 def open_slab(units: Word) -> Word:
@@ -137,16 +138,17 @@ def take_objects(units: Word, most: Word) -> Word:
     return first
 
 
-def give_object(pointer: Word, units: Word) -> None:
-    """An object goes back to its slab, and the slab, if that was its last one, to the heap."""
-    slab = pointer & PAGE_BASE
-    count = free_count(slab)
-    store_word(pointer, first_free(slab) if count != 0 else 0)
-    count_in(units << UNIT_SHIFT, 1)
-    if count + 1 == capacity(units):
-        unlink(slab, units)
+def give_row(first: Word, last: Word, count: Word, units: Word) -> None:
+    """`count` linked objects of one slab go back to it; and the slab, if all are free now, to the heap."""
+    slab = first & PAGE_BASE
+    before = free_count(slab)
+    store_word(last, first_free(slab) if before != 0 else 0)
+    count_in(units * count << UNIT_SHIFT, count)
+    if before + count == capacity(units):
+        if before != 0:
+            unlink(slab, units)
         free_page(slab)
         return
-    set_free(slab, pointer, count + 1)
-    if count == 0:
+    set_free(slab, first, before + count)
+    if before == 0:
         link(slab, units)

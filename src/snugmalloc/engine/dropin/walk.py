@@ -35,11 +35,11 @@ from .pages import (
     DIRTY,
     FOREIGN,
     SLAB_KINDS,
-    covered_pages,
     kind_at,
     kind_of,
     page_address,
     page_of,
+    used_pages,
     window_end,
 )
 from .slab import capacity, first_free, free_count, next_slab, open_slab
@@ -76,8 +76,8 @@ open_seen: Word = 0
 
 
 def segment_from(page: Word) -> Word:
-    """The first page of a segment from `page` on, or the end of the covered pages."""
-    end = covered_pages()
+    """The first page of a segment from `page` on, or the end of the used pages."""
+    end = used_pages()
     while page < end and kind_of(page) == FOREIGN:
         page += 1
     return page
@@ -137,7 +137,7 @@ def walk_block(block: Word, size: Word, visitor: Word, context: Word) -> bool:
 def walk(visitor: Word, context: Word) -> bool:
     """Show every block to the visitor until it has enough. Whether it saw them all."""
     page = segment_from(0)
-    while page < covered_pages():
+    while page < used_pages():
         block = page_address(page)
         size = span(block)
         while size != 0:
@@ -295,11 +295,11 @@ def check() -> Int:
     spare_seen = 0
     open_seen = 0
     page = segment_from(0)
-    while page < covered_pages():
+    while page < used_pages():
         broken = check_segment(page_address(page))
         if broken != OK:
             return broken
-        while page < covered_pages() and kind_of(page) != FOREIGN:
+        while page < used_pages() and kind_of(page) != FOREIGN:
             page += 1
         page = segment_from(page)
     broken = check_open_slabs()

@@ -1,0 +1,1 @@
+"""The drop-in malloc under C programs and under real programs."""

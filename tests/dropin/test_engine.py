@@ -1,0 +1,218 @@
+"""The engine held to the model: interpreted and compiled, on the same random programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snugmalloc.engine import Fatal, SimulatedMachine
+
+from .heaps import FREE, CompiledHeap, InterpretedHeap, Model
+
+MIB = 1 << 20
+
+
+def play(model: Model, steps: int, every: int) -> None:
+    """Play, check the invariants now and then, compare the walk, end with nothing left."""
+    before = len(model.walked()) - len(model.blocks)
+    for step in range(steps):
+        model.step()
+        if step % every == 0:
+            assert model.heap.check() == 0
+    if before == 0:
+        assert model.walked() == model.live()
+    model.finish()
+    assert len(model.walked()) == before
+    assert model.heap.check() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_interpreted_engine_agrees_with_the_model(seed: int) -> None:
+    play(Model(InterpretedHeap(), seed), 1500, 100)
+
+
+def test_small_blocks_agree_with_the_model() -> None:
+    play(Model(InterpretedHeap(), 5, largest=200), 4000, 200)
+
+
+@pytest.mark.parametrize("page", [16384, 65536])
+def test_larger_pages_of_the_system_are_honoured(page: int) -> None:
+    heap = InterpretedHeap(SimulatedMachine(page=page))
+    play(Model(heap, 7), 800, 100)
+    heap.trim(0)
+    assert all(
+        call.arguments[0] % page == 0 and call.arguments[1] % page == 0
+        for call in heap.machine.log
+        if call.name == "madvise"
+    )
+
+
+def test_without_thread_caches_the_model_agrees() -> None:
+    machine = SimulatedMachine(environment={b"SNUG_THREAD_CACHE": b"0"})
+    play(Model(InterpretedHeap(machine), 8), 1500, 100)
+
+
+def test_with_purging_all_the_time_the_model_agrees() -> None:
+    machine = SimulatedMachine(environment={b"SNUG_PURGE_DELAY": b"0"})
+    heap = InterpretedHeap(machine, {"PACE": 4, "LEFT_PAGES": 0})
+    play(Model(heap, 9, largest=100_000), 2000, 100)
+    assert any(call.name == "madvise" for call in machine.log)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_compiled_engine_agrees_with_the_model(seed: int, library: Path) -> None:
+    play(Model(CompiledHeap(library), seed), 4000, 200)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_engines_give_the_same_usable_sizes(seed: int, library: Path) -> None:
+    interpreted = Model(InterpretedHeap(), seed, largest=100_000)
+    compiled = Model(CompiledHeap(library), seed, largest=100_000)
+    compiled.heap.trim(0)
+    for _ in range(300):
+        interpreted.allocate()
+        compiled.allocate()
+    assert list(interpreted.usable.values()) == list(compiled.usable.values())
+    compiled.finish()
+
+
+def test_a_break_that_others_move_is_left_to_them() -> None:
+    heap = InterpretedHeap()
+    model = Model(heap, 11, largest=100_000)
+    for number in range(600):
+        model.step()
+        if number % 100 == 50:
+            heap.write(heap.machine.foreign_break(10_000 + number), b"foreign")
+    foreign = [call.result for call in heap.machine.log if call.name == "brk" and call.result is None]
+    assert not foreign
+    assert heap.check() == 0
+    assert model.walked() == model.live()
+
+
+def test_a_refused_break_is_replaced_by_a_region() -> None:
+    machine = SimulatedMachine(refuse=lambda name, arguments: name == "brk" and arguments[0] != 0)
+    heap = InterpretedHeap(machine)
+    play(Model(heap, 12, largest=50_000), 800, 100)
+    assert sum(call.name == "mmap" and call.result is not None for call in machine.log) < 10
+
+
+def test_a_break_refused_later_is_replaced_by_a_region() -> None:
+    machine = SimulatedMachine()
+    heap = InterpretedHeap(machine)
+    model = Model(heap, 13, largest=50_000)
+    for _ in range(300):
+        model.step()
+    machine.refuse = lambda name, arguments: name == "brk"
+    play(model, 800, 100)
+
+
+def test_refused_memory_is_an_answer_and_nothing_breaks() -> None:
+    machine = SimulatedMachine()
+    heap = InterpretedHeap(machine)
+    kept = [heap.malloc(1000) for _ in range(50)]
+    machine.refuse = lambda name, arguments: name in ("brk", "mmap", "mprotect", "mremap")
+    refused = [size for size in (10, 1000, 100_000, 10 * MIB) for _ in range(200) if heap.malloc(size) == 0]
+    assert 100_000 in refused and 10 * MIB in refused
+    assert machine.errno == 12
+    assert heap.check() == 0
+    for pointer in kept:
+        heap.free(pointer)
+    assert heap.check() == 0
+
+
+def test_the_limit_holds() -> None:
+    machine = SimulatedMachine(environment={b"SNUG_LIMIT": b"4M"})
+    heap = InterpretedHeap(machine)
+    blocks = []
+    while pointer := heap.malloc(60_000):
+        blocks.append(pointer)
+    assert 55 < len(blocks) <= 4 * MIB // 60_000
+    assert heap.figure("SYSTEM_BYTES") <= 4 * MIB
+    assert heap.malloc(1 << 40) == 0
+    heap.free(blocks.pop())
+    assert heap.malloc(50_000) != 0
+
+
+def test_unknown_and_malformed_options_are_told_once() -> None:
+    environment = {b"SNUG_LIMTI": b"1", b"SNUG_LIMIT": b"12Q", b"SNUG_ALIGN": b"9", b"HOME": b"/"}
+    machine = SimulatedMachine(environment=environment)
+    heap = InterpretedHeap(machine)
+    for _ in range(100):
+        heap.malloc(5000)
+    assert [line.rpartition(" ")[2] for line in machine.warnings] == [
+        "SNUG_LIMTI=1",
+        "SNUG_LIMIT=12Q",
+        "SNUG_ALIGN=9",
+    ]
+
+
+def test_memory_comes_back_without_being_asked() -> None:
+    heap = InterpretedHeap(constants={"PACE": 16})
+    blocks = [heap.malloc(3000) for _ in range(2000)]
+    for pointer in blocks[::2]:
+        heap.free(pointer)
+    for pointer in blocks[1::2]:
+        heap.free(pointer)
+    for _ in range(3000):
+        heap.free(heap.malloc(30_000))
+    assert heap.figure("PURGED_BYTES") + 2 * MIB > heap.figure("HEAP_BYTES")
+    assert heap.figure("RETURNED_BYTES") > 3 * MIB
+
+
+def test_trim_gives_everything_back_now() -> None:
+    heap = InterpretedHeap()
+    blocks = [heap.malloc(size) for size in (40, 900, 5000, 50_000) for _ in range(100)]
+    for pointer in blocks:
+        heap.free(pointer)
+    assert heap.trim(0) == 1
+    assert heap.figure("HEAP_BYTES") - heap.figure("PURGED_BYTES") < 64 * 1024
+    assert heap.trim(0) == 0
+
+
+def test_purged_pages_read_as_zero_from_calloc() -> None:
+    heap = InterpretedHeap()
+    blocks = [heap.malloc(20_000) for _ in range(20)]
+    for pointer in blocks:
+        heap.write(pointer, b"\xff" * 20_000)
+    for pointer in blocks:
+        heap.free(pointer)
+    heap.trim(64 * 1024)
+    for _ in range(20):
+        pointer = heap.calloc(1, 20_000)
+        assert heap.read(pointer, 20_000) == bytes(20_000)
+
+
+def test_a_slab_page_has_no_waste_beside_its_objects() -> None:
+    heap = InterpretedHeap()
+    for _ in range(64):
+        heap.malloc(64)
+    slabs = {block.address & ~4095 for block in heap.walk() if block.size == 64}
+    assert all(sum(block.address & ~4095 == slab for block in heap.walk()) == 64 for slab in slabs)
+
+
+def test_freed_neighbours_become_one_block() -> None:
+    heap = InterpretedHeap()
+    first, second, third, fence = (heap.malloc(20_000) for _ in range(4))
+    for pointer in (first, third, second):
+        heap.free(pointer)
+    merged = next(block for block in heap.walk() if block.address == first)
+    assert merged.status == FREE and merged.size >= 60_000
+    assert heap.usable(fence) >= 20_000
+
+
+@pytest.mark.parametrize("size", [2000, 20_000])
+def test_a_block_freed_twice_is_noticed(size: int) -> None:
+    heap = InterpretedHeap(SimulatedMachine(environment={b"SNUG_THREAD_CACHE": b"0"}))
+    pointer = heap.malloc(size)
+    heap.free(pointer)
+    with pytest.raises(Fatal, match="not in use"):
+        heap.free(pointer)
+
+
+def test_a_pointer_into_a_free_page_is_noticed() -> None:
+    heap = InterpretedHeap()
+    pointer = heap.malloc(60_000)
+    heap.free(pointer)
+    with pytest.raises(Fatal, match="not"):
+        heap.free(pointer + 16384)
