@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -33,8 +33,7 @@ def source_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel_file(source_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that is made of it."""
     folder = tmp_path_factory.mktemp("wheel")
-    with tarfile.open(source_package) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(source_package, folder)
     (sources,) = folder.iterdir()
     make = f"from scikit_build_core.build import build_wheel; build_wheel({str(folder)!r})"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
