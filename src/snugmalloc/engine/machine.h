@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -107,6 +108,10 @@ static inline bool machine_commit_range(Word address, Word length) {
     errno = kept;
     return done;
 }
+static inline Word machine_address_limit(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) == 0 ? (Word)limit.rlim_cur : ~(Word)0;
+}
 static inline bool machine_purge_memory(Word address, Word length) {
     int kept = errno;
     bool done = madvise((void *)address, length, MADV_DONTNEED) == 0;
@@ -170,6 +175,8 @@ extern char __libc_single_threaded __attribute__((weak));
 static _Atomic Word machine_lock_word;
 static bool machine_fork_holds;
 
+static inline bool machine_has_threads(void) { return !(&__libc_single_threaded && __libc_single_threaded); }
+
 static inline bool machine_is_owner(void) { return (machine_lock_word & ~1ul) == (Word)pthread_self(); }
 
 __attribute__((noinline, cold, unused)) static void machine_wait_for_lock(void) {
@@ -180,7 +187,7 @@ __attribute__((noinline, cold, unused)) static void machine_wait_for_lock(void) 
     errno = kept;
 }
 static inline bool machine_lock(void) {
-    if (&__libc_single_threaded && __libc_single_threaded) return false;
+    if (!machine_has_threads()) return false;
     Word nobody = 0;
     if (!atomic_compare_exchange_strong(&machine_lock_word, &nobody, (Word)pthread_self())) machine_wait_for_lock();
     return true;
@@ -202,7 +209,7 @@ extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 static void machine_before_fork(void) {
     if (machine_is_owner()) return;
-    if (&__libc_single_threaded && __libc_single_threaded) return;
+    if (!machine_has_threads()) return;
     if (_IO_list_lock) _IO_list_lock();
     machine_fork_holds = machine_lock();
 }

@@ -161,6 +161,11 @@ def commit_range(address: Word, length: Word) -> bool:
     return face.commit_range(address, length)
 
 
+def address_limit() -> Word:
+    """How many bytes of addresses the process may have: RLIMIT_AS, or all ones."""
+    return face.address_limit()
+
+
 def purge_memory(address: Word, length: Word) -> bool:
     """Give the kernel whole pages back, the addresses stay ours and read as zero. Whether it took them."""
     return face.purge_memory(address, length)
@@ -230,6 +235,11 @@ def warn(message: Text, text: Word) -> None:
 
 
 # ---- Threads ---------------------------------------------------------------------------------------------
+
+
+def has_threads() -> bool:
+    """Whether the process may have more than one thread."""
+    return face.has_threads()
 
 
 def lock() -> bool:

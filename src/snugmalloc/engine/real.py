@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import threading
 import time
 
-from .simulated import Fatal, Trap, fatal_line
+from .simulated import MOST_ADDRESSES, Fatal, Trap, fatal_line
 
 PROT_NONE = 0
 PROT_READ_WRITE = 3
@@ -100,6 +101,10 @@ class RealMachine:
     def commit_range(self, address: int, length: int) -> bool:
         return int(_libc.mprotect(address, length, PROT_READ_WRITE)) == 0
 
+    def address_limit(self) -> int:
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        return soft & MOST_ADDRESSES
+
     def purge_memory(self, address: int, length: int) -> bool:
         return int(_libc.madvise(address, length, MADV_DONTNEED)) == 0
 
@@ -137,6 +142,9 @@ class RealMachine:
 
     def warn(self, message: bytes, text: int) -> None:
         os.write(2, message + ctypes.string_at(text) + b"\n")
+
+    def has_threads(self) -> bool:
+        return threading.active_count() > 1
 
     def lock(self) -> bool:
         return self._lock.acquire()

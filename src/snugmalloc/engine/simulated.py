@@ -18,6 +18,7 @@ PAGE = 4096
 RESERVED = 0x10000
 BREAK = 0x5555_0000_0000
 MAPPINGS = 0x7F00_0000_0000
+MOST_ADDRESSES = 2**64 - 1
 
 
 class SystemCall(NamedTuple):
@@ -54,7 +55,10 @@ class Region:
 
 @dataclass
 class SimulatedMachine:
-    """One process with one thread. `log` holds its system calls; `refuse` decides which the kernel refuses."""
+    """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
+
+    One thread runs the engine; `threads` says that the process has others.
+    """
 
     page: int = PAGE
     environment: dict[bytes, bytes] = field(default_factory=dict)
@@ -62,6 +66,7 @@ class SimulatedMachine:
     log: list[SystemCall] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     errno: int = 0
+    threads: bool = False
     secret: int = 0x9E37_79B9_7F4A_7C15
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
 
@@ -216,6 +221,9 @@ class SimulatedMachine:
         self._place(address, length)
         return self._call("mprotect", (address, length), 0)
 
+    def address_limit(self) -> int:
+        return MOST_ADDRESSES
+
     def purge_memory(self, address: int, length: int) -> bool:
         if address % self.page or length % self.page:
             raise BadAccess(f"madvise({address:#x}, {length}) is not about whole pages")
@@ -261,6 +269,9 @@ class SimulatedMachine:
         self.warnings.append((message + letters).decode())
 
     # ---- Threads: there is one ----
+
+    def has_threads(self) -> bool:
+        return self.threads
 
     def lock(self) -> bool:
         if self._locked:

@@ -83,6 +83,7 @@ from .pages import (
     cover,
     eight_kinds,
     has_window,
+    kind_at,
     kind_of,
     page_address,
     page_of,
@@ -305,16 +306,20 @@ def reserve_region() -> bool:
 
 
 def grow_region(count: Word) -> bool:
-    """Take `count` bytes more of the region. Whether that went."""
+    """Take `count` bytes more of the region; a new one that gives nothing is dropped. Whether that went."""
     global region_end
-    if region_end == 0 and not reserve_region():
+    is_new = region_end == 0
+    if is_new and not reserve_region():
         return False
-    if count > region_limit - region_end or not commit_range(region_end, count):
-        return False
-    if not add_memory(region_end, region_end + count):
-        return False
-    region_end += count
-    return True
+    room = region_limit - region_end
+    if count <= room and commit_range(region_end, count) and add_memory(region_end, region_end + count):
+        region_end += count
+        return True
+    if is_new:
+        unmap_memory(region_end, room)
+        raise_figure(MUNMAP_CALLS, 1)
+        region_end = 0
+    return False
 
 
 def extend(count: Word) -> bool:
@@ -329,7 +334,7 @@ def extend(count: Word) -> bool:
 def free_at_end() -> Word:
     """The bytes of the free block that the heap grows on from, or 0."""
     end = region_end if region_end != 0 else break_end
-    if end == 0:
+    if end == 0 or kind_at(end - 1) == FOREIGN:
         return 0
     before = size_before(end)
     if before == 0 or is_used(end - (before << UNIT_SHIFT)):

@@ -17,12 +17,21 @@ Both tables are reserved once, for the whole window, and become memory as the he
 SLAB_KINDS are slab classes: a kind times 16 is where a thread's cache has the list for it; for all other kinds
 there is an entry that takes nothing.
 
-Where the kernel refuses so large a reservation the window is smaller.
+Where addresses are limited the window is smaller, and also where the kernel refuses the reservation.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, commit_range, load_byte, load_word, reserve_range, store_byte, store_word
+from ..machine import (
+    Word,
+    address_limit,
+    commit_range,
+    load_byte,
+    load_word,
+    reserve_range,
+    store_byte,
+    store_word,
+)
 from .layout import ALL_BITS, ONE, PAGE_SHIFT, UNIT_SHIFT, round_up
 
 WINDOW_PAGES = 1 << 24
@@ -152,6 +161,8 @@ def set_up_window(start: Word) -> bool:
     """Reserve the tables for a window that begins at the page `start`. Whether that went."""
     global base, window, page_map, records
     pages = WINDOW_PAGES * ONE
+    while pages > LEAST_WINDOW and pages >> 1 << PAGE_SHIFT >= address_limit():
+        pages >>= 1
     tables = reserve_range(0, pages + (pages << RECORD_SHIFT))
     while tables == 0 and pages > LEAST_WINDOW:
         pages >>= 1

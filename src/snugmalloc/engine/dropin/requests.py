@@ -47,6 +47,7 @@ from .layout import (
     LARGEST,
     LIST_UNITS,
     MEDIUM_UNITS,
+    MOST_UNITS,
     ONE,
     SLAB_LIMIT,
     UNIT,
@@ -57,6 +58,7 @@ from .layout import (
 )
 from .options import mmap_threshold, read_options
 from .pages import BLOCKS, FOREIGN, SLAB_KINDS, kind_at
+from .purge import give_all_back
 
 LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
@@ -111,11 +113,22 @@ def refuse() -> Word:
     return 0
 
 
-def obtain_large(size: Word, alignment: Word) -> Word:
-    """A block in a mapping of its own, or 0."""
+def obtain_large(size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block in a mapping of its own; or from the heap if that is refused even after free memory went back.
+
+    With `cleared` it reads as zero. Or 0.
+    """
     held = enter()
     pointer = map_large(size, alignment)
+    if pointer == 0 and give_all_back(0):
+        pointer = map_large(size, alignment)
+    dirty = not is_zeroed()
+    if pointer == 0 and units_for(size) + (alignment >> UNIT_SHIFT) <= MOST_UNITS:
+        dirty = alignment > UNIT
+        pointer = allocate_aligned(units_for(size), alignment) if dirty else allocate_cleared(units_for(size))
     leave(held, 1)
+    if pointer != 0 and cleared and dirty:
+        clear_bytes(pointer, size)
     return pointer
 
 
@@ -135,11 +148,10 @@ def obtain(size: Word) -> Word:
         return given(obtain_object(class_of(size)))
     if size > LARGEST:
         return refuse()
+    pointer: Word = 0
     if size < mmap_threshold():
         pointer = obtain_block(units_for(size))
-        if pointer != 0:
-            return given(pointer)
-    return given(obtain_large(size, UNIT))
+    return given(pointer if pointer != 0 else obtain_large(size, UNIT, False))
 
 
 def obtain_cleared(size: Word) -> Word:
@@ -149,12 +161,7 @@ def obtain_cleared(size: Word) -> Word:
         return refuse()
     units = units_for(size)
     if size >= mmap_threshold():
-        held = enter()
-        pointer = map_large(size, UNIT)
-        fresh = is_zeroed()
-        leave(held, 1)
-        if pointer != 0 and not fresh:
-            clear_bytes(pointer, size)
+        pointer = obtain_large(size, UNIT, True)
     elif units >= MEDIUM_UNITS:
         held = enter()
         pointer = allocate_cleared(units)
@@ -182,7 +189,7 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         pointer = allocate_aligned(units_for(size) if size != 0 else ONE, alignment)
         leave(held, 1)
     if pointer == 0:
-        pointer = obtain_large(size, alignment)
+        pointer = obtain_large(size, alignment, False)
     return given(pointer)
 
 
