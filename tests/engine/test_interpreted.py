@@ -105,6 +105,17 @@ def test_check_sees_totals_that_do_not_add_up() -> None:
     assert heap.check() == 8
 
 
+def test_with_threads_the_break_is_left_to_others_once_they_were_met_there() -> None:
+    heap = Simulation(SimulatedMachine(threads=True), constants={"DEBUG": 1})
+    heap.os_malloc(100)
+    heap.os_malloc(131_000)
+    heap.machine.foreign_break(64)
+    heap.system_calls()
+    heap.os_malloc(131_000)
+    heap.os_malloc(131_000)
+    assert [call.name for call in heap.system_calls()] == ["mmap", "mmap"]
+
+
 @pytest.fixture
 def hardened() -> Simulation:
     return Simulation(SimulatedMachine(environment={b"SNUG_HARDEN": b"1"}), constants={"DEBUG": 1})

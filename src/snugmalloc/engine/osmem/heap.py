@@ -60,7 +60,7 @@ from .counters import (
     count_up,
 )
 from .index import put, take, take_best_fit
-from .kernel import extend_break, find_break, foreign_break, heap_end, map_pages
+from .kernel import extend_break, find_break, foreign_break, heap_end, is_contested, map_pages
 from .seal import vet_free
 
 PREALLOC = 131072
@@ -238,8 +238,8 @@ def grow_into_next(block: Word, size: Word) -> bool:
 
 
 def can_grow(block: Word) -> bool:
-    """Whether `block` is the top and the break still stands right behind it."""
-    return block != 0 and block == top and foreign_break() == 0
+    """Whether `block` is the top, the break still stands right behind it, and it is ours to move."""
+    return block != 0 and block == top and foreign_break() == 0 and not is_contested()
 
 
 def grow_top(size: Word) -> bool:
@@ -269,6 +269,8 @@ def new_top(size: Word) -> Word:
     """A block of `size` bytes at the end of the heap, behind what somebody else may have put there. Or 0."""
     global first, top
     foreign = round_up(foreign_break())
+    if is_contested():
+        return 0
     block = foreign + META if foreign != 0 else heap_end()
     if not extend_break(block + META + size):
         return 0

@@ -1,17 +1,21 @@
 """Owns the break and every system call of the heap: `brk`, `mmap`, `munmap`, counted.
 
 The end of our part of the break is remembered, so that growing costs one system call and asking none. Anybody
-else in the process may move the break as well; libc tells where it has it, and then our end is behind.
+else in the process may move the break as well; libc tells where it has it, and then our end is behind. To look
+where the break is and to move it are two steps, so two who do that at the same moment take the same memory, and
+no lock is common to both. Hence in a process with threads we leave the break to others once we have met them
+there.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, known_break, map_memory, move_break, system_break, unmap_memory
+from ..machine import Word, has_threads, known_break, map_memory, move_break, system_break, unmap_memory
 from .block import round_up
 from .counters import BRK_CALLS, MMAP_CALLS, MUNMAP_CALLS, count_up
 
 start: Word = 0
 end: Word = 0
+shared: Word = 0
 
 
 def heap_end() -> Word:
@@ -34,10 +38,17 @@ def is_on_break(address: Word) -> bool:
 
 def foreign_break() -> Word:
     """Where somebody else has moved the break to, or 0 if it is where we left it."""
+    global shared
     now = known_break()
     if now > end:
+        shared = 1
         return now
     return 0
+
+
+def is_contested() -> bool:
+    """Whether somebody else who uses the break may be about to move it now."""
+    return shared != 0 and has_threads()
 
 
 def extend_break(target: Word) -> bool:
