@@ -20,7 +20,8 @@ static void *grow_ours(void *unused) {
 
 int main(void) {
     /* Both meet on the break while there is one thread. */
-    assert(os_malloc(100) && malloc(100000) && os_malloc(131000));
+    void *foreign = malloc(100000);
+    assert(os_malloc(100) && foreign && os_malloc(131000));
 
     pthread_t thread;
     assert(pthread_create(&thread, NULL, grow_ours, NULL) == 0);
@@ -36,6 +37,7 @@ int main(void) {
         os_free(ours[i]);
         free(theirs[i]);
     }
+    free(foreign);
     assert(os_check() == OS_CHECK_OK);
     return 0;
 }
