@@ -144,6 +144,13 @@ static inline Word machine_random_word(void) {
     return word;
 }
 
+/* The process's malloc is in this library if its address is. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+static inline bool machine_is_process_malloc(void) {
+    return (Word)malloc >= (Word)__ehdr_start && (Word)malloc < (Word)_end;
+}
+
 static inline void machine_set_errno(Int code) { errno = code; }
 static inline Int machine_get_errno(void) { return errno; }
 

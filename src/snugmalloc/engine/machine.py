@@ -196,6 +196,11 @@ def random_word() -> Word:
     return face.random_word()
 
 
+def is_process_malloc() -> bool:
+    """Whether this library's ``malloc`` is the process's; else libc's is, and moves the break as it likes."""
+    return face.is_process_malloc()
+
+
 def set_errno(code: Int) -> None:
     """Set this thread's ``errno``."""
     face.set_errno(code)

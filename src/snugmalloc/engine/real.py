@@ -123,6 +123,9 @@ class RealMachine:
     def random_word(self) -> int:
         return self.load(int(_libc.getauxval(AT_RANDOM)), 8)
 
+    def is_process_malloc(self) -> bool:
+        return False
+
     def set_errno(self, code: int) -> None:
         ctypes.set_errno(code)
 

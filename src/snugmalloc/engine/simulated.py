@@ -57,7 +57,8 @@ class Region:
 class SimulatedMachine:
     """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
 
-    One thread runs the engine; `threads` says that the process has others.
+    One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
+    malloc is the only one.
     """
 
     page: int = PAGE
@@ -67,6 +68,7 @@ class SimulatedMachine:
     warnings: list[str] = field(default_factory=list)
     errno: int = 0
     threads: bool = False
+    process_malloc: bool = True
     secret: int = 0x9E37_79B9_7F4A_7C15
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
 
@@ -244,6 +246,9 @@ class SimulatedMachine:
 
     def random_word(self) -> int:
         return self.secret
+
+    def is_process_malloc(self) -> bool:
+        return self.process_malloc
 
     def set_errno(self, code: int) -> None:
         self.errno = code

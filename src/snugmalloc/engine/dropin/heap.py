@@ -6,6 +6,9 @@ A segment is a run of pages of ours, filled with blocks without gaps. The first 
 
 There are more segments only where the system did not let it go on: somebody else moved the break (it goes on
 behind), or the break was refused (it goes on in a region reserved for that). Segments that touch are one.
+Beside another malloc, in a process that only imported or linked us late, the break is left to that one from the
+beginning: it takes no lock of ours, and two who look at the break and move it at the same moment take the same
+memory.
 
 A block that is free has no free neighbour. Pages that lie wholly inside a free block are marked in the page
 map, so that `purge` finds them; taking the block clears the marks of the pages that it needs.
@@ -18,6 +21,7 @@ from ..machine import (
     Word,
     clear_bytes,
     commit_range,
+    is_process_malloc,
     known_break,
     load_half,
     move_break,
@@ -326,9 +330,12 @@ def extend(count: Word) -> bool:
     """Get `count` bytes more for the heap. Whether that went."""
     if not may_take(count):
         return False
-    if region_end != 0 and grow_region(count):
+    has_break = is_process_malloc()
+    if region_end == 0 and has_break and grow_break(count):
         return True
-    return grow_break(count) or (region_end == 0 and grow_region(count))
+    if grow_region(count):
+        return True
+    return region_end != 0 and has_break and grow_break(count)
 
 
 def free_at_end() -> Word:
