@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -144,11 +145,12 @@ static inline Word machine_random_word(void) {
     return word;
 }
 
-/* The process's malloc is in this library if its address is. */
+/* The process's malloc is in this library if its address is. The member of the family that is looked at is the one
+ * whose address no program takes: that of malloc is often the program's own stub, where it has a fixed place. */
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern const char _end[] __attribute__((visibility("hidden")));
 static inline bool machine_is_process_malloc(void) {
-    return (Word)malloc >= (Word)__ehdr_start && (Word)malloc < (Word)_end;
+    return (Word)pvalloc >= (Word)__ehdr_start && (Word)pvalloc < (Word)_end;
 }
 
 static inline void machine_set_errno(Int code) { errno = code; }
