@@ -12,6 +12,7 @@ FLOORS = (
     "slab",
     "large",
     "walk",
+    "transfer",
     "cache",
     "requests",
     "front",

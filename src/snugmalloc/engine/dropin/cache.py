@@ -5,10 +5,10 @@ nothing fits, so the fast paths need no test for set-up. The thread's state is 0
 after the thread's destructors ENDED: it frees and allocates on without a cache.
 
     0       lists of objects of 1 to 8 units, at 16 times the units: 16 times the kind of their pages
-    256     lists of blocks of 9 to 63 units
-    1136    one block for each range of sizes from 64 to 543 units
-    1528    the next of all caches
-    1536    the next of the caches that wait for a thread
+    256     lists of blocks of 9 to 63 units, at 16 times the units from here
+    1280    one block for each range of sizes from 64 to 543 units
+    1672    the next of all caches
+    1680    the next of the caches that wait for a thread
 
 An entry of a list:
 
@@ -44,23 +44,33 @@ from .bins import bin_of
 from .block import is_used, size_of, usable_bytes
 from .figures import CACHED_BLOCKS, CACHED_BYTES, COUNTING, THREAD_CACHES, figure, raise_figure, set_figure
 from .heap import allocate, allocate_run, free_block, run_length, set_aside
-from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, PAGE_BASE, SLAB_CLASSES, UNIT_SHIFT, units_for
+from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import read_options, thread_cache
 from .pages import BLOCKS, kind_at
 from .purge import tick
 from .slab import give_row, how_many_taken, open_slab, take_objects
+from .transfer import (
+    age_lists,
+    give_list,
+    grow_old,
+    hand_over,
+    how_many_transferred,
+    take_over,
+    waiting_blocks,
+    waiting_bytes,
+)
 from .walk import OK, check
 
 ENTRY_SHIFT = 4
 ROOM = 8
 LIST_LIMIT = 12
-BLOCK_LISTS = 112  # so that the list of 9 units stands at 256
+BLOCK_LISTS = 256
 FIRST_LIST_UNITS = SLAB_CLASSES + 1
-MEDIUM = 1136
+MEDIUM = 1280
 MEDIUM_BINS = 49
-NEXT_CACHE = 1528
-NEXT_SPARE = 1536
-CACHE_BYTES = 1544
+NEXT_CACHE = 1672
+NEXT_SPARE = 1680
+CACHE_BYTES = 1688
 
 ENDED = 1
 
@@ -87,6 +97,7 @@ def leave(held: bool, operations: Word) -> None:
     """So many operations were done; builds that check everything do it here."""
     global visits
     tick(operations)
+    age_lists(operations)
     if DEBUG != 0:
         visits += 1
         if visits & CHECK_EVERY == 0 and check() != OK:
@@ -220,8 +231,12 @@ def raise_limit(entry: Word, units: Word, first: Word) -> bool:
 
 def fill(entry: Word, chain: Word, count: Word) -> Word:
     """Put a linked list into an empty entry, all but the first, which is the answer."""
+    room = load_half(entry + ROOM) + 1
+    if room < count:
+        store_half(entry + LIST_LIMIT, load_half(entry + LIST_LIMIT) + count - room)
+        room = count
     store_word(entry, load_word(chain))
-    store_half(entry + ROOM, load_half(entry + ROOM) + 1 - count)
+    store_half(entry + ROOM, room - count)
     return chain
 
 
@@ -239,11 +254,14 @@ def refill_objects(entry: Word, units: Word) -> Word:
     raise_limit(entry, units, FIRST_OBJECTS)
     want = (load_half(entry + LIST_LIMIT) >> 1) + 1
     held = enter()
-    chain = take_objects(units, want)
+    chain = take_over(units)
+    count = how_many_transferred()
+    if chain == 0:
+        chain = take_objects(units, want)
+        count = how_many_taken()
     if chain == 0:
         leave(held, 1)
         return 0
-    count = how_many_taken()
     while count < want and open_slab(units) != 0:
         chain = join(chain, take_objects(units, want - count))
         count += how_many_taken()
@@ -256,65 +274,33 @@ def refill_blocks(entry: Word, units: Word) -> Word:
     raise_limit(entry, units, FIRST_BLOCKS)
     want = (load_half(entry + LIST_LIMIT) >> 1) + 1
     held = enter()
-    chain = allocate_run(units, MOST_IN_RUN if want > MOST_IN_RUN else want)
-    count = run_length()
+    chain = take_over(units)
+    count = how_many_transferred()
+    if chain == 0:
+        chain = allocate_run(units, MOST_IN_RUN if want > MOST_IN_RUN else want)
+        count = run_length()
     leave(held, 1)
     if chain == 0:
         return 0
     return fill(entry, chain, count)
 
 
-def cut(entry: Word, kept: Word) -> Word:
-    """What a full list holds beyond the first `kept`, as a linked list; the entry is told."""
-    limit = load_half(entry + LIST_LIMIT)
-    store_half(entry + ROOM, limit - kept)
-    rest = load_word(entry)
-    if kept == 0:
-        store_word(entry, 0)
-        return rest
-    last = rest
-    for _ in range(kept - 1):
-        last = load_word(last)
-    rest = load_word(last)
-    store_word(last, 0)
-    return rest
-
-
-def give_objects(chain: Word, units: Word) -> Word:
-    """All objects of a linked list go back to their slabs, those of one slab in a row at once. How many."""
-    total: Word = 0
-    while chain != 0:
-        slab = chain & PAGE_BASE
-        last = chain
-        count: Word = 1
-        following = load_word(chain)
-        while following & PAGE_BASE == slab:
-            last = following
-            following = load_word(following)
-            count += 1
-        give_row(chain, last, count, units)
-        total += count
-        chain = following
-    return total
-
-
-def give_blocks(chain: Word) -> Word:
-    """All blocks of a linked list go back to the heap. How many."""
-    count: Word = 0
-    while chain != 0:
-        following = load_word(chain)
-        free_block(chain, size_of(chain))
-        chain = following
-        count += 1
-    return count
+def pass_on(entry: Word, units: Word) -> None:
+    """A full list goes to other threads or, if too many wait there already, back to the heap."""
+    chain = load_word(entry)
+    count = load_half(entry + LIST_LIMIT)
+    store_word(entry, 0)
+    store_half(entry + ROOM, count)
+    held = enter()
+    if not hand_over(chain, units, count):
+        give_list(chain, units)
+    leave(held, count)
 
 
 def cache_object(entry: Word, pointer: Word, units: Word) -> None:
-    """A freed object for a list without room: the list becomes longer, or its older half goes back."""
+    """A freed object for a list without room: the list becomes longer, or another one begins."""
     if not raise_limit(entry, units, FIRST_OBJECTS):
-        rest = cut(entry, load_half(entry + LIST_LIMIT) >> 1)
-        held = enter()
-        leave(held, give_objects(rest, units))
+        pass_on(entry, units)
     if load_half(entry + ROOM) != 0:
         push(entry, pointer)
     else:
@@ -322,11 +308,9 @@ def cache_object(entry: Word, pointer: Word, units: Word) -> None:
 
 
 def cache_block(entry: Word, pointer: Word, units: Word) -> None:
-    """A freed block for a list without room: the list becomes longer, or its older half goes back."""
+    """A freed block for a list without room: the list becomes longer, or another one begins."""
     if not raise_limit(entry, units, FIRST_BLOCKS):
-        rest = cut(entry, load_half(entry + LIST_LIMIT) >> 1)
-        held = enter()
-        leave(held, give_blocks(rest))
+        pass_on(entry, units)
     if load_half(entry + ROOM) != 0:
         push(entry, pointer)
     else:
@@ -428,9 +412,9 @@ def empty_list(entry: Word) -> Word:
 def empty_cache(cache: Word) -> None:
     """All that a cache holds goes back to the heap, which is ours."""
     for units in range(1, SLAB_CLASSES + 1):
-        give_objects(empty_list(object_list(cache, units)), units)
+        give_list(empty_list(object_list(cache, units)), units)
     for units in range(FIRST_LIST_UNITS, LIST_UNITS):
-        give_blocks(empty_list(block_list(cache, units)))
+        give_list(empty_list(block_list(cache, units)), units)
     for number in range(MEDIUM_BINS):
         place = cache + MEDIUM + number * 8
         block = load_word(place)
@@ -440,7 +424,8 @@ def empty_cache(cache: Word) -> None:
 
 
 def empty_own_cache() -> None:
-    """This thread keeps nothing; the heap is ours."""
+    """This thread keeps nothing, and nothing waits for others; the heap is ours."""
+    grow_old(0)
     state = load_thread_state()
     if state != 0 and state != ENDED:
         empty_cache(state)
@@ -473,8 +458,8 @@ def listed(entry: Word) -> Word:
 
 def count_cached() -> None:
     """Bring the figures of what lies in caches up to date."""
-    count: Word = 0
-    total: Word = 0
+    count = waiting_blocks()
+    total = waiting_bytes()
     cache = newest_cache
     while cache != 0:
         for units in range(1, SLAB_CLASSES + 1):

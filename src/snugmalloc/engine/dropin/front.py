@@ -20,6 +20,7 @@ from ..machine import (
     store_half,
     store_word,
 )
+from .block import SIZE_SHIFT, USED
 from .cache import (
     BLOCK_LISTS,
     ENTRY_SHIFT,
@@ -43,9 +44,9 @@ from .figures import (
     set_figure,
 )
 from .large import drop_all
-from .layout import HEADER, LARGEST, SLAB_LIMIT, UNIT, round_up
+from .layout import HEADER, IN_PAGE, LARGEST, SLAB_LIMIT, UNIT, round_up
 from .options import read_options, set_mmap_threshold
-from .pages import kind_at
+from .pages import BLOCKS, kind_at
 from .purge import give_all_back
 from .requests import (
     LISTED_LIMIT,
@@ -65,14 +66,15 @@ M_MXFAST: Int = 1
 M_MMAP_THRESHOLD: Int = -3
 MOST_MXFAST: Int = 160
 MOST_MMAP_THRESHOLD: Int = 32 << 20
+NOT_LISTED_BITS = 0xFFFF_FF03  # of a tag: used, and a size below 64 units
 WHOLE_UNITS = 0xFFFF_FFFF_FFFF_FFF0
 
 
-# ---- The fast paths ----
+# ---- The fast paths: also called from below ----
 
 
-def _allocate(size: Word) -> Word:
-    """`size` bytes: from the front of this thread's list, if it is so small and the list has one."""
+def malloc(size: Word) -> Word:
+    """malloc(3): from the front of this thread's list for the size, if it has one. 15 instructions."""
     cache = load_thread_word()
     if likely(size <= SLAB_LIMIT):
         entry = cache + ((size + UNIT - 1) & WHOLE_UNITS)
@@ -88,16 +90,30 @@ def _allocate(size: Word) -> Word:
     return obtain(size)
 
 
-def _free(pointer: Word) -> None:
-    """Free `pointer`: onto the front of this thread's list, if it is a slab's object and the list has room."""
-    entry = load_thread_word() + (kind_at(pointer) << ENTRY_SHIFT)
+def free(pointer: Word) -> None:
+    """free(3): onto the front of this thread's list for the size, if it has room. 22 instructions.
+
+    The kind of its page tells the list of an object in a slab, the tag that of a block.
+    """
+    cache = load_thread_word()
+    entry = cache + (kind_at(pointer) << ENTRY_SHIFT)
     room = load_half(entry + ROOM)
     if likely(room != 0):
         store_word(pointer, load_word(entry))
         store_word(entry, pointer)
         store_half(entry + ROOM, room - 1)
-    else:
-        dispose(pointer)
+        return
+    if likely(entry == cache + BLOCKS * UNIT and pointer & IN_PAGE != 0 and pointer & (UNIT - 1) == 0):
+        tag = load_half(pointer - HEADER)
+        if likely(tag & NOT_LISTED_BITS == USED):
+            entry = cache + BLOCK_LISTS + (tag >> SIZE_SHIFT << ENTRY_SHIFT)
+            room = load_half(entry + ROOM)
+            if likely(room != 0):
+                store_word(pointer, load_word(entry))
+                store_word(entry, pointer)
+                store_half(entry + ROOM, room - 1)
+                return
+    dispose(pointer)
 
 
 def _clear_allocate(count: Word, size: Word) -> Word:
@@ -107,7 +123,7 @@ def _clear_allocate(count: Word, size: Word) -> Word:
     total = count * size
     if total > LISTED_LIMIT:
         return obtain_cleared(total)
-    pointer = _allocate(total)
+    pointer = malloc(total)
     if pointer != 0:
         clear_bytes(pointer, total)
     return pointer
@@ -116,9 +132,9 @@ def _clear_allocate(count: Word, size: Word) -> Word:
 def _reallocate(pointer: Word, size: Word) -> Word:
     """The block at `pointer` with room for `size` bytes."""
     if pointer == 0:
-        return _allocate(size)
+        return malloc(size)
     if size == 0:
-        _free(pointer)
+        free(pointer)
         return 0
     return resize(pointer, size)
 
@@ -140,16 +156,6 @@ def _memalign(alignment: Word, size: Word) -> Word:
 
 
 # ---- The standard names ----
-
-
-def malloc(size: Word) -> Word:
-    """malloc(3)."""
-    return _allocate(size)
-
-
-def free(pointer: Word) -> None:
-    """free(3)."""
-    _free(pointer)
 
 
 def calloc(count: Word, size: Word) -> Word:
@@ -199,17 +205,17 @@ def malloc_usable_size(pointer: Word) -> Word:
 
 def cfree(pointer: Word) -> None:
     """cfree(3)."""
-    _free(pointer)
+    free(pointer)
 
 
 def free_sized(pointer: Word, size: Word) -> None:
     """free_sized of C23."""
-    _free(pointer)
+    free(pointer)
 
 
 def free_aligned_sized(pointer: Word, alignment: Word, size: Word) -> None:
     """free_aligned_sized of C23."""
-    _free(pointer)
+    free(pointer)
 
 
 def malloc_trim(pad: Word) -> Int:
@@ -227,12 +233,12 @@ def mallopt(parameter: Int, value: Int) -> Int:
 
 def snug_malloc(size: Word) -> Word:
     """As malloc."""
-    return _allocate(size)
+    return malloc(size)
 
 
 def snug_free(pointer: Word) -> None:
     """As free."""
-    _free(pointer)
+    free(pointer)
 
 
 def snug_calloc(count: Word, size: Word) -> Word:
@@ -294,17 +300,17 @@ def snug_malloc_usable_size(pointer: Word) -> Word:
 
 def snug_cfree(pointer: Word) -> None:
     """As cfree."""
-    _free(pointer)
+    free(pointer)
 
 
 def snug_free_sized(pointer: Word, size: Word) -> None:
     """As free_sized."""
-    _free(pointer)
+    free(pointer)
 
 
 def snug_free_aligned_sized(pointer: Word, alignment: Word, size: Word) -> None:
     """As free_aligned_sized."""
-    _free(pointer)
+    free(pointer)
 
 
 def snug_mallopt(parameter: Int, value: Int) -> Int:

@@ -31,6 +31,7 @@ from ..machine import (
     reserve_range,
     store_byte,
     store_word,
+    unlikely,
 )
 from .layout import ALL_BITS, ONE, PAGE_SHIFT, UNIT_SHIFT, round_up
 
@@ -119,7 +120,7 @@ def record_at(address: Word) -> Word:
 def kind_at(address: Word) -> Word:
     """The kind of the page of any address; FOREIGN outside the window."""
     page = ((address - base) & ALL_BITS) >> PAGE_SHIFT
-    if page >= covered:
+    if unlikely(page >= covered):
         return FOREIGN
     return load_byte(page_map + page)
 

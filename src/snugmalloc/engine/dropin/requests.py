@@ -9,23 +9,16 @@ from ..machine import (
     copy_bytes,
     fatal,
     highest_bit,
-    likely,
-    load_half,
-    load_thread_word,
     set_errno,
 )
-from .block import SIZE_SHIFT, USED, is_used, size_of, usable_bytes
+from .block import is_used, size_of, usable_bytes
 from .cache import (
-    FIRST_LIST_UNITS,
-    ROOM,
-    block_list,
     dispose_block,
     dispose_object,
     enter,
     leave,
     obtain_block,
     obtain_object,
-    push,
 )
 from .figures import (
     COUNTING,
@@ -43,7 +36,6 @@ from .heap import allocate_aligned, allocate_cleared, grow_block, shrink_block
 from .large import free_large, is_large, is_zeroed, large_bytes, map_large, resize_large
 from .layout import (
     HEADER,
-    IN_PAGE,
     LARGEST,
     LIST_UNITS,
     MEDIUM_UNITS,
@@ -222,15 +214,6 @@ def dispose(pointer: Word) -> None:
     if pointer == 0:
         return
     kind = kind_at(pointer)
-    if likely(kind == BLOCKS and pointer & (UNIT - 1) == 0 and pointer & IN_PAGE != 0):
-        tag = load_half(pointer - HEADER)
-        units = tag >> SIZE_SHIFT
-        if likely(tag & USED != 0 and units < LIST_UNITS and units >= FIRST_LIST_UNITS):
-            entry = block_list(load_thread_word(), units)
-            room = load_half(entry + ROOM)
-            if likely(room != 0):
-                push(entry, pointer)
-                return
     if figure(COUNTING) != 0:
         note(FREE_CALLS, 0, usable(pointer))
     if kind == BLOCKS:
