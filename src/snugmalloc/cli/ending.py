@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from snugmalloc.cli.report import size
@@ -78,7 +79,7 @@ def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessRepo
     own = reports.get(figures.pid)
     table = _table()
     final = "unknown" if figures.final_resident_bytes is None else size(figures.final_resident_bytes)
-    table.add_row("program", f"{' '.join(state['program'])}: {figures.ending}")
+    table.add_row("program", escape(f"{' '.join(state['program'])}: {figures.ending}"))
     table.add_row(
         "time",
         f"{figures.wall_s:.2f} s, processor {figures.cpu_s:.2f} s "
@@ -138,8 +139,9 @@ def _proof(state: dict[str, Any], own: ProcessReport | None) -> str:
     if own is None:
         return "none: the program did not come to its regular end, or ran without the library"
     if own.is_on(state["library"]):
-        return f"malloc of process {own.pid} came from {own.malloc_from} (snugmalloc {own.library})"
-    return f"[red]snugmalloc was not in use: malloc of process {own.pid} came from {own.malloc_from}[/red]"
+        return escape(f"malloc of process {own.pid} came from {own.malloc_from} (snugmalloc {own.library})")
+    source = escape(str(own.malloc_from))
+    return f"[red]snugmalloc was not in use: malloc of process {own.pid} came from {source}[/red]"
 
 
 def _show_sizes(console: Console, own: ProcessReport) -> None:
@@ -168,7 +170,11 @@ def _show_children(console: Console, children: dict[int, ProcessReport]) -> None
     for child in largest[:PROCESSES_SHOWN]:
         live = size(child.heap["live_bytes"]) if child.heap else "not on snugmalloc"
         table.add_row(
-            child.command, str(child.pid), size(child.peak_resident_bytes), size(child.resident_bytes), live
+            escape(child.command),
+            str(child.pid),
+            size(child.peak_resident_bytes),
+            size(child.resident_bytes),
+            live,
         )
     console.print(table)
     if len(largest) > PROCESSES_SHOWN:
