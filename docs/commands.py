@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from snugmalloc.cli import main
+from snugmalloc.options import OPTIONS, short_number
 
 PAGE = Path(__file__).with_suffix(".md")
 WIDTH = 80
@@ -16,6 +18,15 @@ HEAD = """# The commands
 This is what `snug COMMAND --help` says; the page is made by `python docs/commands.py`. What stands behind `snug
 run` and `snug compare`, and the form of their JSON, is in [running.md](running.md).
 """
+
+
+OPTIONS_HEAD = """\
+## Options
+
+`snug run --set NAME=VALUE`, or `SNUG_NAME=VALUE` in the environment. Numbers may have a suffix K, M or G.
+
+| name | values | default | meaning | cost |
+|---|---|---|---|---|"""
 
 
 def page() -> str:
@@ -28,7 +39,14 @@ def page() -> str:
         assert command is not None
         own = click.Context(command, context, info_name=name, **widths, **command.context_settings)
         parts.append(f"## snug {name}\n\n```text\n{command.get_help(own)}\n```\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, OPTIONS_HEAD, *options(), ""])
+
+
+def options() -> Iterator[str]:
+    """The rows of the table of options."""
+    for option in OPTIONS.values():
+        cells = (f"`{option.name}`", option.range, short_number(option.default), option.meaning, option.cost)
+        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def test_other_allocators_leave_the_list_and_other_libraries_stay() -> None:
 
 
 def test_the_environment_of_a_python_program() -> None:
-    added = additions([LIBRARY], {"limit": "64M"}, plain_python=True, environment={})
+    added = additions([LIBRARY], {"SNUG_LIMIT": "64M"}, plain_python=True, environment={})
     assert added == {"LD_PRELOAD": str(LIBRARY), "SNUG_LIMIT": "64M", "PYTHONMALLOC": "malloc"}
 
 

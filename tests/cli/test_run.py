@@ -175,6 +175,21 @@ def test_wrong_usage_is_told(arguments: list[str]) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("limt=64M", "limt: no such option, there are limit, mmap_threshold, "),
+        ("limit=much", "limit=much: 0 and more bytes"),
+        ("align=12", "align=12: 8 or 16 bytes"),
+        ("stats=2", "stats=2: 0 or 1 "),
+    ],
+)
+def test_a_setting_that_is_none_is_told_and_the_program_not_run(setting: str, reason: str) -> None:
+    ended = snug("run", "--set", setting, "--", "echo", "output")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert reason in ended.stderr
+
+
 def test_the_package_may_lie_in_a_folder_with_spaces(tmp_path: Path) -> None:
     folder = tmp_path / "a folder: with spaces"
     shutil.copytree(Path(LIBRARY).parent, folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,20 +14,23 @@ import snugmalloc
 from snugmalloc.launch.launcher import become, launch_command
 from snugmalloc.launch.preload import PreloadError, additions
 from snugmalloc.launch.program import Program, ProgramError, find_program
-
-OPTION_NAME = re.compile(r"[a-z][a-z_]*")
+from snugmalloc.options import variables
 
 
 def split_settings(
     context: click.Context, parameter: click.Parameter, words: tuple[str, ...]
 ) -> dict[str, str]:
-    """`name=value` words as a dictionary."""
+    """`name=value` words as a dictionary, each a known option with a value that it takes."""
     settings = {}
     for word in words:
         name, given, value = word.partition("=")
-        if not given or not OPTION_NAME.fullmatch(name):
+        if not given:
             raise click.BadParameter(f"{word!r} is not name=value", context, parameter)
         settings[name] = value
+    try:
+        variables(settings)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
     return settings
 
 
@@ -122,7 +124,9 @@ def command(
     if wants_report:
         settings = {"stats": "1"} | settings
     try:
-        added = additions([library, *companion], settings, plain_python=plain_python, environment=os.environ)
+        added = additions(
+            [library, *companion], variables(settings), plain_python=plain_python, environment=os.environ
+        )
     except PreloadError as error:
         raise click.ClickException(str(error)) from None
     if no_children:

@@ -66,15 +66,14 @@ def preload_list(libraries: list[Path], present: str) -> str:
 
 
 def additions(
-    libraries: list[Path], options: Mapping[str, str], *, plain_python: bool, environment: Mapping[str, str]
+    libraries: list[Path], settings: Mapping[str, str], *, plain_python: bool, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """What to add to `environment` so that a program starts with `libraries` preloaded and `options` set.
+    """What to add to `environment` so that a program starts with `libraries` preloaded and `settings`.
 
-    `options` are without prefix, in lower case. `plain_python` turns Python's own allocator of small objects
+    `plain_python` turns Python's own allocator of small objects
     off, so that every object comes from malloc.
     """
-    added = {"LD_PRELOAD": preload_list(libraries, environment.get("LD_PRELOAD", ""))}
-    added |= {f"SNUG_{name.upper()}": value for name, value in options.items()}
+    added = {"LD_PRELOAD": preload_list(libraries, environment.get("LD_PRELOAD", "")), **settings}
     if plain_python and not environment.get("PYTHONMALLOC", "").startswith("malloc"):
         added["PYTHONMALLOC"] = "malloc"
     return added

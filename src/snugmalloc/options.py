@@ -1,0 +1,143 @@
+"""The options of the drop-in malloc, in one table.
+
+Each is a variable of the environment, ``SNUG_LIMIT=64M``, and a setting of the command, ``snug run --set
+limit=64M``. The figures are those of the engine; the library reads the environment once, at the first
+allocation, and tells what it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from snugmalloc.engine.dropin import options as engine
+from snugmalloc.engine.dropin.layout import GIB
+
+PREFIX = "SNUG_"
+SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30}
+NUMBER = re.compile(r"(\d+)([KMG]?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. Numbers may have a suffix K, M or G."""
+
+    name: str
+    unit: str
+    default: int
+    least: int
+    most: int
+    meaning: str
+    cost: str
+    step: int = 1
+    """Values are multiples of it."""
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+    def value_of(self, text: str) -> int:
+        """The number that `text` stands for. Raises ValueError if the option does not take it."""
+        number = NUMBER.fullmatch(text)
+        value = int(number[1]) << SUFFIXES[number[2].upper()] if number else -1
+        if not self.least <= value <= self.most or value % self.step:
+            raise ValueError(f"{self.name}={text}: {self.range}")
+        return value
+
+    @property
+    def range(self) -> str:
+        """The values that it takes, for people."""
+        if self.most >= engine.MOST_BYTES:
+            return f"{short_number(self.least)} and more {self.unit}"
+        between = " or " if self.most - self.least == self.step else " to "
+        return f"{short_number(self.least)}{between}{short_number(self.most)} {self.unit}".rstrip()
+
+
+def short_number(number: int) -> str:
+    """`number` with the largest suffix that leaves it whole."""
+    whole = [suffix for suffix, shift in SUFFIXES.items() if number and number % (1 << shift) == 0]
+    suffix = whole[-1] if whole else ""
+    return f"{number >> SUFFIXES[suffix]}{suffix}"
+
+
+OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        option.name: option
+        for option in (
+            Option(
+                "limit",
+                "bytes",
+                0,
+                0,
+                engine.MOST_BYTES,
+                "the most to take from the system, 0 for no limit; beyond it NULL and ENOMEM",
+                "nothing",
+            ),
+            Option(
+                "mmap_threshold",
+                "bytes",
+                engine.DEFAULT_THRESHOLD,
+                engine.LEAST_THRESHOLD,
+                engine.MOST_THRESHOLD,
+                "requests from this size on get a mapping of their own",
+                "lower: more system calls; higher: more memory that cannot go back at once",
+            ),
+            Option(
+                "prealloc",
+                "bytes",
+                engine.DEFAULT_PREALLOC,
+                0,
+                GIB,
+                "the heap's first step",
+                "more: more addresses at start, resident only when used",
+            ),
+            Option(
+                "purge_delay",
+                "operations",
+                engine.DEFAULT_PURGE_DELAY,
+                0,
+                engine.MOST_DELAY,
+                "how many operations of the heap a free page waits before the system gets it back",
+                "lower: less memory, more page faults",
+            ),
+            Option(
+                "thread_cache",
+                "bytes",
+                engine.DEFAULT_THREAD_CACHE,
+                0,
+                engine.MOST_THREAD_CACHE,
+                "what a thread keeps of each size class, 0 for no caches",
+                "more: more memory in each thread; 0: the lock at every call",
+            ),
+            Option(
+                "align",
+                "bytes",
+                16,
+                8,
+                16,
+                "how requests of 8 bytes and less are aligned",
+                "16: nothing; 8: such blocks are no good for 16-byte instructions",
+                step=8,
+            ),
+            Option(
+                "stats", "", 0, 0, 1, "count calls, and live bytes exactly", "a few instructions for each call"
+            ),
+        )
+    }
+)
+
+
+def variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """`settings` by the names of the environment. Raises ValueError for an unknown name or a value out of
+    range."""
+    added = {}
+    for name, text in settings.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            raise ValueError(f"{name}: no such option, there are {', '.join(OPTIONS)}")
+        option.value_of(text)
+        added[option.variable] = text
+    return added

@@ -1,0 +1,54 @@
+"""The table of options is what the library takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import snugmalloc
+from snugmalloc.options import OPTIONS, short_number
+
+ENGINE = Path(snugmalloc.__file__).parent / "engine" / "dropin" / "options.py"
+
+
+def complaint(variable: str, value: str) -> str:
+    """What the library says of a variable."""
+    environment = {**os.environ, "LD_PRELOAD": snugmalloc.get_library("snugmalloc"), variable: value}
+    return subprocess.run(
+        ["ls", "/dev/null"], env=environment, capture_output=True, text=True, check=True
+    ).stderr
+
+
+def test_the_table_has_the_engines_options() -> None:
+    names = re.findall(r'= b"SNUG_(\w+)="', ENGINE.read_text())
+    assert sorted(name.lower() for name in names) == sorted(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_library_takes_the_default_and_both_ends_of_the_range(name: str) -> None:
+    option = OPTIONS[name]
+    for value in {option.default, option.least, option.most}:
+        assert option.value_of(str(value)) == value
+        assert complaint(option.variable, short_number(value)) == ""
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_library_tells_what_the_table_refuses(name: str) -> None:
+    option = OPTIONS[name]
+    for text in (str(option.most + 1), "-1", "x", "", "1KB", "1 M", str(option.least - 1)):
+        with pytest.raises(ValueError, match=re.escape(f"{name}={text}: ")):
+            option.value_of(text)
+        assert f"{option.variable}={text}" in complaint(option.variable, text)
+
+
+def test_a_name_that_is_not_in_the_table_is_told() -> None:
+    assert "SNUG_NOSUCH=1" in complaint("SNUG_NOSUCH", "1")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0"), (1023, "1023"), (131072, "128K"), (3 << 30, "3G")])
+def test_numbers_are_short(number: int, text: str) -> None:
+    assert short_number(number) == text
