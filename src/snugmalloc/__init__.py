@@ -46,7 +46,7 @@ __version__ = "0.1.0"
 
 
 def blocks() -> Iterator[Block]:
-    """Iterate over the heap's blocks as they stand at the call: by address, then the mappings, newest first."""
+    """Iterate over the heap's blocks as they stand at the call, in the order of `walk`."""
     return iter(walk())
 
 

@@ -154,7 +154,10 @@ cdef note_to_block(Found *found):
 
 
 def walk():
-    """Every block as it stands now: a list of `Block`, the heap by address, then the mappings, newest first.
+    """Every block as it stands now, a list of `Block`: the heap, then the blocks with mappings of their own.
+
+    The heap comes segment by segment, in the order in which they were begun, and by address within each. The
+    heap has one segment unless others used the break too. The mappings come newest first.
 
     Raises MemoryError if there is no room for the list, HeapError if a block has no status that there is.
     """
