@@ -98,7 +98,7 @@ def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessRepo
 def _table() -> Table:
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     return table
 
 

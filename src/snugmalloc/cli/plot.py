@@ -213,7 +213,9 @@ def _axes(across: Axis, up: Axis) -> Iterator[str]:
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="{GRID}"/>'
         yield _tick(LEFT - 10, y + 4, "end", up.text(value))
     middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    yield f'<text x="{middle_x}" y="{HEIGHT - 18}" text-anchor="middle" font-size="13">seconds</text>'
+    yield (
+        f'<text x="{middle_x}" y="{HEIGHT - 18}" text-anchor="middle" font-size="13">wall time, seconds</text>'
+    )
     yield (
         f'<text transform="translate(24 {middle_y}) rotate(-90)" text-anchor="middle" font-size="13">'
         "resident memory, MiB</text>"
@@ -249,5 +251,6 @@ def _boxes(dot: Dot, across: Axis, up: Axis) -> Iterator[Box]:
         yield Box(x - 1, min(heights), x + 1, max(heights))
     for y in heights:
         yield Box(x - DOT - 2, y - DOT - 2, x + DOT + 2, y + DOT + 2)
+    yield Box(x - 1, up.at(dot.peak.high), x + 1, up.at(dot.peak.low))
     y = heights[0]
     yield Box(across.at(dot.wall.low), y - 1, across.at(dot.wall.high), y + 1)

@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-enum { FORKS = 150, TOO_LONG = 60 };
+enum { FORKS = 100, TOO_LONG = 100 };
 
 static atomic_int stop;
 
