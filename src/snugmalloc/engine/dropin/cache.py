@@ -4,11 +4,13 @@ A thread's word points to its cache, or at first to 2 KiB of zeros: a cache in w
 nothing fits, so the fast paths need no test for set-up. The thread's state is 0 at first, then the cache, and
 after the thread's destructors ENDED: it frees and allocates on without a cache.
 
-    0       lists of objects of 1 to 8 units, at 16 times the units: 16 times the kind of their pages
-    256     lists of blocks of 9 to 63 units, at 16 times the units from here
-    1280    one block for each range of sizes from 64 to 543 units
-    1672    the next of all caches
-    1680    the next of the caches that wait for a thread
+    0       lists of objects, at 16 times their units: 16 times the kind of their pages
+    512     lists of blocks of up to 63 units, at 16 times the units from here; the first stay empty, for no
+            block of so few units is cached, and the kinds of other pages lead there
+    1536    one block for each range of sizes from 64 to 543 units
+    1928    the next of all caches
+    1936    the next of the caches that wait for a thread
+    1944    the units of all those single blocks
 
 An entry of a list:
 
@@ -25,6 +27,7 @@ that needs little keeps little.
 from __future__ import annotations
 
 from ..machine import (
+    Int,
     Word,
     clear_bytes,
     load_half,
@@ -37,17 +40,29 @@ from ..machine import (
     store_word,
     thread_without_cache,
     trap,
+    unlikely,
     unlock,
     watch_thread_end,
 )
 from .bins import bin_of
 from .block import is_used, size_of, usable_bytes
-from .figures import CACHED_BLOCKS, CACHED_BYTES, COUNTING, THREAD_CACHES, figure, raise_figure, set_figure
+from .figures import (
+    CACHED_BLOCKS,
+    CACHED_BYTES,
+    COUNTING,
+    HEAP_BYTES,
+    KEPT_BYTES,
+    THREAD_CACHES,
+    figure,
+    raise_figure,
+    set_figure,
+)
 from .heap import allocate, allocate_run, free_block, run_length, set_aside
+from .large import keep_below_peak
 from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import read_options, thread_cache
 from .pages import BLOCKS, kind_at
-from .purge import tick
+from .purge import is_time, take_step
 from .slab import give_row, how_many_taken, open_slab, take_objects
 from .transfer import (
     age_lists,
@@ -64,19 +79,22 @@ from .walk import OK, check
 ENTRY_SHIFT = 4
 ROOM = 8
 LIST_LIMIT = 12
-BLOCK_LISTS = 256
+BLOCK_LISTS = 512
 FIRST_LIST_UNITS = SLAB_CLASSES + 1
-MEDIUM = 1280
+MEDIUM = 1536
 MEDIUM_BINS = 49
-NEXT_CACHE = 1672
-NEXT_SPARE = 1680
-CACHE_BYTES = 1688
+NEXT_CACHE = 1928
+NEXT_SPARE = 1936
+REMEMBERED = 1944
+CACHE_BYTES = 1952
 
 ENDED = 1
 
 FIRST_OBJECTS = 32  # the limit that a list begins with
 FIRST_BLOCKS = 4
 MOST_LISTED = 255
+LEAST_REMEMBERED = 1024  # units of single blocks that a thread may keep: 16 KiB,
+REMEMBERED_SHIFT: Int = 10  # and a 64th of the heap
 MOST_IN_RUN = 8
 CHECK_EVERY = 127  # of a checking build: one visit in 128
 
@@ -93,11 +111,19 @@ def enter() -> bool:
     return lock()
 
 
+def look_after() -> None:
+    """What is done now and then: memory that nobody needs goes back."""
+    take_step()
+    age_lists()
+    if figure(KEPT_BYTES) != 0:
+        keep_below_peak()
+
+
 def leave(held: bool, operations: Word) -> None:
     """So many operations were done; builds that check everything do it here."""
     global visits
-    tick(operations)
-    age_lists(operations)
+    if unlikely(is_time(operations)):
+        look_after()
     if DEBUG != 0:
         visits += 1
         if visits & CHECK_EVERY == 0 and check() != OK:
@@ -109,12 +135,12 @@ def leave(held: bool, operations: Word) -> None:
 
 
 def object_list(cache: Word, units: Word) -> Word:
-    """The entry for objects of so many units, 1 to 8."""
+    """The entry for objects of so many units, 1 to 16."""
     return cache + (units << ENTRY_SHIFT)
 
 
 def block_list(cache: Word, units: Word) -> Word:
-    """The entry for blocks of so many units, 9 to 63."""
+    """The entry for blocks of so many units, 17 to 63."""
     return cache + BLOCK_LISTS + (units << ENTRY_SHIFT)
 
 
@@ -321,7 +347,7 @@ def cache_block(entry: Word, pointer: Word, units: Word) -> None:
 
 
 def obtain_object(units: Word) -> Word:
-    """An object of so many units, 1 to 8; or 0."""
+    """An object of so many units, 1 to 16; or 0."""
     cache = own_cache()
     if cache == 0:
         return allocate_object(units)
@@ -344,7 +370,7 @@ def dispose_object(pointer: Word, units: Word) -> None:
 
 
 def obtain_listed(units: Word) -> Word:
-    """A block of so many units, 9 to 63; or 0."""
+    """A block of so many units, 17 to 63; or 0."""
     cache = own_cache()
     if cache == 0:
         return allocate_block(units)
@@ -361,6 +387,7 @@ def obtain_medium(units: Word) -> Word:
         pointer = load_word(place)
         if pointer != 0 and size_of(pointer) >= units:
             store_word(place, 0)
+            store_word(cache + REMEMBERED, load_word(cache + REMEMBERED) - size_of(pointer))
             return pointer
     return allocate_block(units)
 
@@ -375,18 +402,27 @@ def obtain_block(units: Word) -> Word:
 
 
 def dispose_medium(cache: Word, pointer: Word, units: Word) -> None:
-    """Remember a freed block of 64 to 543 units; the one before it goes back."""
+    """Remember a freed block of 64 to 543 units; the one before it goes back. A small heap remembers few."""
     place = medium_place(cache, units)
     before = load_word(place)
+    before_units = size_of(before) if before != 0 else 0
+    remembered = load_word(cache + REMEMBERED) + units - before_units
+    if remembered > LEAST_REMEMBERED + (figure(HEAP_BYTES) >> REMEMBERED_SHIFT):
+        release_block(pointer, units)
+        return
     store_word(place, pointer)
+    store_word(cache + REMEMBERED, remembered)
     if before != 0:
-        release_block(before, size_of(before))
+        release_block(before, before_units)
 
 
 def dispose_block(pointer: Word, units: Word) -> None:
     """Free a block of so many units."""
+    if units >= MEDIUM_UNITS or units < FIRST_LIST_UNITS:
+        release_block(pointer, units)
+        return
     cache = own_cache()
-    if cache == 0 or units >= MEDIUM_UNITS or units < FIRST_LIST_UNITS:
+    if cache == 0:
         release_block(pointer, units)
     elif units >= LIST_UNITS:
         dispose_medium(cache, pointer, units)
@@ -421,6 +457,7 @@ def empty_cache(cache: Word) -> None:
         if block != 0:
             store_word(place, 0)
             free_block(block, size_of(block))
+    store_word(cache + REMEMBERED, 0)
 
 
 def empty_own_cache() -> None:

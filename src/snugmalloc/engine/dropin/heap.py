@@ -23,6 +23,7 @@ from ..machine import (
     commit_range,
     is_process_malloc,
     known_break,
+    likely,
     load_half,
     move_break,
     multiply,
@@ -30,7 +31,6 @@ from ..machine import (
     reserve_range,
     store_word,
     system_break,
-    unlikely,
     unmap_memory,
 )
 from .bins import behind, bin_of, find, first_in, next_bin, put, take
@@ -165,8 +165,8 @@ def mark_free(block: Word, size: Word, low: Word, high: Word) -> None:
         set_kinds(page, end, DIRTY)
 
 
-def claim_spare(page: Word, end: Word) -> None:
-    """The same as `claim` for a few pages, some of which are the system's."""
+def claim_pages(page: Word, end: Word) -> None:
+    """Pages are needed: clear their marks."""
     global dirty, spare, refaults
     while page < end:
         kind = kind_of(page)
@@ -180,21 +180,18 @@ def claim_spare(page: Word, end: Word) -> None:
 
 
 def claim(block: Word, size: Word) -> None:
-    """The `size` units at `block` are needed: clear the marks of their pages, eight at a time."""
+    """The `size` units at `block` are needed: clear the marks of their pages, up to eight at once."""
     global dirty
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
-    while page < end:
-        count = end - page
-        count = EIGHT if count > EIGHT else count
-        mask = ALL_BITS >> (ALL_BIT_COUNT - count * 8)
+    if likely(end - page <= EIGHT):
+        mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
         kinds = eight_kinds(page)
-        if unlikely(kinds & mask & SPARE_BITS != 0):
-            claim_spare(page, page + count)
-        else:
+        if likely(kinds & mask & SPARE_BITS == 0):
             dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
             set_eight_kinds(page, (kinds & ~mask) | (EIGHT_BLOCKS & mask))
-        page += count
+            return
+    claim_pages(page, end)
 
 
 def claim_cleared(block: Word, size: Word) -> None:

@@ -215,6 +215,12 @@ def find_kept(length: Word) -> Word:
     return best
 
 
+def keep_below_peak() -> None:
+    """The heap may have grown: mappings are not kept at the price of a higher peak."""
+    while figure(SYSTEM_BYTES) == figure(PEAK_SYSTEM_BYTES) and drop_oldest():
+        pass
+
+
 def age() -> None:
     """A large request was made. What was kept all the time during the last few is not needed: it goes."""
     global requests, least_kept

@@ -51,6 +51,11 @@ delay_operations: Word = 0
 cache_bytes: Word = 0
 
 
+def have_options() -> bool:
+    """Whether the environment has been read."""
+    return are_read
+
+
 def mmap_threshold() -> Word:
     """Requests of so many bytes get a mapping of their own."""
     return threshold_bytes

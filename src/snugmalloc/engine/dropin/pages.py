@@ -13,9 +13,9 @@
          | begins with the page            |            |            |
          +-----------------+---------------+------------+------------+
 
-Both tables are reserved once, for the whole window, and become memory as the heap grows into it. Kinds below
-SLAB_KINDS are slab classes: a kind times 16 is where a thread's cache has the list for it; for all other kinds
-there is an entry that takes nothing.
+Both tables are reserved once, for the whole window, and become memory as the heap grows into it. A kind times
+16 is where a thread's cache has the list for a slab's objects; for all other kinds there is an entry that takes
+nothing.
 
 Where addresses are limited the window is smaller, and also where the kernel refuses the reservation.
 """
@@ -23,6 +23,7 @@ Where addresses are limited the window is smaller, and also where the kernel ref
 from __future__ import annotations
 
 from ..machine import (
+    Int,
     Word,
     address_limit,
     commit_range,
@@ -44,16 +45,15 @@ LINKS = 8
 STEP = 8192  # pages: the tables become memory in such steps
 
 FOREIGN = 0  # not ours, or nothing known
-SLAB_KINDS = 9  # 1 to 8: a slab of objects of so many units
-BLOCKS = 9  # has blocks in use, or tags
-FRESH = 10  # wholly inside a free block, never touched: reads as zero
-PURGED = 11  # wholly inside a free block, given back: reads as zero
-DIRTY = 12  # wholly inside a free block since a short time
-OLD = 13  # the same, since longer
-DIRTY_BITS = 0x0404_0404_0404_0404  # of the kinds that are no slabs, this bit is set in DIRTY and OLD,
-SPARE_BITS = 0x0202_0202_0202_0202  # and this one in FRESH and PURGED
-OTHER_BITS = 0x0808_0808_0808_0808  # set in all kinds that are no slabs, and in the largest class of slabs
-EIGHT_BLOCKS = 0x0909_0909_0909_0909
+BLOCKS = 32  # has blocks in use, or tags; smaller kinds: a slab of objects of so many units
+FRESH = 34  # wholly inside a free block, never touched: reads as zero
+PURGED = 35  # wholly inside a free block, given back: reads as zero
+DIRTY = 36  # wholly inside a free block since a short time
+OLD = 37  # the same, since longer
+EIGHT_BLOCKS = 0x2020_2020_2020_2020  # no slab has this bit; of the others,
+DIRTY_BITS = 0x0404_0404_0404_0404  # DIRTY and OLD have this one,
+SPARE_BITS = 0x0202_0202_0202_0202  # FRESH and PURGED this one
+DIRTY_TO_BLOCKS: Int = 3  # how far the one is from the other
 
 base: Word = 0
 window: Word = 0
@@ -74,11 +74,6 @@ def window_base() -> Word:
 def window_end() -> Word:
     """The address behind the window."""
     return base + (window << PAGE_SHIFT)
-
-
-def covered_pages() -> Word:
-    """The pages of which the map can be read: those before this one."""
-    return covered
 
 
 def used_pages() -> Word:

@@ -21,8 +21,9 @@ from .layout import MIB, PAGE_SHIFT, round_up
 from .options import purge_delay
 from .pages import (
     DIRTY,
+    DIRTY_TO_BLOCKS,
+    EIGHT_BLOCKS,
     OLD,
-    OTHER_BITS,
     PURGED,
     eight_kinds,
     kind_of,
@@ -76,7 +77,7 @@ def next_dirty(page: Word, end: Word) -> Word:
     while page < end:
         if page & 7 == 0:
             kinds = eight_kinds(page)
-            if kinds & (kinds << 1) & OTHER_BITS == 0:
+            if kinds & (kinds << DIRTY_TO_BLOCKS) & EIGHT_BLOCKS == 0:
                 page += 8
                 continue
         if kind_of(page) >= DIRTY:
@@ -149,12 +150,11 @@ def take_step() -> None:
     hand = end
 
 
-def tick(operations: Word) -> None:
-    """So many operations of the heap were done."""
+def is_time(operations: Word) -> bool:
+    """So many operations of the heap were done. Whether it is time to take a step."""
     global waiting
     waiting += operations
-    if waiting >= PACE:
-        take_step()
+    return waiting >= PACE
 
 
 def give_all_back(pad: Word) -> bool:

@@ -9,9 +9,12 @@ from ..machine import (
     copy_bytes,
     fatal,
     highest_bit,
+    likely,
+    load_half,
     set_errno,
+    unlikely,
 )
-from .block import is_used, size_of, usable_bytes
+from .block import SIZE_SHIFT, USED, is_used, size_of, tag_at, usable_bytes
 from .cache import (
     dispose_block,
     dispose_object,
@@ -48,8 +51,8 @@ from .layout import (
     round_up,
     units_for,
 )
-from .options import mmap_threshold, read_options
-from .pages import BLOCKS, FOREIGN, SLAB_KINDS, kind_at
+from .options import have_options, mmap_threshold, read_options
+from .pages import BLOCKS, FOREIGN, kind_at
 from .purge import give_all_back
 
 LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
@@ -90,7 +93,7 @@ def usable(pointer: Word) -> Word:
         return usable_bytes(size_of(pointer))
     if kind == FOREIGN and is_large(pointer):
         return large_bytes(pointer)
-    if kind == FOREIGN or kind >= SLAB_KINDS:
+    if kind == FOREIGN or kind >= BLOCKS:
         fatal(NOT_OURS, pointer, 0)
     return kind << UNIT_SHIFT
 
@@ -126,16 +129,18 @@ def obtain_large(size: Word, alignment: Word, cleared: bool) -> Word:
 
 def given(pointer: Word) -> Word:
     """The answer to a request for memory: `pointer`, or a refusal if it is 0."""
+    if likely(pointer != 0 and figure(COUNTING) == 0):
+        return pointer
     if pointer == 0:
         return refuse()
-    if figure(COUNTING) != 0:
-        note(MALLOC_CALLS, usable(pointer), 0)
+    note(MALLOC_CALLS, usable(pointer), 0)
     return pointer
 
 
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
-    read_options()
+    if unlikely(not have_options()):
+        read_options()
     if size <= SLAB_LIMIT:
         return given(obtain_object(class_of(size)))
     if size > LARGEST:
@@ -217,12 +222,13 @@ def dispose(pointer: Word) -> None:
     if figure(COUNTING) != 0:
         note(FREE_CALLS, 0, usable(pointer))
     if kind == BLOCKS:
-        if pointer & (UNIT - 1) != 0 or not is_used(pointer):
+        tag = load_half(tag_at(pointer))
+        if unlikely(pointer & (UNIT - 1) != 0 or tag & USED == 0):
             fatal(NOT_IN_USE, pointer, 0)
-        dispose_block(pointer, size_of(pointer))
+        dispose_block(pointer, tag >> SIZE_SHIFT)
     elif kind == FOREIGN:
         dispose_large(pointer)
-    elif kind < SLAB_KINDS:
+    elif kind < BLOCKS:
         dispose_object(pointer, kind)
     else:
         fatal(NOT_IN_USE, pointer, 0)

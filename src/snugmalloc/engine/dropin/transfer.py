@@ -3,7 +3,7 @@
     for each number of units, 1 to 63:
     | list | count, age | list | count, age | list | count, age | list | count, age |
 
-Below 9 units the lists are of objects of slabs, from there on of blocks, linked through their first words. So
+Up to 16 units the lists are of objects of slabs, beyond that of blocks, linked through their first words. So
 blocks that one thread allocates and another frees go round without being touched. A list that nobody wants for
 a while goes back to the heap.
 """
@@ -21,12 +21,12 @@ PLACE_SHIFT: Int = 4
 SIZE_PLACES_SHIFT: Int = 6
 COUNT = 8
 AGE = 12
-OPERATIONS_OF_AGE = 4096
+CALLS_OF_AGE = 32
 
 LISTS = reserve(LIST_UNITS * PLACES_PER_SIZE * 16)
 
 transferred: Word = 0
-operations_seen: Word = 0
+calls: Word = 0
 
 
 def place_of_list(units: Word, number: Word) -> Word:
@@ -35,7 +35,7 @@ def place_of_list(units: Word, number: Word) -> Word:
 
 
 def bytes_of(units: Word) -> Word:
-    """The usable bytes of an object, or a block from 9 units on."""
+    """The usable bytes of an object, or a block from 17 units on."""
     return units << UNIT_SHIFT if units <= SLAB_CLASSES else usable_bytes(units)
 
 
@@ -126,12 +126,12 @@ def grow_old(age: Word) -> None:
                 give_list(chain, units)
 
 
-def age_lists(operations: Word) -> None:
-    """So many operations were done: now and then give back what nobody wanted."""
-    global operations_seen
-    operations_seen += operations
-    if operations_seen >= OPERATIONS_OF_AGE:
-        operations_seen = 0
+def age_lists() -> None:
+    """Now and then give back what nobody wanted; called every PACE operations."""
+    global calls
+    calls += 1
+    if calls >= CALLS_OF_AGE:
+        calls = 0
         grow_old(1)
 
 

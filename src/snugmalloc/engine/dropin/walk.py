@@ -34,7 +34,6 @@ from .pages import (
     BLOCKS,
     DIRTY,
     FOREIGN,
-    SLAB_KINDS,
     kind_at,
     kind_of,
     page_address,
@@ -86,7 +85,7 @@ def segment_from(page: Word) -> Word:
 def is_slab(block: Word) -> bool:
     """Whether the block is a slab's page."""
     kind = kind_at(block)
-    return kind != FOREIGN and kind < SLAB_KINDS
+    return kind != FOREIGN and kind < BLOCKS
 
 
 def span(block: Word) -> Word:
