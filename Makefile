@@ -1,5 +1,5 @@
 # make build   .venv with the package and what the tests need; again only when a source has changed
-# make demo    a real workload on the four functions
+# make demo    a service in Python on every allocator, in one table
 # make test    style, types, tests
 # make bench   the benchmarks; results in benchmarks/results
 # make clean   forget all that was built
@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TYPED := src amalgamation tests
+TYPED := src amalgamation tests benchmarks
 
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake amalgamation src -type f -not -name '*.pyc')
 
@@ -29,8 +29,10 @@ $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
 	$(BIN)/pip install --quiet --no-build-isolation --config-settings=cmake.build-type=RelWithDebInfo -e '.[test]'
 	touch $@
 
+# A service on every allocator that is installed, then once more with the report of what its memory did.
 demo: build
-	$(BIN)/snug demo
+	$(BIN)/snug compare -n 3 -- $(BIN)/python examples/service.py
+	$(BIN)/snug run --report -- $(BIN)/python examples/service.py
 
 test: build
 	$(BIN)/ruff check .
