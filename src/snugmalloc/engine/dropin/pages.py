@@ -53,7 +53,8 @@ OLD = 37  # the same, since longer
 EIGHT_BLOCKS = 0x2020_2020_2020_2020  # no slab has this bit; of the others,
 DIRTY_BITS = 0x0404_0404_0404_0404  # DIRTY and OLD have this one,
 SPARE_BITS = 0x0202_0202_0202_0202  # FRESH and PURGED this one
-DIRTY_TO_BLOCKS: Int = 3  # how far the one is from the other
+DIRTY_TO_BLOCKS: Int = 3  # how far from the first the second is,
+OLD_TO_BLOCKS: Int = 5  # and the bit that OLD has and DIRTY has not
 
 base: Word = 0
 window: Word = 0
