@@ -123,6 +123,24 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 step=8,
             ),
             Option(
+                "harden",
+                "",
+                0,
+                0,
+                1,
+                "end with one line at a double free, a foreign pointer or overwritten tags",
+                "no thread caches, and a close look at every pointer that comes back",
+            ),
+            Option(
+                "fill",
+                "",
+                0,
+                0,
+                1,
+                "fill memory with 0xA5 when it is handed out and with 0x5A when it is freed",
+                "every byte written twice more",
+            ),
+            Option(
                 "stats", "", 0, 0, 1, "count calls, and live bytes exactly", "a few instructions for each call"
             ),
         )

@@ -45,6 +45,7 @@ static inline void machine_store_byte(Word address, Byte value) { *(Byte *)addre
 static inline void machine_copy_bytes(Word target, Word source, Word count) {
     memcpy((void *)target, (const void *)source, count);
 }
+static inline void machine_fill_bytes(Word address, Word count, Byte value) { memset((void *)address, value, count); }
 static inline void machine_clear_bytes(Word address, Word count) { memset((void *)address, 0, count); }
 
 /* ---- Arithmetic ---- */

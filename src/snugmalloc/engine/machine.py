@@ -74,6 +74,11 @@ def clear_bytes(address: Word, count: Word) -> None:
     face.clear(address, count)
 
 
+def fill_bytes(address: Word, count: Word, value: Byte) -> None:
+    """Set `count` bytes at `address` to `value`."""
+    face.fill(address, count, value)
+
+
 def reserve(count: Word) -> Word:
     """The address of `count` bytes of the library's own zeroed memory, aligned to 64 bytes.
 

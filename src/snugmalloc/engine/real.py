@@ -68,6 +68,9 @@ class RealMachine:
     def clear(self, address: int, count: int) -> None:
         ctypes.memset(address, 0, count)
 
+    def fill(self, address: int, count: int, value: int) -> None:
+        ctypes.memset(address, value, count)
+
     def reserve(self, count: int) -> int:
         buffer = ctypes.create_string_buffer(count + 64)
         self._reserved.append(buffer)

@@ -109,6 +109,9 @@ class SimulatedMachine:
     def clear(self, address: int, count: int) -> None:
         self.write(address, bytes(count))
 
+    def fill(self, address: int, count: int, value: int) -> None:
+        self.write(address, bytes([value]) * count)
+
     def read(self, address: int, count: int) -> bytes:
         """The `count` bytes at `address`."""
         memory, at = self._place(address, count)

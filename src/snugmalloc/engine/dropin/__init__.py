@@ -12,6 +12,7 @@ FLOORS = (
     "slab",
     "large",
     "walk",
+    "vet",
     "transfer",
     "cache",
     "requests",

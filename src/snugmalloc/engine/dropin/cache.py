@@ -60,7 +60,7 @@ from .figures import (
 from .heap import allocate, allocate_run, free_block, run_length, set_aside
 from .large import keep_below_peak
 from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
-from .options import read_options, thread_cache
+from .options import fills_memory, read_options, thread_cache
 from .pages import BLOCKS, kind_at
 from .purge import is_time, take_step
 from .slab import give_row, how_many_taken, open_slab, take_objects
@@ -175,7 +175,7 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if figure(COUNTING) == 0:
+    if figure(COUNTING) == 0 and not fills_memory():
         store_thread_word(cache)
     watch_thread_end()
     return cache

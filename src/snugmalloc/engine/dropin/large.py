@@ -132,6 +132,7 @@ def delist(pointer: Word) -> None:
     """Take a large block out of the list."""
     global newest, live
     live -= large_bytes(pointer)
+    store_word(pointer - HEAD + SEAL, 0)
     newer = load_word(pointer - HEAD)
     older = older_large(pointer)
     if older != 0:

@@ -18,6 +18,8 @@ PURGE_DELAY = b"SNUG_PURGE_DELAY="
 THREAD_CACHE = b"SNUG_THREAD_CACHE="
 STATS = b"SNUG_STATS="
 ALIGN = b"SNUG_ALIGN="
+HARDEN = b"SNUG_HARDEN="
+FILL = b"SNUG_FILL="
 
 UNKNOWN = b"snugmalloc: no such option, ignored: "
 MALFORMED = b"snugmalloc: not a value of this option, ignored: "
@@ -49,6 +51,8 @@ is_threshold_set: bool = False
 prealloc_bytes: Word = 0
 delay_operations: Word = 0
 cache_bytes: Word = 0
+hardened: bool = False
+fills: bool = False
 
 
 def have_options() -> bool:
@@ -90,6 +94,16 @@ def thread_cache() -> Word:
     return cache_bytes
 
 
+def is_hardened() -> bool:
+    """Whether every pointer that comes back is looked at closely."""
+    return hardened
+
+
+def fills_memory() -> bool:
+    """Whether memory is filled with a pattern when it is handed out and when it is freed."""
+    return fills
+
+
 # ---- Reading ----
 
 
@@ -129,7 +143,7 @@ def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
 
 def read_option(entry: Word) -> None:
     """Obey one entry of the environment that begins with SNUG_."""
-    global prealloc_bytes, delay_operations, cache_bytes
+    global prealloc_bytes, delay_operations, cache_bytes, hardened, fills
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
         number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
@@ -160,6 +174,14 @@ def read_option(entry: Word) -> None:
     if value != 0:
         set_figure(COUNTING, 1 if number_in(entry, value, 0, 1) == 1 else figure(COUNTING))
         return
+    value = text_after(entry, HARDEN)
+    if value != 0:
+        hardened = number_in(entry, value, 0, 1) == 1
+        return
+    value = text_after(entry, FILL)
+    if value != 0:
+        fills = number_in(entry, value, 0, 1) == 1
+        return
     value = text_after(entry, ALIGN)
     if value != 0:
         if number_in(entry, value, 8, 16) & 7 != 0:
@@ -187,4 +209,6 @@ def read_options() -> bool:
             read_option(entry)
         index += 1
         entry = environment_entry(index)
+    if hardened:
+        cache_bytes = 0
     return True

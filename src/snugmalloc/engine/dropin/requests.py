@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ..machine import (
     ENOMEM,
+    Byte,
     Word,
     clear_bytes,
     copy_bytes,
     fatal,
+    fill_bytes,
     highest_bit,
     likely,
     load_half,
@@ -51,15 +53,16 @@ from .layout import (
     round_up,
     units_for,
 )
-from .options import have_options, mmap_threshold, read_options
+from .options import fills_memory, have_options, is_hardened, mmap_threshold, read_options
 from .pages import BLOCKS, FOREIGN, kind_at
 from .purge import give_all_back
+from .vet import NOT_IN_USE, NOT_OURS, vet
 
 LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
 
-NOT_OURS = b"snugmalloc: %x was not allocated here"
-NOT_IN_USE = b"snugmalloc: %x is not in use: freed twice, or never allocated"
+HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
+FREED: Byte = 0x5A  # and bytes that it has freed
 
 
 # ---- Counting, under SNUG_STATS=1 ----
@@ -96,6 +99,14 @@ def usable(pointer: Word) -> Word:
     if kind == FOREIGN or kind >= BLOCKS:
         fatal(NOT_OURS, pointer, 0)
     return kind << UNIT_SHIFT
+
+
+def look_closely(pointer: Word) -> None:
+    """In hardened mode: a pointer that comes back is a block in use, or this is the end."""
+    if unlikely(is_hardened()):
+        held = enter()
+        vet(pointer)
+        leave(held, 0)
 
 
 # ---- Allocating ----
@@ -137,18 +148,25 @@ def given(pointer: Word) -> Word:
     return pointer
 
 
+def filled(pointer: Word) -> Word:
+    """The answer to a request for memory that need not be zero; with SNUG_FILL=1 it is full of HANDED_OUT."""
+    if unlikely(fills_memory()) and pointer != 0:
+        fill_bytes(pointer, usable(pointer), HANDED_OUT)
+    return pointer
+
+
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
     if unlikely(not have_options()):
         read_options()
     if size <= SLAB_LIMIT:
-        return given(obtain_object(class_of(size)))
+        return filled(given(obtain_object(class_of(size))))
     if size > LARGEST:
         return refuse()
     pointer: Word = 0
     if size < mmap_threshold():
         pointer = obtain_block(units_for(size))
-    return given(pointer if pointer != 0 else obtain_large(size, UNIT, False))
+    return filled(given(pointer if pointer != 0 else obtain_large(size, UNIT, False)))
 
 
 def obtain_cleared(size: Word) -> Word:
@@ -187,7 +205,7 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         leave(held, 1)
     if pointer == 0:
         pointer = obtain_large(size, alignment, False)
-    return given(pointer)
+    return filled(given(pointer))
 
 
 def is_power_of_two(number: Word) -> bool:
@@ -218,7 +236,10 @@ def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, by whatever way is left when the fast one is not."""
     if pointer == 0:
         return
+    look_closely(pointer)
     kind = kind_at(pointer)
+    if unlikely(fills_memory()) and kind != FOREIGN:
+        fill_bytes(pointer, usable(pointer), FREED)
     if figure(COUNTING) != 0:
         note(FREE_CALLS, 0, usable(pointer))
     if kind == BLOCKS:
@@ -274,6 +295,7 @@ def resize(pointer: Word, size: Word) -> Word:
     """The block at `pointer` with room for `size` bytes, neither of them 0; or NULL with errno."""
     if size > LARGEST:
         return refuse()
+    look_closely(pointer)
     kind = kind_at(pointer)
     before = usable(pointer)
     moved: Word = 0

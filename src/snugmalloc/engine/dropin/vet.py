@@ -1,0 +1,71 @@
+"""Owns the judgement on pointers that come back: what is no block in use ends the process with one line.
+
+A cheap look is always taken, at what the page map and a block's tag say. With SNUG_HARDEN=1 there are no thread
+caches, in which a freed block still looks like one in use, and every pointer is looked at closely: whether a
+slab's object begins there and is not free, whether the tags around a block agree. What that costs does not
+depend on how large the heap is.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, fatal, is_mapped, load_byte
+from .block import is_own, is_used, next_block, size_before, size_of
+from .large import is_large
+from .layout import PAGE_BASE, UNIT, UNIT_SHIFT
+from .pages import BLOCKS, FOREIGN, kind_at
+from .slab import capacity
+from .walk import MARKS, mark_objects, span
+
+NOT_OURS = b"snugmalloc: %x was not allocated here"
+NOT_IN_USE = b"snugmalloc: %x is not in use: freed twice, or never allocated"
+OVERWRITTEN = b"snugmalloc: the tags around the block at %x were overwritten; its size now reads %d units"
+
+
+def vet_object(pointer: Word, units: Word) -> None:
+    """A pointer into a slab of objects of so many units."""
+    slab = pointer & PAGE_BASE
+    size = units << UNIT_SHIFT
+    number = (pointer - slab) // size
+    if number >= capacity(units) or slab + number * size != pointer:
+        fatal(NOT_OURS, pointer, 0)
+    if not mark_objects(slab):
+        fatal(OVERWRITTEN, pointer, units)
+    if load_byte(MARKS + number) != 0:
+        fatal(NOT_IN_USE, pointer, 0)
+
+
+def is_tied_behind(block: Word, size: Word) -> bool:
+    """Whether the block behind agrees about where this one of `size` units ends."""
+    behind = next_block(block, size)
+    return size != 0 and kind_at(behind - 1) != FOREIGN and size_before(behind) == size
+
+
+def is_tied_before(block: Word) -> bool:
+    """Whether the block before, if there is one, agrees about where this one begins."""
+    before = size_before(block)
+    in_front = block - (before << UNIT_SHIFT)
+    return before == 0 or (kind_at(in_front) != FOREIGN and span(in_front) == before)
+
+
+def vet_block(pointer: Word) -> None:
+    """A pointer into a page of blocks."""
+    if pointer & (UNIT - 1) != 0:
+        fatal(NOT_OURS, pointer, 0)
+    if not is_used(pointer):
+        fatal(NOT_IN_USE, pointer, 0)
+    if is_own(pointer) or not is_tied_behind(pointer, size_of(pointer)) or not is_tied_before(pointer):
+        fatal(OVERWRITTEN, pointer, size_of(pointer))
+
+
+def vet(pointer: Word) -> None:
+    """A pointer that came back, looked at closely; under the lock."""
+    kind = kind_at(pointer)
+    if kind == FOREIGN:
+        if not is_mapped(pointer - 1) or not is_large(pointer):
+            fatal(NOT_OURS, pointer, 0)
+    elif kind == BLOCKS:
+        vet_block(pointer)
+    elif kind < BLOCKS:
+        vet_object(pointer, kind)
+    else:
+        fatal(NOT_IN_USE, pointer, 0)

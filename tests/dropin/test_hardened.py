@@ -1,0 +1,56 @@
+"""SNUG_HARDEN=1 ends a program at its fault with one line; SNUG_FILL=1 shows memory that nobody wrote."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Compile, Run
+
+TWICE = "is not in use: freed twice, or never allocated"
+FOREIGN = "was not allocated here"
+FAULTS = {
+    "twice-small": TWICE,
+    "twice-block": TWICE,
+    "twice-large": FOREIGN,  # its mapping may be somebody else's by now
+    "twice-realloc": TWICE,
+    "middle-small": FOREIGN,
+    "middle-block": TWICE,  # what stands in front of it reads as the tag of a free block
+    "middle-large": FOREIGN,
+    "odd": FOREIGN,
+    "stack": FOREIGN,
+    "unmapped": FOREIGN,
+    "overrun": "the tags around the block",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_ends_the_program_with_one_line(fault: str, compile_program: Compile, library: Path) -> None:
+    environment = {**os.environ, "LD_PRELOAD": str(library), "SNUG_HARDEN": "1"}
+    program = compile_program("faults.c", "-Wno-free-nonheap-object", "-Wno-stringop-overflow")
+    ended = subprocess.run([program, fault], env=environment, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.stderr.startswith("snugmalloc: ") and ended.stderr.count("\n") == 1
+    assert FAULTS[fault] in ended.stderr
+
+
+@pytest.mark.parametrize("setting", ["SNUG_HARDEN", "SNUG_FILL"])
+def test_honest_programs_do_not_notice(
+    setting: str, compile_program: Compile, run: Run, library: Path, checking_library: Path
+) -> None:
+    run(compile_program("stress.c"), "4", "20000", "9", "fork", on=library, **{setting: "1"})
+    run(compile_program("stress.c"), "2", "2000", "9", on=checking_library, **{setting: "1"})
+    run(sys.executable, "-c", "import json", on=library, PYTHONMALLOC="malloc", **{setting: "1"})
+
+
+@pytest.mark.parametrize("size", [40, 700, 20000])
+def test_filled_memory_shows_what_was_not_written_and_what_was_freed(
+    size: int, compile_program: Compile, run: Run, library: Path
+) -> None:
+    ended = run(compile_program("filled.c"), str(size), on=library, SNUG_FILL="1")
+    assert ended.stdout == "fresh a5, cleared 00, freed 5a\n"
