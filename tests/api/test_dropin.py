@@ -1,0 +1,88 @@
+"""The drop-in malloc from Python: a second heap when it is only imported, the process's own under preload."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import snugmalloc
+from snugmalloc import dropin, view
+
+
+def test_a_block_keeps_what_is_written_until_it_is_freed() -> None:
+    address = dropin.malloc(100)
+    view(address, 5)[:] = b"hello"
+    address = dropin.realloc(address, 100_000)
+    assert bytes(view(address, 5)) == b"hello"
+    assert dropin.usable_size(address) >= 100_000
+    dropin.free(address)
+    assert dropin.check() == 0
+
+
+def test_calloc_gives_zeroes() -> None:
+    dirty = dropin.malloc(5000)
+    view(dirty, 5000)[:] = b"\xff" * 5000
+    dropin.free(dirty)
+    address = dropin.calloc(50, 100)
+    assert bytes(view(address, 5000)) == bytes(5000)
+    dropin.free(address)
+
+
+@pytest.mark.parametrize(("size", "error"), [(-1, ValueError), (2**64, OverflowError), (2**63, MemoryError)])
+def test_what_cannot_be_is_an_exception(size: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        dropin.malloc(size)
+
+
+def test_realloc_to_nothing_is_refused_before_anything_is_freed() -> None:
+    address = dropin.malloc(10)
+    with pytest.raises(ValueError, match="use free"):
+        dropin.realloc(address, 0)
+    dropin.free(address)
+
+
+def test_the_figures_are_those_of_the_header() -> None:
+    header = (Path(snugmalloc.get_include()) / "snugmalloc.h").read_text()
+    fields = header[header.index("typedef struct snug_stats_t") : header.index("} snug_stats_t;")]
+    assert tuple(re.findall(r"size_t (\w+);", fields)) == dropin.ProcessStats._fields
+
+
+def test_imported_it_is_a_second_heap() -> None:
+    assert not dropin.is_process_malloc()
+    before = dropin.stats().live_bytes
+    address = dropin.malloc(50_000)
+    assert dropin.stats().live_bytes >= before + 50_000
+    dropin.free(address)
+
+
+def test_preloaded_it_is_the_heap_of_the_process() -> None:
+    program = (
+        "from snugmalloc import dropin\n"
+        "before = dropin.stats().live_bytes\n"
+        "held = [bytes(1000) for _ in range(10_000)]\n"
+        "grown = dropin.stats().live_bytes - before\n"
+        "print(dropin.is_process_malloc(), grown > 10_000_000, dropin.check())\n"
+    )
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": snugmalloc.get_library("snugmalloc"),
+        "PYTHONMALLOC": "malloc",
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True True 0\n", "")
+
+
+def test_trim_gives_memory_back() -> None:
+    held = [dropin.malloc(50_000) for _ in range(200)]
+    for address in held:
+        view(address, 50_000)[:] = bytes(50_000)
+    for address in held:
+        dropin.free(address)
+    dropin.trim()
+    assert dropin.stats().purged_bytes > 5_000_000
+    assert not dropin.trim()
