@@ -118,8 +118,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 16,
                 8,
                 16,
-                "how requests of 8 bytes and less are aligned",
-                "16: nothing; 8: such blocks are no good for 16-byte instructions",
+                "the alignment that is promised to small requests",
+                "nothing: blocks stand at multiples of 16 in either case",
                 step=8,
             ),
             Option(
