@@ -1,6 +1,6 @@
 """The drop-in malloc from Python: ``from snugmalloc import dropin``.
 
-Where the process was started by ``snug run`` (or with the library in LD_PRELOAD) this is the heap that all of it
+Where the process was started by ``snug run`` (or with the library in LD_PRELOAD) this is the heap that it all
 uses, the interpreter included. Elsewhere it is a second heap beside libc's, which works the same and holds only
 what is asked of it here.
 
