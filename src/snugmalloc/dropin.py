@@ -1,8 +1,8 @@
 """The drop-in malloc from Python: ``from snugmalloc import dropin``.
 
-Where the process was started by ``snug run`` (or with the library in LD_PRELOAD) this is the heap that it all
-uses, the interpreter included. Elsewhere it is a second heap beside libc's, which works the same and holds only
-what is asked of it here.
+Where the process was started by ``snug run`` (or with the library in LD_PRELOAD) this is the heap that the
+whole process uses, the interpreter included. Elsewhere it is a second heap beside libc's, which works the same
+and holds only what is asked of it here.
 
     >>> from snugmalloc import dropin
     >>> dropin.trim()                        # give every free page back to the system now
