@@ -19,6 +19,7 @@ from snugmalloc.launch.allocators import (
     installed_names,
 )
 from snugmalloc.launch.preload import additions
+from snugmalloc.options import variables
 
 KEEPING = "snugmalloc-keeping"
 VARIANTS = {KEEPING: {"purge_delay": str(1 << 40)}}  # never gives memory back: the price of doing so
@@ -47,7 +48,8 @@ class Contender:
     def environment(self) -> dict[str, str]:
         """What to add to the environment to run on it."""
         libraries = self.allocator.libraries
-        added = additions(libraries, self.options, plain_python=False, environment=os.environ)
+        settings = variables(self.options)
+        added = additions(libraries, settings, plain_python=False, environment=os.environ)
         return added | {"PYTHONMALLOC": self.python}
 
     def described(self) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.catalogue import ALL, Workload
 from benchmarks.contenders import Contender, read_variant
 from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
-from snugmalloc.launch.allocators import Allocator, AllocatorError
+from snugmalloc.launch.allocators import Allocator, AllocatorError, find_allocators
 
 LIBC = Allocator("system", Path("libc.so.6"), None)
 
@@ -98,3 +98,8 @@ def test_a_variant_is_a_name_with_options() -> None:
     for wrong in ("small", "small:limit", ":limit=1"):
         with pytest.raises(AllocatorError):
             read_variant(wrong)
+
+
+def test_a_variants_options_reach_the_library_by_their_names_in_the_environment() -> None:
+    variant = Contender("keeping", find_allocators(["snugmalloc"])[0], {"purge_delay": "5"})
+    assert variant.environment()["SNUG_PURGE_DELAY"] == "5"
