@@ -22,7 +22,7 @@ from snugmalloc.launch.preload import additions
 from snugmalloc.options import variables
 
 KEEPING = "snugmalloc-keeping"
-VARIANTS = {KEEPING: {"purge_delay": str(1 << 40)}}  # never gives memory back: the price of doing so
+VARIANTS = {KEEPING: {"purge_delay": str(1 << 30)}}  # never gives memory back: the price of doing so
 PYMIMALLOC = "pymimalloc"
 
 

@@ -96,12 +96,12 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             ),
             Option(
                 "purge_delay",
-                "operations",
+                "milliseconds",
                 engine.DEFAULT_PURGE_DELAY,
                 0,
                 engine.MOST_DELAY,
-                "how many operations of the heap a free page waits before the system gets it back",
-                "lower: less memory, more page faults",
+                "free pages go back when, at the present pace, they would last so long; 1G: never",
+                "lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
             ),
             Option(
                 "thread_cache",

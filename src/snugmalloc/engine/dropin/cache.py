@@ -96,6 +96,7 @@ MOST_LISTED = 255
 LEAST_REMEMBERED = 1024  # units of single blocks that a thread may keep: 16 KiB,
 REMEMBERED_SHIFT: Int = 10  # and a 64th of the heap
 MOST_IN_RUN = 8
+UNITS_OF_OPERATION_SHIFT: Int = 10
 CHECK_EVERY = 127  # of a checking build: one visit in 128
 
 newest_cache: Word = 0
@@ -129,6 +130,11 @@ def leave(held: bool, operations: Word) -> None:
         if visits & CHECK_EVERY == 0 and check() != OK:
             trap()
     unlock(held)
+
+
+def operations_for(units: Word) -> Word:
+    """What a request for so many units counts: one operation, and one for each 16 KiB."""
+    return 1 + (units >> UNITS_OF_OPERATION_SHIFT)
 
 
 # ---- Caches ----
@@ -211,7 +217,7 @@ def allocate_block(units: Word) -> Word:
     """One block, or 0."""
     held = enter()
     pointer = allocate(units)
-    leave(held, 1)
+    leave(held, operations_for(units))
     return pointer
 
 

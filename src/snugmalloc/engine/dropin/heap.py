@@ -170,7 +170,7 @@ def claim_pages(page: Word, end: Word) -> None:
     global dirty, spare, refaults
     while page < end:
         kind = kind_of(page)
-        if kind >= DIRTY:
+        if kind == DIRTY:
             dirty -= 1
         elif kind != BLOCKS:
             spare -= 1
@@ -375,7 +375,7 @@ def trim(pad: Word) -> Word:
         return 0
     for page in range(page_of(end), page_of(break_end)):
         kind = kind_of(page)
-        if kind >= DIRTY:
+        if kind == DIRTY:
             dirty -= 1
         else:
             spare -= 1

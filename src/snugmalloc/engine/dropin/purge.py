@@ -1,60 +1,77 @@
 """Owns giving memory back: which free pages the system gets, and when.
 
-Time is counted in operations of the heap, for there is no helper thread. A hand goes round the page map, a
-stretch at a time. A page that it finds DIRTY becomes OLD; a page that is still OLD when the hand comes by again
-has been free for a whole round, and goes back with its neighbours in one call. A round takes at least
-`purge_delay` operations.
+There is no helper thread: every PACE operations of the heap somebody takes a step. A hand goes round the page
+map and gives back runs of free pages, at first only long ones, in the next round those of half the length, and
+so on: best fit uses up small holes first, so long ones are needed last. Some is left: a 16th of what is in use,
+and a mebibyte, so that small heaps are left alone.
 
-Some is left: a 16th of what is in use, and a mebibyte, so that small heaps are left alone.
+A page that is needed again costs five times what giving it back did. So the hand moves only
 
-What this may cost is bounded by savings of time. Time that passes earns a share of itself; a call, each page
-that it gives back, and each page that is needed again after that, cost what they usually take. Without savings
-nothing is given back.
+- while the heap is calm: at the pace of the last moments, its free pages would last for `purge_delay`; a
+  program that drops much and builds it up again at once finds its pages where it left them;
+- or at the peak: before more memory is in use than ever, free pages go.
+
+What it may cost is bounded by savings of time. Time that passes earns a share of itself, and each new page a
+part of what the kernel took to give it; the calls, as measured by the clock, and each page that is needed again
+are paid from that. Without savings nothing goes back. With `purge_delay` 0 the heap always counts as calm, and
+more is earned.
 """
 
 from __future__ import annotations
 
-from ..machine import Int, Word, clock, lowest_bit, page_size, purge_memory
-from .figures import HEAP_BYTES, MADVISE_CALLS, RETURNED_BYTES, figure, raise_figure
+from ..machine import Int, Word, clock, page_size, purge_memory
+from .figures import HEAP_BYTES, MADVISE_CALLS, RETURNED_BYTES, SYSTEM_BYTES, figure, raise_figure
 from .heap import dirty_pages, give_dirty, spare_pages, take_refaults, trim
-from .layout import MIB, PAGE_SHIFT, round_up
-from .options import purge_delay
+from .layout import MIB, ONE, PAGE_SHIFT, round_up
+from .options import MOST_DELAY, purge_delay
 from .pages import (
     DIRTY,
     DIRTY_TO_BLOCKS,
     EIGHT_BLOCKS,
-    OLD,
-    OLD_TO_BLOCKS,
     PURGED,
     eight_kinds,
     kind_of,
     page_address,
     page_of,
-    set_eight_kinds,
     set_kinds,
     used_pages,
 )
 
-PACE = 128  # operations between two goes of the hand
-STRETCH = 64  # pages that it looks at in one go,
-STRETCH_SHIFT: Int = 5  # and a 32nd of all
+PACE = 128  # operations between two steps
+STRETCH = 512  # pages that the hand gives back in one step,
+STRETCH_SHIFT: Int = 2  # and a quarter of the dirty ones,
+MOST_STRETCH = 8192  # but no more than these: it takes some 3 ms
 LEFT_PAGES = 256  # dirty pages that are left alone,
 LEFT_SHIFT: Int = 4  # and a 16th of those in use
+LONG_RUN = 127  # pages: the hand begins with runs of so many
 
-SHARE_SHIFT: Int = 5  # a 32nd of the time that passes is earned
-FIRST_SAVINGS = 180_000_000  # nanoseconds a process begins with
-MOST_SAVINGS = 180_000_000
-CALL_COST = 1000  # nanoseconds, as measured: a call,
-PAGE_COST = 350  # a page given back by it,
-REFAULT_COST = 1600  # a page that is needed again
+MOMENT_SHIFT: Int = 20  # the pace is told in moments of 2^20 ns, about a millisecond,
+MOMENTS = 16  # over so many
+PEAK_SHIFT: Int = 6  # within a 64th of the most ever, memory is at its peak
+
+SHARE_SHIFT: Int = 6  # a 64th of the time that passes is earned,
+PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
+GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
+MOST_SAVINGS = 200_000_000
+REFAULT_COST = 2200  # nanoseconds, as measured
+CALM_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance when the heap is calm
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
 
 waiting: Word = 0
-round_operations: Word = 0
 hand: Word = 0
 savings: Word = 0
 last_time: Word = 0
+pace_time: Word = 0
+least_used: Word = 0
+most_used: Word = 0
+most_resident: Word = 0
+least_run: Word = 0
+is_calm: bool = False
+is_at_peak: bool = False
+
+
+# ---- Pages to the system ----
 
 
 def give_back(start: Word, end: Word) -> Word:
@@ -75,17 +92,20 @@ def give_back(start: Word, end: Word) -> Word:
 
 
 def next_dirty(page: Word, end: Word) -> Word:
-    """The first page from `page` on that is DIRTY or OLD, or `end`."""
+    """The first page from `page` on that is DIRTY, or `end`."""
     while page < end:
         if page & 7 == 0:
             kinds = eight_kinds(page)
             if kinds & (kinds << DIRTY_TO_BLOCKS) & EIGHT_BLOCKS == 0:
                 page += 8
                 continue
-        if kind_of(page) >= DIRTY:
+        if kind_of(page) == DIRTY:
             return page
         page += 1
     return end
+
+
+# ---- Savings ----
 
 
 def spend(cost: Word) -> None:
@@ -94,75 +114,123 @@ def spend(cost: Word) -> None:
     savings = savings - cost if savings > cost else 0
 
 
-def earn() -> None:
-    """A share of the time since the last time is earned."""
+def earn(now: Word) -> None:
+    """A share of the time since the last time is earned, and pages that were needed again are paid."""
     global savings, last_time
-    now = clock()
-    savings = DEBT + FIRST_SAVINGS if last_time == 0 else savings + (now - last_time >> SHARE_SHIFT)
+    passed = now - last_time if last_time != 0 else 0 * ONE
+    savings = DEBT * ONE if last_time == 0 else savings
+    savings += passed >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
     savings = DEBT + MOST_SAVINGS if savings > DEBT + MOST_SAVINGS else savings
     last_time = now
+    spend(take_refaults() * REFAULT_COST)
 
 
-def give_back_old(first: Word) -> None:
-    """Give back the OLD pages from `first` on; those that the system does not take are young again."""
-    end = first
-    while kind_of(end) == OLD:
-        end += 1
-    count = give_back(first, end)
-    spend(CALL_COST + count * PAGE_COST)
-    if count == 0:
-        set_kinds(first, end, DIRTY)
+def can_afford() -> bool:
+    """Whether there are savings, or this is worth a debt."""
+    return savings > (DEBT - CALM_CREDIT if is_calm else DEBT * ONE)
 
 
-def visit(start: Word, end: Word) -> None:
-    """The hand goes over these pages, eight at a time; `start` is a multiple of 8."""
-    page = start
-    while page < end:
-        kinds = eight_kinds(page)
-        dirty = kinds & (kinds << DIRTY_TO_BLOCKS) & EIGHT_BLOCKS
-        old = dirty & (kinds << OLD_TO_BLOCKS)
-        if old != 0 and savings > DEBT:
-            give_back_old(page + (lowest_bit(old) >> 3))
-        else:
-            if dirty != 0:
-                set_eight_kinds(page, kinds | dirty >> OLD_TO_BLOCKS)
-            page += 8
+# ---- When ----
 
 
-def next_round() -> None:
-    """The hand has been round, and the delay is over: begin again, and let go of a large free end."""
-    global hand, round_operations
-    hand = 0
-    round_operations = 0
-    trim(SPARE_TOP)
+def pages_in_use() -> Word:
+    """The heap's pages that hold something."""
+    return (figure(HEAP_BYTES) >> PAGE_SHIFT) - dirty_pages() - spare_pages()
 
 
 def is_too_much() -> bool:
     """Whether more pages are dirty than shall be left."""
-    dirty = dirty_pages()
-    in_use = (figure(HEAP_BYTES) >> PAGE_SHIFT) - dirty - spare_pages()
-    return dirty > LEFT_PAGES + (in_use >> LEFT_SHIFT)
+    return dirty_pages() > LEFT_PAGES + (pages_in_use() >> LEFT_SHIFT)
+
+
+def look_at_pace(now: Word) -> None:
+    """Every so many moments: would the free pages last, if use went on to change as it did?"""
+    global pace_time, least_used, most_used, least_run, is_calm
+    used = pages_in_use()
+    least_used = used if used < least_used else least_used
+    most_used = used if used > most_used else most_used
+    moments = now - pace_time >> MOMENT_SHIFT
+    if moments >= MOMENTS:
+        is_calm = (most_used - least_used) * purge_delay() <= dirty_pages() * moments
+        least_run = least_run << 1 | 1 if least_run < LONG_RUN else least_run
+        pace_time = now
+        least_used = used
+        most_used = used
+
+
+def look_at_peak() -> None:
+    """A new peak of resident memory earns time; near the peak free pages go before others come."""
+    global savings, most_resident, is_at_peak
+    resident = (figure(SYSTEM_BYTES) >> PAGE_SHIFT) - spare_pages()
+    if resident > most_resident:
+        savings += (resident - most_resident) * GROWTH_EARNS
+        most_resident = resident
+    is_at_peak = resident + (most_resident >> PEAK_SHIFT) >= most_resident
+
+
+def is_wanted() -> bool:
+    """Whether pages should go back now."""
+    return is_too_much() and (is_calm or is_at_peak) and can_afford()
+
+
+# ---- The hand ----
+
+
+def run_end(page: Word) -> Word:
+    """Where the run of dirty pages ends that begins at `page`."""
+    while kind_of(page) == DIRTY:
+        page += 1
+    return page
+
+
+def give_back_run(first: Word, end: Word) -> Word:
+    """Give back a run of pages, and pay for it. How many of ours went."""
+    before = clock()
+    count = give_back(first, end)
+    spend(clock() - before)
+    look_at_peak()
+    return count
+
+
+def visit(most: Word) -> Word:
+    """The hand goes on to the end of its round, or until `most` pages went back, or enough. How many went."""
+    global hand
+    given: Word = 0
+    hand = next_dirty(hand, used_pages())
+    while hand < used_pages() and given < most and is_wanted():
+        stop = run_end(hand)
+        if is_calm or stop - hand >= least_run:
+            given += give_back_run(hand, stop)
+        hand = next_dirty(stop, used_pages())
+    return given
+
+
+def move_hand() -> None:
+    """The hand goes on; when it has been round, shorter runs are long enough."""
+    global hand, least_run
+    most = STRETCH + (dirty_pages() >> STRETCH_SHIFT)
+    most = MOST_STRETCH if most > MOST_STRETCH else most
+    given = visit(most)
+    if hand >= used_pages():
+        hand = 0
+        least_run >>= 1
+        visit(most - given)
+    if is_calm:
+        trim(SPARE_TOP)
 
 
 def take_step() -> None:
-    """Earn, pay for what was needed again, and let the hand go a stretch."""
-    global waiting, round_operations, hand
-    round_operations += waiting
+    """Look at the clock, the pace and the peak; where pages should go back, the hand moves on."""
+    global waiting
     waiting = 0
-    if not is_too_much():
+    if purge_delay() == MOST_DELAY:
         return
-    earn()
-    spend(take_refaults() * REFAULT_COST)
-    if savings <= DEBT:
-        return
-    if hand >= used_pages():
-        if round_operations < purge_delay():
-            return
-        next_round()
-    end = hand + STRETCH + (used_pages() >> STRETCH_SHIFT & ~7)
-    end = used_pages() if end > used_pages() else end
-    visit(hand, end)
-    hand = end
+    now = clock()
+    earn(now)
+    look_at_pace(now)
+    look_at_peak()
+    if is_wanted():
+        move_hand()
 
 
 def is_time(operations: Word) -> bool:
@@ -179,7 +247,7 @@ def give_all_back(pad: Word) -> bool:
     page = next_dirty(0, end)
     while page < end:
         first = page
-        while page < end and kind_of(page) >= DIRTY:
+        while page < end and kind_of(page) == DIRTY:
             page += 1
         count += give_back(first, page)
         page = next_dirty(page, end)

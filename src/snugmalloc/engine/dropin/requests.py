@@ -24,6 +24,7 @@ from .cache import (
     leave,
     obtain_block,
     obtain_object,
+    operations_for,
 )
 from .figures import (
     COUNTING,
@@ -132,7 +133,7 @@ def obtain_large(size: Word, alignment: Word, cleared: bool) -> Word:
     if pointer == 0 and units_for(size) + (alignment >> UNIT_SHIFT) <= MOST_UNITS:
         dirty = alignment > UNIT
         pointer = allocate_aligned(units_for(size), alignment) if dirty else allocate_cleared(units_for(size))
-    leave(held, 1)
+    leave(held, operations_for(units_for(size)))
     if pointer != 0 and cleared and dirty:
         clear_bytes(pointer, size)
     return pointer
@@ -180,7 +181,7 @@ def obtain_cleared(size: Word) -> Word:
     elif units >= MEDIUM_UNITS:
         held = enter()
         pointer = allocate_cleared(units)
-        leave(held, 1)
+        leave(held, operations_for(units))
     else:
         pointer = obtain_object(class_of(size)) if size <= SLAB_LIMIT else obtain_block(units)
         if pointer != 0:

@@ -176,7 +176,7 @@ def are_pages_right(block: Word, size: Word, used: bool) -> bool:
         if used or page < first or page >= last:
             if kind != BLOCKS:
                 return False
-        elif kind >= DIRTY:
+        elif kind == DIRTY:
             dirty_seen += 1
         elif kind > BLOCKS:
             spare_seen += 1
