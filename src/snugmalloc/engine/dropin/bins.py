@@ -9,7 +9,18 @@ that has any. How deep one looks made no difference to memory between 1 and 1,02
 
 from __future__ import annotations
 
-from ..machine import Int, Word, highest_bit, load_half, load_word, lowest_bit, reserve, store_half, store_word
+from ..machine import (
+    Int,
+    Word,
+    highest_bit,
+    likely,
+    load_half,
+    load_word,
+    lowest_bit,
+    reserve,
+    store_half,
+    store_word,
+)
 from .block import links_at, size_of
 from .layout import ONE
 from .pages import unit_address, unit_of
@@ -27,9 +38,10 @@ DEPTH = 2
 PREVIOUS = 4
 
 HEADS = reserve(4 * BIN_COUNT)
-BITMAP = reserve(8 * BITMAP_WORDS)
+BITMAP = reserve(8 * BITMAP_WORDS + 8)  # the last word stays empty
 
 listed_blocks: Word = 0
+filled_words: Word = 0  # a bit for each word of the bitmap that has any
 
 
 def bin_of(size: Word) -> Word:
@@ -57,9 +69,29 @@ def behind(block: Word) -> Word:
     return unit_address(unit) if unit != 0 else 0
 
 
-def free_blocks() -> Word:
+def indexed_blocks() -> Word:
     """How many blocks are in bins."""
     return listed_blocks
+
+
+def mark_filled(number: Word) -> None:
+    """The bin has its first block."""
+    global filled_words
+    index = number >> WORD_SHIFT
+    word = BITMAP + index * 8
+    store_word(word, load_word(word) | ONE << (number & IN_WORD))
+    filled_words |= ONE << index
+
+
+def mark_empty(number: Word) -> None:
+    """The bin has no block any more."""
+    global filled_words
+    index = number >> WORD_SHIFT
+    word = BITMAP + index * 8
+    bits = load_word(word) & ~(ONE << (number & IN_WORD))
+    store_word(word, bits)
+    if bits == 0:
+        filled_words &= ~(ONE << index)
 
 
 def put(block: Word, size: Word) -> None:
@@ -77,8 +109,7 @@ def put(block: Word, size: Word) -> None:
     if first != 0:
         store_half(links_at(unit_address(first)) + PREVIOUS, unit)
     else:
-        word = BITMAP + (number >> WORD_SHIFT) * 8
-        store_word(word, load_word(word) | ONE << (number & IN_WORD))
+        mark_filled(number)
 
 
 def take(block: Word, size: Word) -> None:
@@ -96,25 +127,20 @@ def take(block: Word, size: Word) -> None:
     number = bin_of(size)
     store_half(head_at(number), following)
     if following == 0:
-        word = BITMAP + (number >> WORD_SHIFT) * 8
-        store_word(word, load_word(word) & ~(ONE << (number & IN_WORD)))
+        mark_empty(number)
 
 
 def next_bin(number: Word) -> Word:
     """The first bin from `number` on that has a block, or BIN_COUNT."""
     index = number >> WORD_SHIFT
-    if index >= BITMAP_WORDS:
-        return BIN_COUNT
     bits = load_word(BITMAP + index * 8) >> (number & IN_WORD)
-    if bits != 0:
+    if likely(bits != 0):
         return number + lowest_bit(bits)
-    index += 1
-    while index < BITMAP_WORDS:
-        bits = load_word(BITMAP + index * 8)
-        if bits != 0:
-            return (index << WORD_SHIFT) + lowest_bit(bits)
-        index += 1
-    return BIN_COUNT
+    words = filled_words >> index >> 1
+    if words == 0:
+        return BIN_COUNT
+    index += lowest_bit(words) + 1
+    return (index << WORD_SHIFT) + lowest_bit(load_word(BITMAP + index * 8))
 
 
 def find(size: Word) -> Word:

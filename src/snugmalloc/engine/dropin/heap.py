@@ -10,8 +10,11 @@ Beside another malloc, in a process that only imported or linked us late, the br
 beginning: it takes no lock of ours, and two who look at the break and move it at the same moment take the same
 memory.
 
-A block that is free has no free neighbour. Pages that lie wholly inside a free block are marked in the page
-map, so that `purge` finds them; taking the block clears the marks of the pages that it needs.
+A block that is free has no free neighbour. It is in a bin, unless it is the wilderness: the free block that
+ends where the heap grew last. That one is split only for what fits nowhere else, and needs no bin to be found.
+
+Pages that lie wholly inside a free block are marked in the page map, so that `purge` finds them; taking the
+block clears the marks of the pages that it needs.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from ..machine import (
     system_break,
     unmap_memory,
 )
-from .bins import behind, bin_of, find, first_in, next_bin, put, take
+from .bins import behind, bin_of, find, first_in, indexed_blocks, next_bin, put, take
 from .block import (
     OWN,
     SIZE_SHIFT,
@@ -87,7 +90,6 @@ from .pages import (
     cover,
     eight_kinds,
     has_window,
-    kind_at,
     kind_of,
     page_address,
     page_of,
@@ -117,6 +119,7 @@ SUM_SHIFT: Int = 58  # and bit 2 of a byte counts for one
 break_end: Word = 0
 region_end: Word = 0
 region_limit: Word = 0
+heap_end: Word = 0
 dirty: Word = 0
 spare: Word = 0
 refaults: Word = 0
@@ -216,14 +219,44 @@ def claim_cleared(block: Word, size: Word) -> None:
 # ---- Coalescing ----
 
 
+def wilderness() -> Word:
+    """The units of the free block at the end that the heap grew at last, or 0."""
+    if heap_end == 0:
+        return 0
+    before = size_before(heap_end)
+    return before if before != 0 and not is_used(heap_end - (before << UNIT_SHIFT)) else 0
+
+
+def free_blocks() -> Word:
+    """How many blocks are free."""
+    return indexed_blocks() + 1 if wilderness() != 0 else indexed_blocks()
+
+
+def is_indexed(block: Word, size: Word) -> bool:
+    """Whether a free block belongs in a bin: all do but the wilderness."""
+    return next_block(block, size) != heap_end
+
+
+def index(block: Word, size: Word) -> None:
+    """`size` units at `block`, tagged as free, can be found from now on."""
+    if is_indexed(block, size):
+        put(block, size)
+
+
+def detach(block: Word, size: Word) -> None:
+    """The free block of `size` units cannot be found any more."""
+    if is_indexed(block, size):
+        take(block, size)
+
+
 def merge(block: Word, size: Word) -> None:
-    """`size` units at `block`, in no bin, become free: one block with its free neighbours, in a bin."""
+    """`size` units at `block` become free: one block with its free neighbours, where it can be found."""
     start = block
     total = size
     behind_it = next_block(block, size)
     tag = load_half(tag_at(behind_it))
     if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MOST_UNITS:
-        take(behind_it, tag >> SIZE_SHIFT)
+        detach(behind_it, tag >> SIZE_SHIFT)
         total += tag >> SIZE_SHIFT
     before = size_before(block)
     if before != 0 and total + before <= MOST_UNITS:
@@ -235,12 +268,23 @@ def merge(block: Word, size: Word) -> None:
     set_tag(start, total, 0)
     stop = next_block(start, total)
     set_size_before(stop, total)
-    put(start, total)
+    if stop != heap_end:
+        put(start, total)
     if total >= PAGE_UNITS:
         mark_free(block, size, start, stop)
 
 
 # ---- Segments ----
+
+
+def move_end(end: Word) -> None:
+    """The heap ends at `end` now, or nowhere if that is 0: what was the wilderness is a block like others."""
+    global heap_end
+    size = wilderness()
+    block = heap_end - (size << UNIT_SHIFT)
+    heap_end = end
+    if size != 0:
+        put(block, size)
 
 
 def add_memory(start: Word, end: Word) -> bool:
@@ -256,6 +300,9 @@ def add_memory(start: Word, end: Word) -> bool:
     set_tag(start, size, USED)
     if kind_of(page_of(end)) == FOREIGN:
         set_tag(end, 0, USED)
+        move_end(end)
+    else:
+        move_end(0)
     set_size_before(end, size)
     use_pages(page_of(end))
     raise_figure(HEAP_BYTES, end - start)
@@ -335,21 +382,10 @@ def extend(count: Word) -> bool:
     return region_end != 0 and has_break and grow_break(count)
 
 
-def free_at_end() -> Word:
-    """The bytes of the free block that the heap grows on from, or 0."""
-    end = region_end if region_end != 0 else break_end
-    if end == 0 or kind_at(end - 1) == FOREIGN:
-        return 0
-    before = size_before(end)
-    if before == 0 or is_used(end - (before << UNIT_SHIFT)):
-        return 0
-    return before << UNIT_SHIFT
-
-
 def grow(size: Word) -> bool:
     """Make the heap larger, so that a block of `size` units can be had. Whether that went."""
     need = size << UNIT_SHIFT
-    at_end = free_at_end()
+    at_end = wilderness() << UNIT_SHIFT
     need = round_up(need - at_end if need > at_end else need, page_size())
     step = figure(HEAP_BYTES) >> GROWTH_SHIFT
     step = GROWTH if step < GROWTH else step
@@ -362,7 +398,7 @@ def grow(size: Word) -> bool:
 
 def trim(pad: Word) -> Word:
     """Move the break down, so that `pad` bytes and at least a page stay free below it. The bytes given back."""
-    global break_end, dirty, spare
+    global break_end, heap_end, dirty, spare
     before = size_before(break_end) if break_end != 0 else 0
     if before == 0 or known_break() != break_end:
         return 0
@@ -382,9 +418,10 @@ def trim(pad: Word) -> Word:
         set_kind(page, FOREIGN)
     count = break_end - end
     size = (end - block) >> UNIT_SHIFT
-    take(block, before)
+    detach(block, before)
+    heap_end = end if heap_end == break_end else heap_end
     set_tag(block, size, 0)
-    put(block, size)
+    index(block, size)
     set_tag(end, 0, USED)
     set_size_before(end, size)
     break_end = end
@@ -396,24 +433,33 @@ def trim(pad: Word) -> Word:
 # ---- Taking blocks ----
 
 
-def find_or_grow(size: Word) -> Word:
-    """A free block of at least `size` units, in its bin, or 0."""
-    block = find(size)
-    while block == 0:
+def grow_for(size: Word) -> Word:
+    """The wilderness, once it has at least `size` units; or a block that came of growing elsewhere. Or 0."""
+    block: Word = 0
+    while block == 0 and wilderness() < size:
         if not grow(size):
             return 0
         block = find(size)
-    return block
+    return block if block != 0 else heap_end - (wilderness() << UNIT_SHIFT)
+
+
+def find_or_grow(size: Word) -> Word:
+    """A free block of at least `size` units, or 0. It can be found until it is taken out."""
+    block = find(size)
+    if block != 0:
+        return block
+    rest = wilderness()
+    return heap_end - (rest << UNIT_SHIFT) if likely(rest >= size) else grow_for(size)
 
 
 def split(block: Word, found: Word, size: Word) -> None:
-    """Of a block of `found` units, in no bin, use `size`; the rest goes into a bin."""
+    """Of a block of `found` units that cannot be found use `size`; the rest can be."""
     rest = found - size
     if rest != 0:
         remainder = next_block(block, size)
         store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT)
         set_size_before(next_block(block, found), rest)
-        put(remainder, rest)
+        index(remainder, rest)
     set_tag(block, size, USED)
 
 
@@ -423,7 +469,7 @@ def allocate(size: Word) -> Word:
     if block == 0:
         return 0
     found = size_of(block)
-    take(block, found)
+    detach(block, found)
     split(block, found, size)
     if found >= PAGE_UNITS:
         claim(block, size)
@@ -437,7 +483,7 @@ def allocate_cleared(size: Word) -> Word:
     if block == 0:
         return 0
     found = size_of(block)
-    take(block, found)
+    detach(block, found)
     split(block, found, size)
     claim_cleared(block, size)
     count_out(usable_bytes(size), 1)
@@ -459,7 +505,7 @@ def allocate_run(size: Word, most: Word) -> Word:
     count = found // size
     count = most if count > most else count
     run = count
-    take(block, found)
+    detach(block, found)
     split(block, found, count * size)
     if found >= PAGE_UNITS:
         claim(block, count * size)
@@ -483,11 +529,11 @@ def allocate_run(size: Word, most: Word) -> Word:
 def carve(block: Word, start: Word, size: Word) -> None:
     """Take `size` units at `start` out of the free block that begins at `block`; what is left stays free."""
     found = size_of(block)
-    take(block, found)
+    detach(block, found)
     lead = (start - block) >> UNIT_SHIFT
     if lead != 0:
         set_tag(block, lead, 0)
-        put(block, lead)
+        put(block, lead)  # something stands behind it: it is not the wilderness
         store_word(tag_at(start), lead << BEFORE_SHIFT)
     split(start, found - lead, size)
     set_size_before(next_block(start, size), size)
@@ -567,7 +613,7 @@ def grow_block(block: Word, before: Word, size: Word) -> bool:
     more = size_of(neighbour)
     if before + more < size:
         return False
-    take(neighbour, more)
+    detach(neighbour, more)
     split(block, before + more, size)
     set_size_before(next_block(block, size), size)
     if more >= PAGE_UNITS:
