@@ -45,7 +45,7 @@ from ..machine import (
     watch_thread_end,
 )
 from .bins import bin_of
-from .block import is_used, size_of, usable_bytes
+from .block import expect_merge, is_used, size_of, usable_bytes
 from .figures import (
     CACHED_BLOCKS,
     CACHED_BYTES,
@@ -416,6 +416,7 @@ def dispose_medium(cache: Word, pointer: Word, units: Word) -> None:
     if remembered > LEAST_REMEMBERED + (figure(HEAP_BYTES) >> REMEMBERED_SHIFT):
         release_block(pointer, units)
         return
+    expect_merge(pointer, units)
     store_word(place, pointer)
     store_word(cache + REMEMBERED, remembered)
     if before != 0:

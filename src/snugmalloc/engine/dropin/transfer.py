@@ -10,8 +10,8 @@ a while goes back to the heap.
 
 from __future__ import annotations
 
-from ..machine import Int, Word, load_half, load_word, reserve, store_half, store_word
-from .block import size_of, usable_bytes
+from ..machine import Int, Word, load_half, load_word, prefetch, reserve, store_half, store_word
+from .block import expect_merge, size_of, usable_bytes
 from .heap import free_block
 from .layout import LIST_UNITS, PAGE_BASE, SLAB_CLASSES, UNIT_SHIFT
 from .slab import give_row
@@ -65,6 +65,9 @@ def give_blocks(chain: Word) -> Word:
     count: Word = 0
     while chain != 0:
         following = load_word(chain)
+        if following != 0:
+            prefetch(following)
+            expect_merge(following, size_of(chain))
         free_block(chain, size_of(chain))
         chain = following
         count += 1
