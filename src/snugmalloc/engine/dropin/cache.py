@@ -30,6 +30,7 @@ from ..machine import (
     Int,
     Word,
     clear_bytes,
+    likely,
     load_half,
     load_thread_state,
     load_word,
@@ -174,8 +175,8 @@ def new_cache() -> Word:
 
 
 def make_cache() -> Word:
-    """Give this thread a cache, as soon as the options are known; or 0."""
-    if not read_options() or thread_cache() == 0:
+    """Give this thread a cache if it has not had one and the options are known; or 0."""
+    if load_thread_state() == ENDED or not read_options() or thread_cache() == 0:
         return 0
     cache = new_cache()
     if cache == 0:
@@ -190,9 +191,7 @@ def make_cache() -> Word:
 def own_cache() -> Word:
     """This thread's cache, or 0 if it has none and gets none."""
     state = load_thread_state()
-    if state == 0:
-        return make_cache()
-    return state if state != ENDED else 0
+    return state if likely(state > ENDED) else make_cache()
 
 
 # ---- Without a cache ----
