@@ -37,7 +37,7 @@ IN_WORD = 63
 DEPTH = 2
 PREVIOUS = 4
 
-HEADS = reserve(4 * BIN_COUNT)
+HEADS = reserve(4 * BIN_COUNT + 4)  # the last stays empty
 BITMAP = reserve(8 * BITMAP_WORDS + 8)  # the last word stays empty
 
 listed_blocks: Word = 0
@@ -145,18 +145,18 @@ def next_bin(number: Word) -> Word:
 
 def find(size: Word) -> Word:
     """A free block of at least `size` units, the best fit or nearly so, or 0. It stays in its bin."""
-    number = bin_of(size)
-    if number >= EXACT:
-        block = first_in(number)
+    own = bin_of(size)
+    number = next_bin(own)
+    if number == own and own >= EXACT:
+        block = first_in(own)
         for _ in range(DEPTH):
-            if block == 0:
-                break
             if size_of(block) >= size:
                 return block
             block = behind(block)
-        number += 1
-    number = next_bin(number)
-    return first_in(number) if number != BIN_COUNT else 0
+            if block == 0:
+                break
+        number = next_bin(own + 1)
+    return first_in(number)
 
 
 def is_in_place(block: Word, size: Word) -> bool:

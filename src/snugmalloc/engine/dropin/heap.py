@@ -120,6 +120,7 @@ break_end: Word = 0
 region_end: Word = 0
 region_limit: Word = 0
 heap_end: Word = 0
+end_units: Word = 0
 dirty: Word = 0
 spare: Word = 0
 refaults: Word = 0
@@ -221,15 +222,12 @@ def claim_cleared(block: Word, size: Word) -> None:
 
 def wilderness() -> Word:
     """The units of the free block at the end that the heap grew at last, or 0."""
-    if heap_end == 0:
-        return 0
-    before = size_before(heap_end)
-    return before if before != 0 and not is_used(heap_end - (before << UNIT_SHIFT)) else 0
+    return end_units
 
 
 def free_blocks() -> Word:
     """How many blocks are free."""
-    return indexed_blocks() + 1 if wilderness() != 0 else indexed_blocks()
+    return indexed_blocks() + 1 if end_units != 0 else indexed_blocks()
 
 
 def is_indexed(block: Word, size: Word) -> bool:
@@ -239,14 +237,20 @@ def is_indexed(block: Word, size: Word) -> bool:
 
 def index(block: Word, size: Word) -> None:
     """`size` units at `block`, tagged as free, can be found from now on."""
+    global end_units
     if is_indexed(block, size):
         put(block, size)
+    else:
+        end_units = size
 
 
 def detach(block: Word, size: Word) -> None:
     """The free block of `size` units cannot be found any more."""
+    global end_units
     if is_indexed(block, size):
         take(block, size)
+    else:
+        end_units = 0
 
 
 def merge(block: Word, size: Word) -> None:
@@ -268,8 +272,7 @@ def merge(block: Word, size: Word) -> None:
     set_tag(start, total, 0)
     stop = next_block(start, total)
     set_size_before(stop, total)
-    if stop != heap_end:
-        put(start, total)
+    index(start, total)
     if total >= PAGE_UNITS:
         mark_free(block, size, start, stop)
 
@@ -279,10 +282,11 @@ def merge(block: Word, size: Word) -> None:
 
 def move_end(end: Word) -> None:
     """The heap ends at `end` now, or nowhere if that is 0: what was the wilderness is a block like others."""
-    global heap_end
-    size = wilderness()
+    global heap_end, end_units
+    size = end_units
     block = heap_end - (size << UNIT_SHIFT)
     heap_end = end
+    end_units = 0
     if size != 0:
         put(block, size)
 
@@ -385,7 +389,7 @@ def extend(count: Word) -> bool:
 def grow(size: Word) -> bool:
     """Make the heap larger, so that a block of `size` units can be had. Whether that went."""
     need = size << UNIT_SHIFT
-    at_end = wilderness() << UNIT_SHIFT
+    at_end = end_units << UNIT_SHIFT
     need = round_up(need - at_end if need > at_end else need, page_size())
     step = figure(HEAP_BYTES) >> GROWTH_SHIFT
     step = GROWTH if step < GROWTH else step
@@ -436,11 +440,11 @@ def trim(pad: Word) -> Word:
 def grow_for(size: Word) -> Word:
     """The wilderness, once it has at least `size` units; or a block that came of growing elsewhere. Or 0."""
     block: Word = 0
-    while block == 0 and wilderness() < size:
+    while block == 0 and end_units < size:
         if not grow(size):
             return 0
         block = find(size)
-    return block if block != 0 else heap_end - (wilderness() << UNIT_SHIFT)
+    return block if block != 0 else heap_end - (end_units << UNIT_SHIFT)
 
 
 def find_or_grow(size: Word) -> Word:
@@ -448,8 +452,7 @@ def find_or_grow(size: Word) -> Word:
     block = find(size)
     if block != 0:
         return block
-    rest = wilderness()
-    return heap_end - (rest << UNIT_SHIFT) if likely(rest >= size) else grow_for(size)
+    return heap_end - (end_units << UNIT_SHIFT) if likely(end_units >= size) else grow_for(size)
 
 
 def split(block: Word, found: Word, size: Word) -> None:

@@ -27,7 +27,7 @@ from .figures import (
     figure,
     set_figure,
 )
-from .heap import dirty_pages, free_blocks, is_indexed, spare_pages
+from .heap import dirty_pages, free_blocks, is_indexed, spare_pages, wilderness
 from .large import end_of, is_large, large_bytes, live_large, newest_large, older_large, start_of
 from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS, SLAB_CLASSES, UNIT_SHIFT, round_up
 from .pages import (
@@ -208,7 +208,7 @@ def check_block(block: Word, size: Word, free_before: bool) -> Int:
         free_count_seen += 1
         if free_before and size + size_before(block) <= MOST_UNITS:
             return BAD_MERGED
-        if is_indexed(block, size) and not is_in_place(block, size):
+        if not (is_in_place(block, size) if is_indexed(block, size) else size == wilderness()):
             return BAD_INDEX
     return OK if are_pages_right(block, size, used) else BAD_PAGES
 
