@@ -90,6 +90,26 @@ def test_a_break_that_others_move_is_left_to_them() -> None:
     assert model.walked() == model.live()
 
 
+def test_what_was_free_at_the_end_is_used_after_the_heap_went_on_elsewhere() -> None:
+    heap = InterpretedHeap()
+    first = heap.malloc(20_000)
+    heap.machine.foreign_break(10_000)
+    elsewhere = heap.malloc(120_000)
+    assert elsewhere > first + 128 * 1024
+    assert heap.check() == 0
+    assert first < heap.malloc(50_000) < elsewhere
+    assert heap.check() == 0
+
+
+def test_a_hole_is_used_before_the_end_of_the_heap() -> None:
+    heap = InterpretedHeap()
+    hole = heap.malloc(60_000)
+    heap.malloc(20_000)
+    heap.free(hole)
+    assert heap.malloc(20_000) == hole
+    assert heap.check() == 0
+
+
 def test_a_refused_break_is_replaced_by_a_region() -> None:
     machine = SimulatedMachine(refuse=lambda name, arguments: name == "brk" and arguments[0] != 0)
     heap = InterpretedHeap(machine)
