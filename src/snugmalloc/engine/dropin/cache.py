@@ -5,12 +5,12 @@ nothing fits, so the fast paths need no test for set-up. The thread's state is 0
 after the thread's destructors ENDED: it frees and allocates on without a cache.
 
     0       lists of objects, at 16 times their units: 16 times the kind of their pages
-    512     lists of blocks of up to 63 units, at 16 times the units from here; the first stay empty, for no
+    592     lists of blocks of up to 63 units, at 16 times the units from here; the first stay empty, for no
             block of so few units is cached, and the kinds of other pages lead there
-    1536    one block for each range of sizes from 64 to 543 units
-    1928    the next of all caches
-    1936    the next of the caches that wait for a thread
-    1944    the units of all those single blocks
+    1616    one block for each range of sizes from 64 to 543 units
+    2008    the next of all caches
+    2016    the next of the caches that wait for a thread
+    2024    the units of all those single blocks
 
 An entry of a list:
 
@@ -80,14 +80,14 @@ from .walk import OK, check
 ENTRY_SHIFT = 4
 ROOM = 8
 LIST_LIMIT = 12
-BLOCK_LISTS = 512
+BLOCK_LISTS = 592
 FIRST_LIST_UNITS = SLAB_CLASSES + 1
-MEDIUM = 1536
+MEDIUM = 1616
 MEDIUM_BINS = 49
-NEXT_CACHE = 1928
-NEXT_SPARE = 1936
-REMEMBERED = 1944
-CACHE_BYTES = 1952
+NEXT_CACHE = 2008
+NEXT_SPARE = 2016
+REMEMBERED = 2024
+CACHE_BYTES = 2032
 
 ENDED = 1
 
@@ -142,12 +142,12 @@ def operations_for(units: Word) -> Word:
 
 
 def object_list(cache: Word, units: Word) -> Word:
-    """The entry for objects of so many units, 1 to 16."""
+    """The entry for objects of so many units, 1 to 32."""
     return cache + (units << ENTRY_SHIFT)
 
 
 def block_list(cache: Word, units: Word) -> Word:
-    """The entry for blocks of so many units, 17 to 63."""
+    """The entry for blocks of so many units, 33 to 63."""
     return cache + BLOCK_LISTS + (units << ENTRY_SHIFT)
 
 
@@ -352,7 +352,7 @@ def cache_block(entry: Word, pointer: Word, units: Word) -> None:
 
 
 def obtain_object(units: Word) -> Word:
-    """An object of so many units, 1 to 16; or 0."""
+    """An object of so many units, 1 to 32; or 0."""
     cache = own_cache()
     if cache == 0:
         return allocate_object(units)
@@ -375,7 +375,7 @@ def dispose_object(pointer: Word, units: Word) -> None:
 
 
 def obtain_listed(units: Word) -> Word:
-    """A block of so many units, 17 to 63; or 0."""
+    """A block of so many units, 33 to 63; or 0."""
     cache = own_cache()
     if cache == 0:
         return allocate_block(units)

@@ -45,14 +45,14 @@ LINKS = 8
 STEP = 8192  # pages: the tables become memory in such steps
 
 FOREIGN = 0  # not ours, or nothing known
-BLOCKS = 32  # has blocks in use, or tags; smaller kinds: a slab of objects of so many units
-FRESH = 34  # wholly inside a free block, never touched: reads as zero
-PURGED = 35  # wholly inside a free block, given back: reads as zero
-DIRTY = 36  # wholly inside a free block, and still has what was in it
-EIGHT_BLOCKS = 0x2020_2020_2020_2020  # no slab has this bit; of the others,
+BLOCKS = 64  # has blocks in use, or tags; smaller kinds: a slab of objects of so many units
+FRESH = 66  # wholly inside a free block, never touched: reads as zero
+PURGED = 67  # wholly inside a free block, given back: reads as zero
+DIRTY = 68  # wholly inside a free block, and still has what was in it
+EIGHT_BLOCKS = 0x4040_4040_4040_4040  # no slab has this bit; of the others,
 DIRTY_BITS = 0x0404_0404_0404_0404  # DIRTY has this one,
 SPARE_BITS = 0x0202_0202_0202_0202  # FRESH and PURGED this one
-DIRTY_TO_BLOCKS: Int = 3  # how far it is from there to the first
+DIRTY_TO_BLOCKS: Int = 4  # how far it is from there to the first
 
 base: Word = 0
 window: Word = 0

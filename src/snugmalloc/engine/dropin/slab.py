@@ -1,4 +1,4 @@
-"""Owns the slabs: pages cut into objects of one size, of 1 to 16 units, without headers.
+"""Owns the slabs: pages cut into objects of one size, of 1 to 32 units, without headers.
 
     page     | object | object | ... | object | (rest) |
               free objects are linked through their first words
@@ -26,7 +26,10 @@ COUNT_SHIFT: Int = 2
 COUNT_BITS = 1023
 FIRST_SHIFT: Int = 12
 
-CAPACITIES: tuple[Half, ...] = (0, 256, 128, 85, 64, 51, 42, 36, 32, 28, 25, 23, 21, 19, 18, 17, 16)
+CAPACITIES: tuple[Half, ...] = (
+    0, 256, 128, 85, 64, 51, 42, 36, 32, 28, 25, 23, 21, 19, 18, 17, 16,
+    15, 14, 13, 12, 12, 11, 11, 10, 10, 9, 9, 9, 8, 8, 8, 8,
+)  # fmt: skip
 OPEN = reserve(4 * (SLAB_CLASSES + 1))  # for each class, the page of the first slab with a free object
 
 taken: Word = 0

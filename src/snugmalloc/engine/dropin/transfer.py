@@ -3,7 +3,7 @@
     for each number of units, 1 to 63:
     | list | count, age | list | count, age | list | count, age | list | count, age |
 
-Up to 16 units the lists are of objects of slabs, beyond that of blocks, linked through their first words. So
+Up to 32 units the lists are of objects of slabs, beyond that of blocks, linked through their first words. So
 blocks that one thread allocates and another frees go round without being touched. A list that nobody wants for
 a while goes back to the heap.
 """
@@ -35,7 +35,7 @@ def place_of_list(units: Word, number: Word) -> Word:
 
 
 def bytes_of(units: Word) -> Word:
-    """The usable bytes of an object, or a block from 17 units on."""
+    """The usable bytes of an object, or a block from 33 units on."""
     return units << UNIT_SHIFT if units <= SLAB_CLASSES else usable_bytes(units)
 
 
