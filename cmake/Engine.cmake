@@ -78,7 +78,9 @@ function(add_engine_library library)
     PRIVATE "${ENGINE_FOLDER}" ${Python_INCLUDE_DIRS}
     INTERFACE "${AMALGAMATION_PARENT}/src/snugmalloc/include"
   )
-  target_link_options(${library} PRIVATE -Wl,--gc-sections -Wl,-z,defs "-Wl,--version-script=${map}")
+  target_link_options(${library} PRIVATE -Wl,--gc-sections -Wl,-z,defs "-Wl,--version-script=${map}"
+    -nostartfiles # gcc's would run at load, for nothing; one call makes all of the code resident
+    -Wl,-z,nodelete) # threads that end and forks call it to the last
   target_link_libraries(${library} PRIVATE Threads::Threads)
   install(TARGETS ${library} LIBRARY DESTINATION snugmalloc/lib)
 endfunction()

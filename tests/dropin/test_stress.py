@@ -88,6 +88,13 @@ def test_fork_in_a_signal_handler_does_not_hang(compile_program: Compile, run: R
         run(compile_program("fork_in_signal.c"), on=on)
 
 
+def test_fork_handlers_that_were_there_before_ours_may_allocate(
+    compile_program: Compile, run: Run, library: Path
+) -> None:
+    for on in (None, library):
+        run(compile_program("fork_handlers.c"), on=on)
+
+
 def test_fork_in_a_signal_handler_beside_threads_does_not_hang(
     compile_program: Compile, run: Run, library: Path
 ) -> None:

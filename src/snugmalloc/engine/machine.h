@@ -187,6 +187,10 @@ extern char __libc_single_threaded __attribute__((weak));
 static _Atomic Word machine_lock_word;
 static bool machine_fork_holds;
 
+/* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
+ * ours stay, and so does the library (-z nodelete). */
+__attribute__((visibility("hidden"), unused)) void *__dso_handle;
+
 static inline bool machine_has_threads(void) { return !(&__libc_single_threaded && __libc_single_threaded); }
 
 static inline bool machine_is_owner(void) { return (machine_lock_word & ~1ul) == (Word)pthread_self(); }
@@ -206,9 +210,10 @@ static inline bool machine_take_free_lock(void) {
 /* Whoever has the lock is mostly done soon: to look again for some microseconds is cheaper than to sleep and be
  * woken (two threads that hand blocks over: 0.53 s instead of 0.83, benchmarks/workloads/handover.c). */
 #define MACHINE_SPINS 200
-__attribute__((noinline, cold, unused)) static void machine_wait_for_lock(void) {
+__attribute__((noinline, cold, unused)) static bool machine_wait_for_lock(void) {
+    if (machine_fork_holds && machine_is_owner()) return false; /* in a fork handler that runs between ours */
     for (int spin = 0; spin < MACHINE_SPINS; spin++) {
-        if (atomic_load_explicit(&machine_lock_word, memory_order_relaxed) == 0 && machine_take_free_lock()) return;
+        if (atomic_load_explicit(&machine_lock_word, memory_order_relaxed) == 0 && machine_take_free_lock()) return true;
         machine_pause();
     }
     int kept = errno;
@@ -216,11 +221,11 @@ __attribute__((noinline, cold, unused)) static void machine_wait_for_lock(void) 
         if (owner & 1 || atomic_compare_exchange_strong(&machine_lock_word, &owner, owner | 1))
             syscall(SYS_futex, &machine_lock_word, FUTEX_WAIT_PRIVATE, (Half)owner | 1, NULL, NULL, 0);
     errno = kept;
+    return true;
 }
 static inline bool machine_lock(void) {
     if (!machine_has_threads()) return false;
-    if (!machine_take_free_lock()) machine_wait_for_lock();
-    return true;
+    return machine_take_free_lock() || machine_wait_for_lock();
 }
 __attribute__((noinline, cold, unused)) static void machine_wake_a_waiter(void) {
     int kept = errno;
@@ -253,7 +258,12 @@ static void machine_after_fork(void) {
     machine_after_fork_in_child();
     if (held && _IO_list_unlock) _IO_list_unlock();
 }
-__attribute__((constructor)) static void machine_watch_forks(void) {
+#ifdef MACHINE_WATCH_FORKS_AT_LOAD
+__attribute__((constructor))
+#else
+__attribute__((unused))
+#endif
+static void machine_watch_forks(void) {
     pthread_atfork(machine_before_fork, machine_after_fork, machine_after_fork_in_child);
 }
 

@@ -296,6 +296,11 @@ def watch_thread_end() -> None:
     face.watch_thread_end()
 
 
+def watch_forks() -> None:
+    """From now on nobody is in the heap while the process forks. Once is enough; may call malloc."""
+    face.watch_forks()
+
+
 def atomic_load(address: Word) -> Word:
     """The word at `address`, with acquire order."""
     return face.load(address, 8)

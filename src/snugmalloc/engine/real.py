@@ -177,6 +177,9 @@ class RealMachine:
     def watch_thread_end(self) -> None:
         """A thread's cache stays behind when it ends."""
 
+    def watch_forks(self) -> None:
+        """An interpreted heap is not used across a fork."""
+
     def trap(self) -> None:
         raise Trap("an invariant is broken")
 

@@ -310,6 +310,9 @@ class SimulatedMachine:
     def watch_thread_end(self) -> None:
         """There is one thread, and it does not end."""
 
+    def watch_forks(self) -> None:
+        """Nor does it fork."""
+
     # ---- The end ----
 
     def trap(self) -> None:
