@@ -22,7 +22,10 @@ from snugmalloc.launch.preload import additions
 from snugmalloc.options import variables
 
 KEEPING = "snugmalloc-keeping"
-VARIANTS = {KEEPING: {"purge_delay": str(1 << 30)}}  # never gives memory back: the price of doing so
+VARIANTS = {
+    KEEPING: {"purge_delay": str(1 << 30)},  # never gives memory back: the price of doing so
+    "snugmalloc-prompt": {"purge_delay": "0"},  # gives it back at once
+}
 PYMIMALLOC = "pymimalloc"
 
 
@@ -75,7 +78,7 @@ def read_variant(text: str) -> tuple[str, dict[str, str]]:
 def find_contenders(names: Sequence[str], variants: Sequence[str] = ()) -> list[Contender]:
     """`names` as `snug compare --allocators` takes them, or all that is installed; the system's comes first.
 
-    Where ours is among them it comes again with other options: never giving back, and each of `variants` (see
+    Where ours is among them it comes again with other options: VARIANTS, and each of `variants` (see
     `read_variant`). Python's own allocators stand at the end. Raises AllocatorError.
     """
     every = VARIANTS | dict(map(read_variant, variants))
