@@ -2,8 +2,9 @@
 
 Several threads answer made-up requests. Each parses a JSON document, puts parts of it into one of three caches
 (small objects, rendered texts, large buffers), and now and then a rush fills the caches, which are emptied when
-it is over. In the end little is left that the service needs. The same seed makes the same requests, so that the
-checksum that is printed last is the same on every allocator.
+it is over. Then requests come one by one, and the threads mostly wait. In the end little is left that the
+service needs. The same seed makes the same requests, so that the checksum that is printed last is the same on
+every allocator.
 
     python examples/service.py [--rushes N] [--threads N]
     snug compare -- python examples/service.py
@@ -15,12 +16,14 @@ import argparse
 import json
 import random
 import threading
+import time
 import zlib
 from collections import OrderedDict
 from typing import Any
 
 REQUESTS = 600  # of one thread in one rush
 QUIET_REQUESTS = 100
+PAUSE = 0.003  # seconds between two of those
 SESSIONS, PAGES, UPLOADS = 2400, 1500, 40  # what the caches hold at most during a rush
 KEPT = 20  # one entry in so many outlives the rush
 
@@ -87,17 +90,18 @@ def make_request(number: int, chance: random.Random) -> str:
     return json.dumps({"user": chance.randrange(10**5), "number": number, "items": items})
 
 
-def work(service: Service, thread: int, rush: int, requests: int, sums: list[int]) -> None:
-    """The requests of one thread in one rush."""
+def work(service: Service, thread: int, rush: int, requests: int, pause: float, sums: list[int]) -> None:
+    """The requests of one thread in one rush, or in the quiet time after it."""
     chance = random.Random(f"{thread} {rush} {requests}")
     for number in range(requests):
+        time.sleep(pause)
         sums[thread] = zlib.crc32(service.answer(number, chance).to_bytes(4, "little"), sums[thread])
 
 
-def run_threads(service: Service, rush: int, requests: int, sums: list[int]) -> None:
-    """All threads, each with so many requests."""
+def run_threads(service: Service, rush: int, requests: int, pause: float, sums: list[int]) -> None:
+    """All threads, each with so many requests and a pause before each."""
     threads = [
-        threading.Thread(target=work, args=(service, thread, rush, requests, sums))
+        threading.Thread(target=work, args=(service, thread, rush, requests, pause, sums))
         for thread in range(len(sums))
     ]
     for started in threads:
@@ -115,10 +119,9 @@ def main() -> None:
     sums = [0] * arguments.threads
     service = Service()
     for rush in range(arguments.rushes):
-        run_threads(service, rush, REQUESTS, sums)
+        run_threads(service, rush, REQUESTS, 0, sums)
         service.thin()
-        run_threads(service, rush, QUIET_REQUESTS, sums)
-    service.thin()
+        run_threads(service, rush, QUIET_REQUESTS, PAUSE, sums)
     print(f"checksum {zlib.crc32(repr(sums).encode()):08x}")
 
 

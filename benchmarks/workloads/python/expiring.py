@@ -1,5 +1,6 @@
 """An asyncio service: eight clients ask for pages, which are made of parts kept in caches that expire; the
-traffic comes in waves. Stands for web services and workers. Tells what is resident when all has expired."""
+traffic comes in waves, with quiet times between them. Stands for web services and workers. Tells what is
+resident at the end of each wave and, after what it made has expired, of the quiet time."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from .common import share, steady, tell_resident
 CLIENTS = 8
 WAVES = 4
 LIFETIME = 4000  # requests
+QUIET_REQUESTS, PAUSE = 60, 0.005  # of one client, and the seconds between them
 
 random = steady(5)
 
@@ -73,14 +75,16 @@ class Service:
         return page
 
 
-async def client(service: Service, requests: int) -> None:
-    """One client's requests, one after the other."""
+async def client(service: Service, requests: int, pause: float = 0) -> None:
+    """One client's requests, one after the other, with a pause before each."""
     for _ in range(requests):
+        if pause:
+            await asyncio.sleep(pause)
         await service.page(int(random.paretovariate(0.3)) % 20000)
 
 
 async def main() -> None:
-    """Waves of traffic, then silence."""
+    """Waves of traffic, each followed by quiet."""
     service = Service()
     for wave in range(WAVES):
         requests = share(700) * (1 if wave % 2 else 2)
@@ -89,6 +93,7 @@ async def main() -> None:
         service.time += LIFETIME
         service.parts.expire(service.time)
         service.pages.expire(service.time)
+        await client(service, QUIET_REQUESTS, PAUSE)
         tell_resident(f"expired-{wave + 1}")
 
 

@@ -117,9 +117,10 @@ def spend(cost: Word) -> None:
 def earn(now: Word) -> None:
     """A share of the time since the last time is earned, and pages that were needed again are paid."""
     global savings, last_time
-    passed = now - last_time if last_time != 0 else 0 * ONE
-    savings = DEBT * ONE if last_time == 0 else savings
-    savings += passed >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
+    if last_time == 0:
+        savings = DEBT
+        last_time = now
+    savings += now - last_time >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
     savings = DEBT + MOST_SAVINGS if savings > DEBT + MOST_SAVINGS else savings
     last_time = now
     spend(take_refaults() * REFAULT_COST)
@@ -211,7 +212,7 @@ def move_hand() -> None:
     most = STRETCH + (dirty_pages() >> STRETCH_SHIFT)
     most = MOST_STRETCH if most > MOST_STRETCH else most
     given = visit(most)
-    if hand >= used_pages():
+    if given < most and hand >= used_pages():
         hand = 0
         least_run >>= 1
         visit(most - given)
@@ -243,12 +244,9 @@ def is_time(operations: Word) -> bool:
 def give_all_back(pad: Word) -> bool:
     """Give back every free page now, but `pad` bytes at the end of the heap. Whether there were any."""
     count: Word = 0
-    end = used_pages()
-    page = next_dirty(0, end)
-    while page < end:
-        first = page
-        while page < end and kind_of(page) == DIRTY:
-            page += 1
-        count += give_back(first, page)
-        page = next_dirty(page, end)
+    page = next_dirty(0, used_pages())
+    while page < used_pages():
+        stop = run_end(page)
+        count += give_back(page, stop)
+        page = next_dirty(stop, used_pages())
     return trim(pad) + count != 0
