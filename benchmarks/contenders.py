@@ -6,8 +6,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from snugmalloc.launch.allocators import (
     OURS,
@@ -22,10 +24,9 @@ from snugmalloc.launch.preload import additions
 from snugmalloc.options import variables
 
 KEEPING = "snugmalloc-keeping"
-VARIANTS = {
-    KEEPING: {"purge_delay": str(1 << 30)},  # never gives memory back: the price of doing so
-    "snugmalloc-prompt": {"purge_delay": "0"},  # gives it back at once
-}
+VARIANTS = {KEEPING: {"purge_delay": str(1 << 30)}}  # never gives memory back: the price of doing so
+# Newer than Debian's: contender, and where a package of the extra `bench` puts its library.
+NEWER = {"mimalloc3": Path("cmeel.prefix/lib/libmimalloc.so.3")}
 PYMIMALLOC = "pymimalloc"
 
 
@@ -75,6 +76,12 @@ def read_variant(text: str) -> tuple[str, dict[str, str]]:
     return name, dict(option.split("=", 1) for option in options)
 
 
+def newer_builds() -> list[str]:
+    """Those of NEWER that are installed, as `NAME=PATH`."""
+    folder = Path(sysconfig.get_path("platlib"))
+    return [f"{name}={folder / path}" for name, path in NEWER.items() if (folder / path).exists()]
+
+
 def find_contenders(names: Sequence[str], variants: Sequence[str] = ()) -> list[Contender]:
     """`names` as `snug compare --allocators` takes them, or all that is installed; the system's comes first.
 
@@ -82,7 +89,7 @@ def find_contenders(names: Sequence[str], variants: Sequence[str] = ()) -> list[
     `read_variant`). Python's own allocators stand at the end. Raises AllocatorError.
     """
     every = VARIANTS | dict(map(read_variant, variants))
-    chosen = list(dict.fromkeys([SYSTEM, *(names or installed_names())]))
+    chosen = list(dict.fromkeys([SYSTEM, *(names or [*installed_names(), *newer_builds()])]))
     found = [Contender(allocator.name, allocator) for allocator in find_allocators(chosen)]
     for contender in list(found):
         if contender.name == OURS:

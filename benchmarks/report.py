@@ -40,7 +40,7 @@ PAGE = """# The suite
 {workloads} workloads, {rounds} interleaved rounds{amount}.
 Python programs run with `PYTHONMALLOC=malloc`, but for the columns `pymalloc` and `pymimalloc`, which are
 Python's own allocators on the system's malloc. `snugmalloc-keeping` is snugmalloc told never to give memory
-back, `snugmalloc-prompt` to give it back at once.
+back.
 
 {contenders}
 

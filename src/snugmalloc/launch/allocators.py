@@ -41,7 +41,8 @@ if hasattr(process, "snug_version"):
     print(text("snug_version"))
 elif hasattr(process, "mi_version"):
     digits = process.mi_version()
-    print(f"{digits // 100}.{digits // 10 % 10}.{digits % 10}")
+    base = 100 if digits >= 10000 else 10  # three digits up to 2.x, five since
+    print(f"{digits // base**2}.{digits // base % base}.{digits % base}")
 elif hasattr(process, "tc_version"):
     print(text("tc_version", None, None, None).removeprefix("gperftools "))
 elif hasattr(process, "mallctl"):
