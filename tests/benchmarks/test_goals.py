@@ -33,7 +33,9 @@ def results() -> Results:
         },
         "live": {
             "snugmalloc": {
-                f"{o} {n}": {"median": m} for o in ("random", "oldest") for n, m in ((1, 2.0), (9, 6.0))
+                f"{order} {live}": {"median": cost}
+                for order in ("random", "oldest")
+                for live, cost in ((10**3, 2.0), (10**6, 9.0), (10**7, 6.0))
             }
         },
         "start": {
@@ -87,6 +89,11 @@ def test_the_start_is_told_above_the_systems(results: Results) -> None:
 
 def test_growth_with_live_blocks_is_the_most_over_the_fewest(results: Results) -> None:
     assert row(results, "10^3, random")[2:] == ["3.0", "no"]
+
+
+def test_growth_to_fewer_live_blocks_is_not_told_as_that_to_the_most() -> None:
+    live = {"snugmalloc": {"random 1000": {"median": 2.0}, "random 1000000": {"median": 6.0}}}
+    assert row(Results(None, {"live": live}), "10^3, random")[2] == "not measured"
 
 
 def test_the_table_has_a_line_for_every_goal(results: Results) -> None:
