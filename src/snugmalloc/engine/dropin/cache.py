@@ -7,10 +7,12 @@ after the thread's destructors ENDED: it frees and allocates on without a cache.
     0       lists of objects, at 16 times their units: 16 times the kind of their pages
     592     lists of blocks of up to 63 units, at 16 times the units from here; the first stay empty, for no
             block of so few units is cached, and the kinds of other pages lead there
-    1616    one block for each range of sizes from 64 to 543 units
+    1036    whose turn it is in the ring
+    1616    one block for each range of sizes from 64 to 543 units: its unit number and its units, 4 bytes each
     2008    the next of all caches
     2016    the next of the caches that wait for a thread
     2024    the units of all those single blocks
+    2048    the ring: four freed blocks that wait for a moment
 
 An entry of a list:
 
@@ -19,6 +21,10 @@ An entry of a list:
     | first        | room: how many     | limit: how many    |
     |              | more it takes      | the list may hold  |
     +--------------+--------------------+--------------------+
+
+A freed block waits in the ring until four more have come: its size stands in its tag, which is rarely in the
+processor's cache, and is asked for early (random sizes take a tenth less time, benchmarks/workloads/sizes.c).
+Long blocks do not wait: the ring holds 34 KiB at most, and what it holds goes back before new memory is used.
 
 A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes: a program
 that needs little keeps little.
@@ -35,6 +41,7 @@ from ..machine import (
     load_thread_state,
     load_word,
     lock,
+    prefetch,
     store_half,
     store_thread_state,
     store_thread_word,
@@ -45,7 +52,7 @@ from ..machine import (
     unlock,
     watch_thread_end,
 )
-from .bins import bin_of
+from .bins import bin_of, find
 from .block import expect_merge, is_used, size_of, usable_bytes
 from .figures import (
     CACHED_BLOCKS,
@@ -58,11 +65,11 @@ from .figures import (
     raise_figure,
     set_figure,
 )
-from .heap import allocate, allocate_run, free_block, run_length, set_aside
+from .heap import allocate_run, at_the_end, free_block, hand_out, run_length, set_aside
 from .large import keep_below_peak
-from .layout import DEBUG, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
+from .layout import DEBUG, HEADER, IN_PAGE, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
-from .pages import BLOCKS, kind_at
+from .pages import BLOCKS, is_long, kind_at, unit_address, unit_of
 from .purge import is_time, take_step
 from .slab import give_row, how_many_taken, open_slab, take_objects
 from .transfer import (
@@ -87,7 +94,11 @@ MEDIUM_BINS = 49
 NEXT_CACHE = 2008
 NEXT_SPARE = 2016
 REMEMBERED = 2024
-CACHE_BYTES = 2032
+REMEMBERED_UNITS = 4
+TURN = BLOCK_LISTS + 27 * 16 + LIST_LIMIT  # in a cache that is always empty it reads as zero, too
+RING = 2048
+RING_END = 2080
+CACHE_BYTES = 2080
 
 ENDED = 1
 
@@ -167,6 +178,7 @@ def new_cache() -> Word:
         cache = set_aside(units_for(CACHE_BYTES))
         if cache != 0:
             clear_bytes(cache, CACHE_BYTES)
+            store_half(cache + TURN, RING)
             store_word(cache + NEXT_CACHE, newest_cache)
             newest_cache = cache
             raise_figure(THREAD_CACHES, 1)
@@ -194,6 +206,44 @@ def own_cache() -> Word:
     return state if likely(state > ENDED) else make_cache()
 
 
+# ---- The ring ----
+
+
+def empty_ring(cache: Word) -> bool:
+    """What waits goes back to the heap, which is ours. Whether anything did."""
+    any_waited = False
+    for place in range(cache + RING, cache + RING_END, 8):
+        block = load_word(place)
+        if block != 0:
+            store_word(place, 0)
+            free_block(block, size_of(block))
+            any_waited = True
+    return any_waited
+
+
+def empty_own_ring() -> bool:
+    """The same for this thread."""
+    cache = load_thread_state()
+    return cache > ENDED and empty_ring(cache)
+
+
+def wait_in_ring(cache: Word, block: Word) -> Word:
+    """A freed block takes its turn; the one that has waited longest, or 0 if none has."""
+    turn = load_half(cache + TURN)
+    prefetch(block - HEADER)
+    place = cache + turn
+    waited = load_word(place)
+    store_word(place, block)
+    turn += 8
+    store_half(cache + TURN, turn if turn != RING_END else RING)
+    return waited
+
+
+def can_wait(cache: Word, block: Word) -> bool:
+    """Whether a freed block may wait; not where there is no cache, and not where its tag stands elsewhere."""
+    return load_half(cache + TURN) != 0 and block & IN_PAGE != 0 and not is_long(block)
+
+
 # ---- Without a cache ----
 
 
@@ -215,7 +265,10 @@ def free_object(pointer: Word, units: Word) -> None:
 def allocate_block(units: Word) -> Word:
     """One block, or 0."""
     held = enter()
-    pointer = allocate(units)
+    block = find(units)
+    if block == 0 and empty_own_ring():
+        block = find(units)
+    pointer = hand_out(block if block != 0 else at_the_end(units), units)
     leave(held, operations_for(units))
     return pointer
 
@@ -384,17 +437,22 @@ def obtain_listed(units: Word) -> Word:
     return pointer if pointer != 0 else refill_blocks(entry, units)
 
 
+def take_remembered(cache: Word, units: Word) -> Word:
+    """The block remembered for the range of `units`, 64 to 543, if it is large enough; or 0."""
+    place = medium_place(cache, units)
+    found = load_half(place + REMEMBERED_UNITS)
+    if found < units:
+        return 0
+    store_half(place + REMEMBERED_UNITS, 0)
+    store_word(cache + REMEMBERED, load_word(cache + REMEMBERED) - found)
+    return unit_address(load_half(place))
+
+
 def obtain_medium(units: Word) -> Word:
     """A block of at least so many units, 64 to 543; or 0."""
     cache = own_cache()
-    if cache != 0:
-        place = medium_place(cache, units)
-        pointer = load_word(place)
-        if pointer != 0 and size_of(pointer) >= units:
-            store_word(place, 0)
-            store_word(cache + REMEMBERED, load_word(cache + REMEMBERED) - size_of(pointer))
-            return pointer
-    return allocate_block(units)
+    pointer = take_remembered(cache, units) if cache != 0 else cache
+    return pointer if pointer != 0 else allocate_block(units)
 
 
 def obtain_block(units: Word) -> Word:
@@ -406,19 +464,20 @@ def obtain_block(units: Word) -> Word:
     return allocate_block(units)
 
 
-def dispose_medium(cache: Word, pointer: Word, units: Word) -> None:
+def remember(cache: Word, pointer: Word, units: Word) -> None:
     """Remember a freed block of 64 to 543 units; the one before it goes back. A small heap remembers few."""
     place = medium_place(cache, units)
-    before = load_word(place)
-    before_units = size_of(before) if before != 0 else 0
+    before_units = load_half(place + REMEMBERED_UNITS)
     remembered = load_word(cache + REMEMBERED) + units - before_units
     if remembered > LEAST_REMEMBERED + (figure(HEAP_BYTES) >> REMEMBERED_SHIFT):
         release_block(pointer, units)
         return
+    before = unit_address(load_half(place))
     expect_merge(pointer, units)
-    store_word(place, pointer)
+    store_half(place, unit_of(pointer))
+    store_half(place + REMEMBERED_UNITS, units)
     store_word(cache + REMEMBERED, remembered)
-    if before != 0:
+    if before_units != 0:
         release_block(before, before_units)
 
 
@@ -431,7 +490,7 @@ def dispose_block(pointer: Word, units: Word) -> None:
     if cache == 0:
         release_block(pointer, units)
     elif units >= LIST_UNITS:
-        dispose_medium(cache, pointer, units)
+        remember(cache, pointer, units)
     else:
         entry = block_list(cache, units)
         if load_half(entry + ROOM) != 0:
@@ -459,11 +518,12 @@ def empty_cache(cache: Word) -> None:
         give_list(empty_list(block_list(cache, units)), units)
     for number in range(MEDIUM_BINS):
         place = cache + MEDIUM + number * 8
-        block = load_word(place)
-        if block != 0:
-            store_word(place, 0)
-            free_block(block, size_of(block))
+        units = load_half(place + REMEMBERED_UNITS)
+        if units != 0:
+            store_half(place + REMEMBERED_UNITS, 0)
+            free_block(unit_address(load_half(place)), units)
     store_word(cache + REMEMBERED, 0)
+    empty_ring(cache)
 
 
 def empty_own_cache() -> None:
@@ -514,7 +574,12 @@ def count_cached() -> None:
             count += found
             total += found * usable_bytes(units)
         for number in range(MEDIUM_BINS):
-            block = load_word(cache + MEDIUM + number * 8)
+            units = load_half(cache + MEDIUM + number * 8 + REMEMBERED_UNITS)
+            if units != 0:
+                count += 1
+                total += usable_bytes(units)
+        for place in range(cache + RING, cache + RING_END, 8):
+            block = load_word(place)
             if block != 0:
                 count += 1
                 total += usable_bytes(size_of(block))
@@ -549,7 +614,14 @@ def is_own_cache_sound() -> bool:
         if not is_list_sound(block_list(cache, units), False, units):
             return False
     for number in range(MEDIUM_BINS):
-        block = load_word(cache + MEDIUM + number * 8)
-        if block != 0 and (kind_at(block) != BLOCKS or bin_of(size_of(block)) - LIST_UNITS != number):
+        place = cache + MEDIUM + number * 8
+        units = load_half(place + REMEMBERED_UNITS)
+        if units != 0 and (
+            size_of(unit_address(load_half(place))) != units or bin_of(units) - LIST_UNITS != number
+        ):
+            return False
+    for place in range(cache + RING, cache + RING_END, 8):
+        block = load_word(place)
+        if block != 0 and (kind_at(block) != BLOCKS or not is_used(block) or size_of(block) >= MEDIUM_UNITS):
             return False
     return True

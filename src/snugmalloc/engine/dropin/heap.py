@@ -69,6 +69,7 @@ from .layout import (
     GIB,
     HEADER,
     IN_PAGE,
+    MEDIUM_UNITS,
     MIB,
     MOST_UNITS,
     ONE,
@@ -85,6 +86,7 @@ from .pages import (
     EIGHT_BLOCKS,
     FOREIGN,
     FRESH,
+    LONG,
     PURGED,
     SPARE_BITS,
     cover,
@@ -215,6 +217,12 @@ def claim_cleared(block: Word, size: Word) -> None:
                 clear_bytes(low, high - low)
         page += 1
     claim(block, size)
+
+
+def mark_long(block: Word, size: Word) -> None:
+    """`size` units at `block` are in use: where that is long, the page map tells."""
+    if size >= MEDIUM_UNITS:
+        set_kind(page_of(block) + 1, LONG)
 
 
 # ---- Coalescing ----
@@ -447,12 +455,15 @@ def grow_for(size: Word) -> Word:
     return block if block != 0 else heap_end - (end_units << UNIT_SHIFT)
 
 
+def at_the_end(size: Word) -> Word:
+    """The same where no bin has one: at the end of the heap, which grows if it must."""
+    return heap_end - (end_units << UNIT_SHIFT) if likely(end_units >= size) else grow_for(size)
+
+
 def find_or_grow(size: Word) -> Word:
     """A free block of at least `size` units, or 0. It can be found until it is taken out."""
     block = find(size)
-    if block != 0:
-        return block
-    return heap_end - (end_units << UNIT_SHIFT) if likely(end_units >= size) else grow_for(size)
+    return block if block != 0 else at_the_end(size)
 
 
 def split(block: Word, found: Word, size: Word) -> None:
@@ -466,9 +477,8 @@ def split(block: Word, found: Word, size: Word) -> None:
     set_tag(block, size, USED)
 
 
-def allocate(size: Word) -> Word:
-    """A block of `size` units, or 0."""
-    block = find_or_grow(size)
+def hand_out(block: Word, size: Word) -> Word:
+    """Use `size` units of a free block that was found, or 0 if none was."""
     if block == 0:
         return 0
     found = size_of(block)
@@ -476,8 +486,14 @@ def allocate(size: Word) -> Word:
     split(block, found, size)
     if found >= PAGE_UNITS:
         claim(block, size)
+        mark_long(block, size)
     count_out(usable_bytes(size), 1)
     return block
+
+
+def allocate(size: Word) -> Word:
+    """A block of `size` units, or 0."""
+    return hand_out(find_or_grow(size), size)
 
 
 def allocate_cleared(size: Word) -> Word:
@@ -489,6 +505,7 @@ def allocate_cleared(size: Word) -> Word:
     detach(block, found)
     split(block, found, size)
     claim_cleared(block, size)
+    mark_long(block, size)
     count_out(usable_bytes(size), 1)
     return block
 
@@ -550,6 +567,7 @@ def allocate_aligned(size: Word, alignment: Word) -> Word:
         return 0
     start = round_up(block, alignment)
     carve(block, start, size)
+    mark_long(start, size)
     count_out(usable_bytes(size), 1)
     return start
 
@@ -602,6 +620,8 @@ def shrink_block(block: Word, before: Word, size: Word) -> None:
     """Cut a block of `before` units down to `size`, which is less."""
     rest = before - size
     set_tag(block, size, USED)
+    if before >= MEDIUM_UNITS and size < MEDIUM_UNITS:
+        set_kind(page_of(block) + 1, BLOCKS)
     remainder = next_block(block, size)
     store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT | USED)
     count_in(rest << UNIT_SHIFT, 0)
@@ -621,6 +641,7 @@ def grow_block(block: Word, before: Word, size: Word) -> bool:
     set_size_before(next_block(block, size), size)
     if more >= PAGE_UNITS:
         claim(neighbour, size - before)
+    mark_long(block, size)
     count_out((size - before) << UNIT_SHIFT, 0)
     return True
 

@@ -46,6 +46,7 @@ STEP = 8192  # pages: the tables become memory in such steps
 
 FOREIGN = 0  # not ours, or nothing known
 BLOCKS = 64  # has blocks in use, or tags; smaller kinds: a slab of objects of so many units
+LONG = 65  # the page behind the one in which a long block in use begins, wholly inside it
 FRESH = 66  # wholly inside a free block, never touched: reads as zero
 PURGED = 67  # wholly inside a free block, given back: reads as zero
 DIRTY = 68  # wholly inside a free block, and still has what was in it
@@ -117,6 +118,11 @@ def kind_at(address: Word) -> Word:
     if unlikely(page >= covered):
         return FOREIGN
     return load_byte(page_map + page)
+
+
+def is_long(block: Word) -> bool:
+    """Whether a block in use is long, from the page map alone: nothing of the block itself is read."""
+    return load_byte(page_map + page_of(block) + 1) == LONG
 
 
 # ---- Kinds ----

@@ -29,11 +29,22 @@ from .figures import (
 )
 from .heap import dirty_pages, free_blocks, is_indexed, spare_pages, wilderness
 from .large import end_of, is_large, large_bytes, live_large, newest_large, older_large, start_of
-from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS, SLAB_CLASSES, UNIT_SHIFT, round_up
+from .layout import (
+    IN_PAGE,
+    MEDIUM_UNITS,
+    MOST_UNITS,
+    PAGE,
+    PAGE_SHIFT,
+    PAGE_UNITS,
+    SLAB_CLASSES,
+    UNIT_SHIFT,
+    round_up,
+)
 from .pages import (
     BLOCKS,
     DIRTY,
     FOREIGN,
+    LONG,
     kind_at,
     kind_of,
     page_address,
@@ -174,7 +185,8 @@ def are_pages_right(block: Word, size: Word, used: bool) -> bool:
     while page < end:
         kind = kind_of(page)
         if used or page < first or page >= last:
-            if kind != BLOCKS:
+            is_marked = used and size >= MEDIUM_UNITS and page == page_of(block) + 1
+            if kind != (LONG if is_marked else BLOCKS):
                 return False
         elif kind == DIRTY:
             dirty_seen += 1
