@@ -67,9 +67,9 @@ from .figures import (
 )
 from .heap import allocate_run, at_the_end, free_block, hand_out, run_length, set_aside
 from .large import keep_below_peak
-from .layout import DEBUG, HEADER, IN_PAGE, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
+from .layout import DEBUG, HEADER, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
-from .pages import BLOCKS, is_long, kind_at, unit_address, unit_of
+from .pages import BLOCKS, kind_at, unit_address, unit_of
 from .purge import is_time, take_step
 from .slab import give_row, how_many_taken, open_slab, take_objects
 from .transfer import (
@@ -239,9 +239,9 @@ def wait_in_ring(cache: Word, block: Word) -> Word:
     return waited
 
 
-def can_wait(cache: Word, block: Word) -> bool:
-    """Whether a freed block may wait; not where there is no cache, and not where its tag stands elsewhere."""
-    return load_half(cache + TURN) != 0 and block & IN_PAGE != 0 and not is_long(block)
+def has_ring(cache: Word) -> bool:
+    """Whether this is a thread's cache, and not the one that is always empty."""
+    return load_half(cache + TURN) != 0
 
 
 # ---- Without a cache ----
@@ -448,11 +448,16 @@ def take_remembered(cache: Word, units: Word) -> Word:
     return unit_address(load_half(place))
 
 
-def obtain_medium(units: Word) -> Word:
+def take_medium(cache: Word, units: Word) -> Word:
     """A block of at least so many units, 64 to 543; or 0."""
-    cache = own_cache()
-    pointer = take_remembered(cache, units) if cache != 0 else cache
+    pointer = take_remembered(cache, units)
     return pointer if pointer != 0 else allocate_block(units)
+
+
+def obtain_medium(units: Word) -> Word:
+    """The same, whether this thread has a cache or not."""
+    cache = own_cache()
+    return take_medium(cache, units) if cache != 0 else allocate_block(units)
 
 
 def obtain_block(units: Word) -> Word:

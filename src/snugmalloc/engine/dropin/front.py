@@ -26,17 +26,19 @@ from .cache import (
     BLOCK_LISTS,
     ENTRY_SHIFT,
     ROOM,
+    allocate_block,
     block_list,
-    can_wait,
     count_cached,
     empty_own_cache,
     enter,
     give_up_cache,
+    has_ring,
     is_own_cache_sound,
     leave,
     push,
+    release_block,
     remember,
-    take_remembered,
+    take_medium,
     wait_in_ring,
 )
 from .figures import (
@@ -51,9 +53,9 @@ from .figures import (
     set_figure,
 )
 from .large import drop_all
-from .layout import HEADER, LARGEST, LIST_UNITS, MEDIUM_UNITS, SLAB_LIMIT, UNIT, round_up, units_for
-from .options import read_options, set_mmap_threshold
-from .pages import BLOCKS, kind_at
+from .layout import HEADER, IN_PAGE, LARGEST, LIST_UNITS, MEDIUM_UNITS, SLAB_LIMIT, UNIT, round_up, units_for
+from .options import mmap_threshold, read_options, set_mmap_threshold
+from .pages import BLOCKS, is_long, kind_at
 from .purge import give_all_back
 from .requests import (
     LISTED_LIMIT,
@@ -74,7 +76,6 @@ M_MMAP_THRESHOLD: Int = -3
 MOST_MXFAST: Int = 160
 MOST_MMAP_THRESHOLD: Int = 32 << 20
 FLAGS = USED | OWN
-MEDIUM_LIMIT = MEDIUM_UNITS * UNIT - UNIT - HEADER
 WHOLE_UNITS = 0xFFFF_FFFF_FFFF_FFF0
 
 
@@ -89,7 +90,7 @@ def malloc(size: Word) -> Word:
     """
     cache = load_thread_word()
     if unlikely(size > LISTED_LIMIT):
-        return _malloc_medium(cache, size)
+        return _malloc_block(cache, size)
     offset = size + UNIT - 1 if size <= SLAB_LIMIT else size + BLOCK_LISTS + HEADER + UNIT - 1
     entry = cache + (offset & WHOLE_UNITS)
     first = load_word(entry)
@@ -100,10 +101,11 @@ def malloc(size: Word) -> Word:
     return obtain(size)
 
 
-def _malloc_medium(cache: Word, size: Word) -> Word:
-    """The same for more than the lists have: what this thread freed last in that range of sizes."""
-    if likely(size <= MEDIUM_LIMIT):
-        pointer = take_remembered(cache, units_for(size))
+def _malloc_block(cache: Word, size: Word) -> Word:
+    """The same for more than the lists have: what was freed last in that range of sizes, or from the heap."""
+    if likely(has_ring(cache) and size < mmap_threshold()):
+        units = units_for(size)
+        pointer = take_medium(cache, units) if units < MEDIUM_UNITS else allocate_block(units)
         if likely(pointer != 0):
             return pointer
     return obtain(size)
@@ -130,8 +132,15 @@ def free(pointer: Word) -> None:
 
 def _free_block(cache: Word, block: Word) -> None:
     """The same for a block: it waits, and the one that has waited longest goes where its tag says."""
-    if not can_wait(cache, block):
+    if unlikely(not has_ring(cache) or block & IN_PAGE == 0):
         dispose(block)
+        return
+    if unlikely(is_long(block)):
+        tag = load_half(block - HEADER)
+        if likely(tag & FLAGS == USED):
+            release_block(block, tag >> SIZE_SHIFT)
+        else:
+            dispose(block)
         return
     waited = wait_in_ring(cache, block)
     if unlikely(waited == 0):
