@@ -129,13 +129,15 @@ def grow_old(age: Word) -> None:
                 give_list(chain, units)
 
 
-def age_lists() -> None:
-    """Now and then give back what nobody wanted; called every PACE operations."""
+def age_lists() -> bool:
+    """Now and then give back what nobody wanted; called every PACE operations. Whether it was time."""
     global calls
     calls += 1
-    if calls >= CALLS_OF_AGE:
-        calls = 0
-        grow_old(1)
+    if calls < CALLS_OF_AGE:
+        return False
+    calls = 0
+    grow_old(1)
+    return True
 
 
 # ---- Looking ----
