@@ -236,3 +236,62 @@ def test_a_pointer_into_a_free_page_is_noticed() -> None:
     heap.free(pointer)
     with pytest.raises(Fatal, match="not"):
         heap.free(pointer + 16384)
+
+
+def test_freed_blocks_wait_in_the_ring_and_long_ones_do_not() -> None:
+    heap = InterpretedHeap()
+    blocks = [heap.malloc(8000) for _ in range(5)]
+    long = heap.malloc(9000)
+    heap.free(long)
+    assert heap.figure("CACHED_BLOCKS") == 0
+    for block in blocks:
+        heap.free(block)
+    assert heap.figure("CACHED_BLOCKS") == 5  # four in the ring, one remembered
+    assert heap.figure("LIVE_BLOCKS") == 5  # what lies in caches counts as live here
+    assert heap.check() == 0
+
+
+def test_what_waits_in_the_ring_is_used_before_new_memory() -> None:
+    heap = InterpretedHeap()
+    first, *others = [heap.malloc(8000) for _ in range(4)]
+    end = heap.malloc(8000)
+    for block in (first, *others):
+        heap.free(block)
+    assert heap.malloc(30_000) == first
+    assert heap.malloc(30_000) > end
+    assert heap.check() == 0
+
+
+def test_a_block_that_is_cut_short_is_no_longer_long() -> None:
+    heap = InterpretedHeap()
+    block = heap.malloc(20_000)
+    heap.malloc(100)
+    assert heap.realloc(block, 3000) == block
+    assert heap.check() == 0
+    assert heap.realloc(block, 18_000) == block
+    assert heap.check() == 0
+
+
+def test_an_ended_thread_leaves_its_objects_to_the_next_for_a_while() -> None:
+    heap = InterpretedHeap()
+    heap.free(heap.malloc(100))
+    heap.free(heap.malloc(5000))
+    heap.engine.snug_thread_idle()
+    kept = heap.figure("CACHED_BLOCKS")
+    assert kept > 0
+    heap.malloc(100)
+    assert heap.figure("CACHED_BLOCKS") == kept - 1
+    heap.engine.snug_thread_idle()
+    for _ in range(16_000):
+        heap.free(heap.malloc(20_000))
+    assert heap.figure("CACHED_BLOCKS") == 0
+    assert heap.check() == 0
+
+
+def test_trim_gives_back_what_ended_threads_left() -> None:
+    heap = InterpretedHeap()
+    heap.free(heap.malloc(100))
+    heap.engine.snug_thread_idle()
+    heap.trim(0)
+    assert heap.figure("CACHED_BLOCKS") == 0
+    assert heap.figure("LIVE_BYTES") == 0
