@@ -26,7 +26,6 @@ from .cache import (
     BLOCK_LISTS,
     ENTRY_SHIFT,
     ROOM,
-    allocate_block,
     block_list,
     count_cached,
     empty_own_cache,
@@ -38,7 +37,6 @@ from .cache import (
     push,
     release_block,
     remember,
-    take_medium,
     wait_in_ring,
 )
 from .figures import (
@@ -53,8 +51,8 @@ from .figures import (
     set_figure,
 )
 from .large import drop_all
-from .layout import HEADER, IN_PAGE, LARGEST, LIST_UNITS, MEDIUM_UNITS, SLAB_LIMIT, UNIT, round_up, units_for
-from .options import mmap_threshold, read_options, set_mmap_threshold
+from .layout import HEADER, IN_PAGE, LARGEST, LIST_UNITS, SLAB_LIMIT, UNIT, round_up
+from .options import read_options, set_mmap_threshold
 from .pages import BLOCKS, is_long, kind_at
 from .purge import give_all_back
 from .requests import (
@@ -90,7 +88,7 @@ def malloc(size: Word) -> Word:
     """
     cache = load_thread_word()
     if unlikely(size > LISTED_LIMIT):
-        return _malloc_block(cache, size)
+        return obtain(size)
     offset = size + UNIT - 1 if size <= SLAB_LIMIT else size + BLOCK_LISTS + HEADER + UNIT - 1
     entry = cache + (offset & WHOLE_UNITS)
     first = load_word(entry)
@@ -98,16 +96,6 @@ def malloc(size: Word) -> Word:
         store_word(entry, load_word(first))
         store_half(entry + ROOM, load_half(entry + ROOM) + 1)
         return first
-    return obtain(size)
-
-
-def _malloc_block(cache: Word, size: Word) -> Word:
-    """The same for more than the lists have: what was freed last in that range of sizes, or from the heap."""
-    if likely(has_ring(cache) and size < mmap_threshold()):
-        units = units_for(size)
-        pointer = take_medium(cache, units) if units < MEDIUM_UNITS else allocate_block(units)
-        if likely(pointer != 0):
-            return pointer
     return obtain(size)
 
 

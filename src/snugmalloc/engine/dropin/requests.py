@@ -13,18 +13,22 @@ from ..machine import (
     highest_bit,
     likely,
     load_half,
+    load_thread_word,
     set_errno,
     unlikely,
 )
 from .block import SIZE_SHIFT, USED, is_used, size_of, tag_at, usable_bytes
 from .cache import (
+    allocate_block,
     dispose_block,
     dispose_object,
     enter,
+    has_ring,
     leave,
     obtain_block,
     obtain_object,
     operations_for,
+    take_medium,
 )
 from .figures import (
     COUNTING,
@@ -156,15 +160,26 @@ def filled(pointer: Word) -> Word:
     return pointer
 
 
+def obtain_cached(cache: Word, size: Word) -> Word:
+    """A block for more bytes than the lists have, for a thread with a cache; or 0."""
+    units = units_for(size)
+    return take_medium(cache, units) if units < MEDIUM_UNITS else allocate_block(units)
+
+
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
+    cache = load_thread_word()
+    pointer: Word = 0
+    if has_ring(cache) and size > LISTED_LIMIT and size < mmap_threshold():
+        pointer = obtain_cached(cache, size)
+        if likely(pointer != 0):
+            return pointer
     if unlikely(not have_options()):
         read_options()
     if size <= SLAB_LIMIT:
         return filled(given(obtain_object(class_of(size))))
     if size > LARGEST:
         return refuse()
-    pointer: Word = 0
     if size < mmap_threshold():
         pointer = obtain_block(units_for(size))
     return filled(given(pointer if pointer != 0 else obtain_large(size, UNIT, False)))
