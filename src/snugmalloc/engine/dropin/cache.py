@@ -25,7 +25,7 @@ An entry of a list:
 
 A freed block waits in the ring until four more have come: its size stands in its tag, which is rarely in the
 processor's cache, and is asked for early (random sizes take a tenth less time, benchmarks/workloads/sizes.c).
-Long blocks do not wait: the ring holds 34 KiB at most, and what it holds goes back before new memory is used.
+Long blocks do not wait: the ring holds 34 KiB at most, and that goes back before the heap grows.
 
 A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes: a program
 that needs little keeps little.
@@ -69,7 +69,7 @@ from .figures import (
     raise_figure,
     set_figure,
 )
-from .heap import allocate_run, at_the_end, free_block, hand_out, run_length, set_aside
+from .heap import allocate_run, at_the_end, free_block, hand_out, run_length, set_aside, wilderness
 from .large import keep_below_peak
 from .layout import DEBUG, HEADER, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
@@ -274,7 +274,7 @@ def allocate_block(units: Word) -> Word:
     """One block, or 0."""
     held = enter()
     block = find(units)
-    if block == 0 and empty_own_ring():
+    if block == 0 and wilderness() < units and empty_own_ring():
         block = find(units)
     pointer = hand_out(block if block != 0 else at_the_end(units), units)
     leave(held, operations_for(units))
@@ -474,6 +474,7 @@ def obtain_block(units: Word) -> Word:
         return obtain_listed(units if units >= FIRST_LIST_UNITS else FIRST_LIST_UNITS)
     if units < MEDIUM_UNITS:
         return obtain_medium(units)
+    own_cache()  # long blocks are never in it, but with one the way to the heap is shorter from now on
     return allocate_block(units)
 
 

@@ -43,6 +43,7 @@ from .figures import (
     CACHED_BLOCKS,
     CACHED_BYTES,
     FIGURES,
+    HEAP_BYTES,
     LIVE_BLOCKS,
     LIVE_BYTES,
     PUBLISHED,
@@ -51,7 +52,7 @@ from .figures import (
     set_figure,
 )
 from .large import drop_all
-from .layout import HEADER, IN_PAGE, LARGEST, LIST_UNITS, SLAB_LIMIT, UNIT, round_up
+from .layout import HEADER, IN_PAGE, LARGEST, MEDIUM_UNITS, MIB, SLAB_LIMIT, UNIT, round_up
 from .options import read_options, set_mmap_threshold
 from .pages import BLOCKS, is_long, kind_at
 from .purge import give_all_back
@@ -74,6 +75,8 @@ M_MMAP_THRESHOLD: Int = -3
 MOST_MXFAST: Int = 160
 MOST_MMAP_THRESHOLD: Int = 32 << 20
 FLAGS = USED | OWN
+NOT_LISTED_BITS = 0xFFFF_FF03  # of a tag: used, and a size below 64 units
+LARGE_HEAP = 4 * MIB  # smaller ones lie in the processor's cache, and their tags with them
 WHOLE_UNITS = 0xFFFF_FFFF_FFFF_FFF0
 
 
@@ -119,33 +122,28 @@ def free(pointer: Word) -> None:
 
 
 def _free_block(cache: Word, block: Word) -> None:
-    """The same for a block: it waits, and the one that has waited longest goes where its tag says."""
-    if unlikely(not has_ring(cache) or block & IN_PAGE == 0):
+    """The same for a block: in a large heap it waits, and the one that has waited longest goes."""
+    if unlikely(block & IN_PAGE == 0):
         dispose(block)
         return
-    if unlikely(is_long(block)):
-        tag = load_half(block - HEADER)
-        if likely(tag & FLAGS == USED):
-            release_block(block, tag >> SIZE_SHIFT)
-        else:
-            dispose(block)
-        return
-    waited = wait_in_ring(cache, block)
-    if unlikely(waited == 0):
-        return
-    tag = load_half(waited - HEADER)
-    if unlikely(tag & FLAGS != USED):
-        dispose(waited)
-        return
+    if figure(HEAP_BYTES) >= LARGE_HEAP and has_ring(cache) and not is_long(block):
+        block = wait_in_ring(cache, block)
+        if unlikely(block == 0):
+            return
+    tag = load_half(block - HEADER)
     units = tag >> SIZE_SHIFT
-    if units >= LIST_UNITS:
-        remember(cache, waited, units)
+    if likely(tag & NOT_LISTED_BITS == USED):
+        entry = block_list(cache, units)
+        if likely(load_half(entry + ROOM) != 0):
+            push(entry, block)
+            return
+    elif tag & FLAGS == USED and has_ring(cache):
+        if units < MEDIUM_UNITS:
+            remember(cache, block, units)
+        else:
+            release_block(block, units)
         return
-    entry = block_list(cache, units)
-    if likely(load_half(entry + ROOM) != 0):
-        push(entry, waited)
-    else:
-        dispose(waited)
+    dispose(block)
 
 
 def _clear_allocate(count: Word, size: Word) -> Word:
