@@ -239,7 +239,7 @@ def test_a_pointer_into_a_free_page_is_noticed() -> None:
 
 
 def test_freed_blocks_wait_in_the_ring_and_long_ones_do_not() -> None:
-    heap = InterpretedHeap()
+    heap = InterpretedHeap(constants={"LARGE_HEAP": 0})
     blocks = [heap.malloc(8000) for _ in range(5)]
     long = heap.malloc(9000)
     heap.free(long)
@@ -251,14 +251,17 @@ def test_freed_blocks_wait_in_the_ring_and_long_ones_do_not() -> None:
     assert heap.check() == 0
 
 
-def test_what_waits_in_the_ring_is_used_before_new_memory() -> None:
-    heap = InterpretedHeap()
+def test_what_waits_in_the_ring_is_used_before_the_heap_grows() -> None:
+    heap = InterpretedHeap(constants={"LARGE_HEAP": 0})
     first, *others = [heap.malloc(8000) for _ in range(4)]
-    end = heap.malloc(8000)
+    heap.malloc(80_000)
+    grown = heap.figure("HEAP_BYTES")
     for block in (first, *others):
         heap.free(block)
     assert heap.malloc(30_000) == first
-    assert heap.malloc(30_000) > end
+    assert heap.figure("HEAP_BYTES") == grown
+    heap.malloc(30_000)
+    assert heap.figure("HEAP_BYTES") > grown
     assert heap.check() == 0
 
 
@@ -282,8 +285,9 @@ def test_an_ended_thread_leaves_its_objects_to_the_next_for_a_while() -> None:
     heap.malloc(100)
     assert heap.figure("CACHED_BLOCKS") == kept - 1
     heap.engine.snug_thread_idle()
-    for _ in range(16_000):
-        heap.free(heap.malloc(20_000))
+    for _ in range(3 * heap.engine.CALLS_OF_AGE):
+        assert heap.figure("CACHED_BLOCKS") == kept - 1
+        heap.engine.look_after()
     assert heap.figure("CACHED_BLOCKS") == 0
     assert heap.check() == 0
 

@@ -10,10 +10,12 @@ A block is named by the address of its payload, a multiple of 16. Its tag of 8 b
 
     size         bits 2 to 31 of the half: the units to the next block; 0 in the sentinel at a segment's end
     flags        bit 0: in use; bit 1: in use by the heap itself
-    size before  the units of the block before, or 0 if there is none
+    size before  bits 0 to 29 of the half: the units of the block before, or 0 if there is none
+                 bit 31: it is free
 
 So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block keeps its links in
-its bin, two unit numbers, in its payload. The smallest block is one unit.
+its bin, two unit numbers, in its payload. The smallest block is one unit. Whether the block before is free is
+told here as well, for its own tag is rarely in the processor's cache (3 % of the time of random sizes).
 
 The tag of a block whose payload begins with a page is in the page's record instead, with the links: nothing
 that the heap needs ever stands in a page that is wholly inside a free block, so it can be given back.
@@ -29,6 +31,8 @@ USED = 1
 OWN = 2
 SIZE_SHIFT: Int = 2
 BEFORE = 4
+FREE_BEFORE = 0x8000_0000
+BEFORE_BITS = 0x3FFF_FFFF
 
 
 def tag_at(block: Word) -> Word:
@@ -70,7 +74,13 @@ def is_own(block: Word) -> bool:
 
 def size_before(block: Word) -> Word:
     """The units of the block before, or 0 if there is none."""
-    return load_half(tag_at(block) + BEFORE)
+    return load_half(tag_at(block) + BEFORE) & BEFORE_BITS
+
+
+def free_before(block: Word) -> Word:
+    """The units of the block before if it is free, else 0."""
+    before = load_half(tag_at(block) + BEFORE)
+    return before & BEFORE_BITS if before & FREE_BEFORE != 0 else 0
 
 
 def set_tag(block: Word, size: Word, flags: Word) -> None:
@@ -79,7 +89,7 @@ def set_tag(block: Word, size: Word, flags: Word) -> None:
 
 
 def set_size_before(block: Word, before: Word) -> None:
-    """Tell the block the units of the block before."""
+    """Tell the block the units of the block before, with FREE_BEFORE if that is free."""
     store_half(tag_at(block) + BEFORE, before)
 
 

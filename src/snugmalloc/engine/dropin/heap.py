@@ -38,14 +38,15 @@ from ..machine import (
 )
 from .bins import behind, bin_of, find, first_in, indexed_blocks, next_bin, put, take
 from .block import (
+    FREE_BEFORE,
     OWN,
     SIZE_SHIFT,
     USED,
+    free_before,
     is_used,
     next_block,
     set_size_before,
     set_tag,
-    size_before,
     size_of,
     tag_at,
     usable_bytes,
@@ -110,7 +111,6 @@ GROWTH_SHIFT: Int = 4  # the heap grows by a sixteenth of itself, between these 
 REGION = 32 * GIB
 LEAST_REGION = 16 * MIB
 BEFORE_SHIFT: Int = 32
-HALF_BITS = 0xFFFF_FFFF
 SURE_PAGE_UNITS = 2 * PAGE_UNITS - 1  # a block of so many units has a whole page inside, wherever it begins
 LOOK_AT = 4
 EIGHT = 8 * ONE
@@ -270,16 +270,14 @@ def merge(block: Word, size: Word) -> None:
     if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MOST_UNITS:
         detach(behind_it, tag >> SIZE_SHIFT)
         total += tag >> SIZE_SHIFT
-    before = size_before(block)
+    before = free_before(block)
     if before != 0 and total + before <= MOST_UNITS:
-        in_front = block - (before << UNIT_SHIFT)
-        if not is_used(in_front):
-            take(in_front, before)
-            start = in_front
-            total += before
+        start = block - (before << UNIT_SHIFT)
+        take(start, before)
+        total += before
     set_tag(start, total, 0)
     stop = next_block(start, total)
-    set_size_before(stop, total)
+    set_size_before(stop, total | FREE_BEFORE)
     index(start, total)
     if total >= PAGE_UNITS:
         mark_free(block, size, start, stop)
@@ -411,12 +409,12 @@ def grow(size: Word) -> bool:
 def trim(pad: Word) -> Word:
     """Move the break down, so that `pad` bytes and at least a page stay free below it. The bytes given back."""
     global break_end, heap_end, dirty, spare
-    before = size_before(break_end) if break_end != 0 else 0
+    before = free_before(break_end) if break_end != 0 else 0
     if before == 0 or known_break() != break_end:
         return 0
     block = break_end - (before << UNIT_SHIFT)
     end = round_up(block + pad + PAGE, page_size())
-    if is_used(block) or end >= break_end:
+    if end >= break_end:
         return 0
     raise_figure(BRK_CALLS, 1)
     if not move_break(end):
@@ -435,7 +433,7 @@ def trim(pad: Word) -> Word:
     set_tag(block, size, 0)
     index(block, size)
     set_tag(end, 0, USED)
-    set_size_before(end, size)
+    set_size_before(end, size | FREE_BEFORE)
     break_end = end
     lower_figure(HEAP_BYTES, count)
     gave_back(count)
@@ -469,11 +467,14 @@ def find_or_grow(size: Word) -> Word:
 def split(block: Word, found: Word, size: Word) -> None:
     """Of a block of `found` units that cannot be found use `size`; the rest can be."""
     rest = found - size
+    stop = next_block(block, found)
     if rest != 0:
         remainder = next_block(block, size)
         store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT)
-        set_size_before(next_block(block, found), rest)
+        set_size_before(stop, rest | FREE_BEFORE)
         index(remainder, rest)
+    else:
+        set_size_before(stop, size)
     set_tag(block, size, USED)
 
 
@@ -554,9 +555,8 @@ def carve(block: Word, start: Word, size: Word) -> None:
     if lead != 0:
         set_tag(block, lead, 0)
         put(block, lead)  # something stands behind it: it is not the wilderness
-        store_word(tag_at(start), lead << BEFORE_SHIFT)
+        store_word(tag_at(start), (lead | FREE_BEFORE) << BEFORE_SHIFT)
     split(start, found - lead, size)
-    set_size_before(next_block(start, size), size)
     claim(start, size)
 
 
@@ -638,7 +638,6 @@ def grow_block(block: Word, before: Word, size: Word) -> bool:
         return False
     detach(neighbour, more)
     split(block, before + more, size)
-    set_size_before(next_block(block, size), size)
     if more >= PAGE_UNITS:
         claim(neighbour, size - before)
     mark_long(block, size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word, load_byte, load_word, reserve, store_byte, visit_block
 from .bins import is_in_place
-from .block import is_own, is_used, next_block, size_before, size_of, usable_bytes
+from .block import free_before, is_own, is_used, next_block, size_before, size_of, usable_bytes
 from .figures import (
     COUNTING,
     EXACT_PEAK_BYTES,
@@ -210,7 +210,7 @@ def check_slab(slab: Word) -> Int:
     return OK
 
 
-def check_block(block: Word, size: Word, free_before: bool) -> Int:
+def check_block(block: Word, size: Word) -> Int:
     """One block of the heap that is no slab."""
     global free_count_seen
     used = is_used(block)
@@ -218,7 +218,7 @@ def check_block(block: Word, size: Word, free_before: bool) -> Int:
         see_live(1, usable_bytes(size))
     if not used:
         free_count_seen += 1
-        if free_before and size + size_before(block) <= MOST_UNITS:
+        if free_before(block) != 0 and size + free_before(block) <= MOST_UNITS:
             return BAD_MERGED
         if not (is_in_place(block, size) if is_indexed(block, size) else size == wilderness()):
             return BAD_INDEX
@@ -230,21 +230,21 @@ def check_segment(first: Word) -> Int:
     global heap_seen
     block = first
     before: Word = 0
-    free_before = False
+    was_used = True
     size = span(block)
     while size != 0:
         if next_block(block, size) >= window_end():
             return BAD_SIZE
-        if size_before(block) != before:
+        if size_before(block) != before or free_before(block) != (0 if was_used else before):
             return BAD_BEFORE
-        broken = check_slab(block) if is_slab(block) else check_block(block, size, free_before)
+        broken = check_slab(block) if is_slab(block) else check_block(block, size)
         if broken != OK:
             return broken
-        free_before = not is_used(block)
+        was_used = is_used(block)
         before = size
         block = next_block(block, size)
         size = span(block)
-    if size_before(block) != before:
+    if size_before(block) != before or free_before(block) != (0 if was_used else before):
         return BAD_BEFORE
     if block & IN_PAGE != 0 or kind_at(block) != FOREIGN:
         return BAD_SIZE
