@@ -103,7 +103,7 @@ def malloc(size: Word) -> Word:
 
 
 def free(pointer: Word) -> None:
-    """free(3): onto the front of this thread's list for the size, if it has room. 20 instructions.
+    """free(3): onto the front of this thread's list for the size, if it has room. 21 instructions.
 
     The kind of its page tells the list of an object in a slab, the tag that of a block.
     """
