@@ -180,6 +180,28 @@ def test_memory_comes_back_without_being_asked() -> None:
     assert heap.figure("RETURNED_BYTES") > 3 * MIB
 
 
+def test_a_heap_that_is_dropped_goes_back_at_once_and_not_while_it_is_filled_again() -> None:
+    heap = InterpretedHeap(constants={"PACE": 16, "MOMENTS": 1 << 30})  # it never counts as calm
+    blocks = [heap.malloc(3000) for _ in range(3000)]
+    for pointer in blocks:
+        heap.free(pointer)
+    returned = heap.figure("RETURNED_BYTES")
+    assert returned > heap.figure("HEAP_BYTES") * 3 // 4
+    for _ in range(3000):
+        heap.malloc(3000)
+    assert heap.figure("RETURNED_BYTES") == returned
+    assert heap.check() == 0
+
+
+def test_a_heap_of_which_half_is_used_keeps_the_rest_for_what_comes() -> None:
+    heap = InterpretedHeap(constants={"PACE": 16, "MOMENTS": 1 << 30, "PEAK_SHIFT": 40})
+    blocks = [heap.malloc(3000) for _ in range(3000)]
+    for pointer in blocks[:1400]:
+        heap.free(pointer)
+    assert heap.figure("RETURNED_BYTES") < heap.figure("HEAP_BYTES") // 8
+    assert heap.check() == 0
+
+
 def test_trim_gives_everything_back_now() -> None:
     heap = InterpretedHeap()
     blocks = [heap.malloc(size) for size in (40, 900, 5000, 50_000) for _ in range(100)]

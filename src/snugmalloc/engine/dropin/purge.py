@@ -9,12 +9,14 @@ A page that is needed again costs five times what giving it back did. So the han
 
 - while the heap is calm: at the pace of the last moments, its free pages would last for `purge_delay`; a
   program that drops much and builds it up again at once finds its pages where it left them;
+- or when most of the heap was dropped: more pages are free than in use, and those in use become fewer;
 - or at the peak: before more memory is in use than ever, free pages go.
 
 What it may cost is bounded by savings of time. Time that passes earns a share of itself, and each new page a
 part of what the kernel took to give it; the calls, as measured by the clock, and each page that is needed again
-are paid from that. Without savings nothing goes back. With `purge_delay` 0 the heap always counts as calm, and
-more is earned.
+are paid from that. A calm heap may run into debt for it, and one that was dropped into as much as its growth
+earned: to free most of the heap gives it back at once, but not again and again. With `purge_delay` 0 the heap
+always counts as calm, and more is earned.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ LONG_RUN = 127  # pages: the hand begins with runs of so many
 
 MOMENT_SHIFT: Int = 20  # the pace is told in moments of 2^20 ns, about a millisecond,
 MOMENTS = 16  # over so many
+DROPPED_SHIFT: Int = 3  # what was dropped goes until an eighth of the pages in use is left
 PEAK_SHIFT: Int = 6  # within a 64th of the most ever, memory is at its peak
 
 SHARE_SHIFT: Int = 6  # a 64th of the time that passes is earned,
@@ -54,7 +57,7 @@ PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
 MOST_SAVINGS = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
-CALM_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance when the heap is calm
+CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance when the heap is calm
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
 
@@ -67,7 +70,9 @@ least_used: Word = 0
 most_used: Word = 0
 most_resident: Word = 0
 least_run: Word = 0
+last_used: Word = 0
 is_calm: bool = False
+is_dropped: bool = False
 is_at_peak: bool = False
 
 
@@ -126,9 +131,16 @@ def earn(now: Word) -> None:
     spend(take_refaults() * REFAULT_COST)
 
 
+def credit() -> Word:
+    """The debt that giving back is worth now, in nanoseconds."""
+    if is_calm:
+        return CREDIT * ONE
+    return most_resident * GROWTH_EARNS if is_dropped else 0 * ONE
+
+
 def can_afford() -> bool:
     """Whether there are savings, or this is worth a debt."""
-    return savings > (DEBT - CALM_CREDIT if is_calm else DEBT * ONE)
+    return savings + credit() > DEBT
 
 
 # ---- When ----
@@ -159,6 +171,14 @@ def look_at_pace(now: Word) -> None:
         most_used = used
 
 
+def look_at_drop() -> None:
+    """Most of the heap is free: was it dropped, or is it being filled again?"""
+    global last_used, is_dropped
+    used = pages_in_use()
+    is_dropped = used <= last_used and dirty_pages() > (used >> DROPPED_SHIFT if is_dropped else used)
+    last_used = used
+
+
 def look_at_peak() -> None:
     """A new peak of resident memory earns time; near the peak free pages go before others come."""
     global savings, most_resident, is_at_peak
@@ -171,7 +191,7 @@ def look_at_peak() -> None:
 
 def is_wanted() -> bool:
     """Whether pages should go back now."""
-    return is_too_much() and (is_calm or is_at_peak) and can_afford()
+    return is_too_much() and (is_calm or is_dropped or is_at_peak) and can_afford()
 
 
 # ---- The hand ----
@@ -200,7 +220,7 @@ def visit(most: Word) -> Word:
     hand = next_dirty(hand, used_pages())
     while hand < used_pages() and given < most and is_wanted():
         stop = run_end(hand)
-        if is_calm or stop - hand >= least_run:
+        if is_calm or is_dropped or stop - hand >= least_run:
             given += give_back_run(hand, stop)
         hand = next_dirty(stop, used_pages())
     return given
@@ -229,6 +249,7 @@ def take_step() -> None:
     now = clock()
     earn(now)
     look_at_pace(now)
+    look_at_drop()
     look_at_peak()
     if is_wanted():
         move_hand()
