@@ -194,11 +194,11 @@ def test_a_heap_that_is_dropped_goes_back_at_once_and_not_while_it_is_filled_aga
 
 
 def test_a_heap_of_which_half_is_used_keeps_the_rest_for_what_comes() -> None:
-    heap = InterpretedHeap(constants={"PACE": 16, "MOMENTS": 1 << 30, "PEAK_SHIFT": 40})
+    heap = InterpretedHeap(constants={"PACE": 16, "MOMENTS": 1 << 30})
     blocks = [heap.malloc(3000) for _ in range(3000)]
     for pointer in blocks[:1400]:
         heap.free(pointer)
-    assert heap.figure("RETURNED_BYTES") < heap.figure("HEAP_BYTES") // 8
+    assert heap.figure("RETURNED_BYTES") < 2 * MIB  # of the 4 that are free: at the peak one run went
     assert heap.check() == 0
 
 
