@@ -100,7 +100,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_PURGE_DELAY,
                 0,
                 engine.MOST_DELAY,
-                "free pages go back when, at the present pace, they would last so long; 1G: never",
+                "free pages go back when they are most of the heap, or would last so long at the present pace;"
+                " 1G: never",
                 "lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
             ),
             Option(
