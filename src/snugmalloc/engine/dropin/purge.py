@@ -14,9 +14,10 @@ A page that is needed again costs five times what giving it back did. So the han
 
 What it may cost is bounded by savings of time. Time that passes earns a share of itself, and each new page a
 part of what the kernel took to give it; the calls, as measured by the clock, and each page that is needed again
-are paid from that. A calm heap may run into debt for it, and one that was dropped into as much as its growth
-earned: to free most of the heap gives it back at once, but not again and again. With `purge_delay` 0 the heap
-always counts as calm, and more is earned.
+are paid from that. A calm heap may run into debt for it. What was dropped has an account of its own: a debt
+that time pays off, and that must be small before it is done again. So to free most of the heap gives it back at
+once, but not again and again, and enough is left for the peak. With `purge_delay` 0 the heap always counts as
+calm, and more is earned.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
 MOST_SAVINGS = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
-CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance when the heap is calm
+CALM_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance when the heap is calm
+DROP_CREDIT = 1000  # and so many, for each page at the peak, when it was dropped
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
 
@@ -71,6 +73,8 @@ most_used: Word = 0
 most_resident: Word = 0
 least_run: Word = 0
 last_used: Word = 0
+dropped_pages: Word = 0  # given back as they were dropped, and not needed since
+drop_debt: Word = 0
 is_calm: bool = False
 is_dropped: bool = False
 is_at_peak: bool = False
@@ -119,28 +123,37 @@ def spend(cost: Word) -> None:
     savings = savings - cost if savings > cost else 0
 
 
+def pay_refaults(count: Word) -> None:
+    """So many pages were needed again: first those that had been dropped."""
+    global dropped_pages, drop_debt
+    dropped = count if count < dropped_pages else dropped_pages
+    dropped_pages -= dropped
+    drop_debt += dropped * REFAULT_COST
+    spend((count - dropped) * REFAULT_COST)
+
+
 def earn(now: Word) -> None:
     """A share of the time since the last time is earned, and pages that were needed again are paid."""
-    global savings, last_time
+    global savings, last_time, drop_debt
     if last_time == 0:
         savings = DEBT
         last_time = now
-    savings += now - last_time >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
+    share = now - last_time >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
+    savings += share
     savings = DEBT + MOST_SAVINGS if savings > DEBT + MOST_SAVINGS else savings
+    drop_debt = drop_debt - share if drop_debt > share else 0
     last_time = now
-    spend(take_refaults() * REFAULT_COST)
-
-
-def credit() -> Word:
-    """The debt that giving back is worth now, in nanoseconds."""
-    if is_calm:
-        return CREDIT * ONE
-    return most_resident * GROWTH_EARNS if is_dropped else 0 * ONE
+    pay_refaults(take_refaults())
 
 
 def can_afford() -> bool:
     """Whether there are savings, or this is worth a debt."""
-    return savings + credit() > DEBT
+    return savings > (DEBT - CALM_CREDIT if is_calm else DEBT * ONE)
+
+
+def can_drop() -> bool:
+    """Whether what is dropped can go: most of the heap is free, and the last drop is paid off."""
+    return is_dropped and drop_debt < most_resident * DROP_CREDIT
 
 
 # ---- When ----
@@ -191,7 +204,7 @@ def look_at_peak() -> None:
 
 def is_wanted() -> bool:
     """Whether pages should go back now."""
-    return is_too_much() and (is_calm or is_dropped or is_at_peak) and can_afford()
+    return is_too_much() and (((is_calm or is_at_peak) and can_afford()) or can_drop())
 
 
 # ---- The hand ----
@@ -206,9 +219,16 @@ def run_end(page: Word) -> Word:
 
 def give_back_run(first: Word, end: Word) -> Word:
     """Give back a run of pages, and pay for it. How many of ours went."""
+    global dropped_pages, drop_debt
+    is_drop = can_drop()
     before = clock()
     count = give_back(first, end)
-    spend(clock() - before)
+    cost = clock() - before
+    if is_drop:
+        dropped_pages += count
+        drop_debt += cost
+    else:
+        spend(cost)
     look_at_peak()
     return count
 
