@@ -23,15 +23,17 @@ An entry of a list:
     |              | more it takes      | the list may hold  |
     +--------------+--------------------+--------------------+
 
-A freed block waits in the ring until four more have come: its size stands in its tag, which is rarely in the
-processor's cache, and is asked for early (random sizes take a tenth less time, benchmarks/workloads/sizes.c).
-Long blocks do not wait: the ring holds 34 KiB at most, and that goes back before the heap grows.
+In a large heap a freed block waits in the ring until four more have come: its size stands in its tag, which
+is rarely in the processor's cache, and is asked for early (random sizes take a tenth less time, as measured
+with benchmarks/workloads/sizes.c). Long blocks do not wait: the ring holds 34 KiB at most, and that goes back
+before the heap grows.
 
 A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes: a program
 that needs little keeps little.
 
-The cache of a thread that has ended waits for the next one, and its objects with it: threads that live for a
-moment take a quarter less time (benchmarks/workloads/threads.c). If no thread comes for a while, they go back.
+The cache of a thread that has ended waits for the next one, and its objects with it: threads that live
+for a moment take a sixth to a quarter less time (benchmarks/workloads/threads.c). If no thread comes for a
+while, they go back.
 """
 
 from __future__ import annotations
