@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -231,6 +232,22 @@ def test_a_slab_page_has_no_waste_beside_its_objects() -> None:
         heap.malloc(64)
     slabs = {block.address & ~4095 for block in heap.walk() if block.size == 64}
     assert all(sum(block.address & ~4095 == slab for block in heap.walk()) == 64 for slab in slabs)
+
+
+@pytest.mark.parametrize("size", [240, 400, 512])
+def test_objects_are_taken_as_they_stand_in_the_page_not_as_they_were_freed(size: int) -> None:
+    heap = InterpretedHeap()
+    held = [heap.malloc(size) for _ in range(1000)]
+    page = held[500] >> 12
+    in_page = [pointer for pointer in held if pointer >> 12 == page]
+    freed = in_page[1::2]
+    Random(size).shuffle(freed)
+    for pointer in freed:
+        heap.free(pointer)
+    heap.trim(0)
+    again = [pointer for pointer in (heap.malloc(size) for _ in range(1000)) if pointer >> 12 == page]
+    assert again == sorted(freed)
+    assert heap.check() == 0
 
 
 def test_freed_neighbours_become_one_block() -> None:
