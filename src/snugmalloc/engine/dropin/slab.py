@@ -18,7 +18,7 @@ benchmarks/workloads/python: garbage collection walks them in the order of their
 
 from __future__ import annotations
 
-from ..machine import Half, Int, Word, load_half, load_word, lowest_bit, reserve, store_half, store_word
+from ..machine import Half, Int, Word, highest_bit, load_half, load_word, reserve, store_half, store_word
 from .bins import IN_WORD, WORD_SHIFT
 from .block import USED
 from .figures import count_in, count_out
@@ -35,9 +35,8 @@ CAPACITIES: tuple[Half, ...] = (
     0, 256, 128, 85, 64, 51, 42, 36, 32, 28, 25, 23, 21, 19, 18, 17, 16,
     15, 14, 13, 12, 12, 11, 11, 10, 10, 9, 9, 9, 8, 8, 8, 8,
 )  # fmt: skip
-BITS = 64
-NOTED_BYTES = 32
-NOTED = reserve(NOTED_BYTES)  # a bit for each unit of a page: where objects are that will be taken
+NOTED_WORDS = 4
+NOTED = reserve(8 * NOTED_WORDS)  # a bit for each unit of a page: where objects are that will be taken
 OPEN = reserve(4 * (SLAB_CLASSES + 1))  # for each class, the page of the first slab with a free object
 
 taken: Word = 0
@@ -137,23 +136,19 @@ def note_places(first: Word, count: Word) -> Word:
 
 def link_noted(slab: Word) -> Word:
     """A linked list of the objects whose bits are set, by address; no bit is set any more."""
-    first: Word = 0
-    last: Word = 0
-    unit: Word = 0
-    for place in range(NOTED, NOTED + NOTED_BYTES, 8):
-        bits = load_word(place)
-        store_word(place, 0)
+    chain: Word = 0
+    word: Word = NOTED_WORDS
+    while word != 0:
+        word -= 1
+        bits = load_word(NOTED + word * 8)
+        store_word(NOTED + word * 8, 0)
         while bits != 0:
-            part = slab + (unit + lowest_bit(bits) << UNIT_SHIFT)
-            bits &= bits - 1
-            if last != 0:
-                store_word(last, part)
-            else:
-                first = part
-            last = part
-        unit += BITS
-    store_word(last, 0)
-    return first
+            last = highest_bit(bits)
+            bits -= ONE << last
+            part = slab + ((word << WORD_SHIFT) + last << UNIT_SHIFT)
+            store_word(part, chain)
+            chain = part
+    return chain
 
 
 def take_objects(units: Word, most: Word) -> Word:
