@@ -79,6 +79,7 @@ function(add_engine_library library)
     INTERFACE "${AMALGAMATION_PARENT}/src/snugmalloc/include"
   )
   target_link_options(${library} PRIVATE -Wl,--gc-sections -Wl,-z,defs "-Wl,--version-script=${map}"
+    -Wl,-z,relro -Wl,-z,now # symbols are resolved when the library is loaded, not inside a call under the lock
     -nostartfiles # gcc's would run at load, for nothing; one call makes all of the code resident
     -Wl,-z,nodelete) # threads that end and forks call it to the last
   target_link_libraries(${library} PRIVATE Threads::Threads)

@@ -83,7 +83,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.LEAST_THRESHOLD,
                 engine.MOST_THRESHOLD,
                 "requests from this size on get a mapping of their own",
-                "lower: more system calls; higher: more memory that cannot go back at once",
+                "lower: more system calls, one mapping for each such block; higher: larger blocks in the heap",
             ),
             Option(
                 "prealloc",
@@ -100,7 +100,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_PURGE_DELAY,
                 0,
                 engine.MOST_DELAY,
-                "free pages go back when they are most of the heap, or would last so long at the present pace;"
+                "free pages go back when they are most of the memory, or will not be needed within that time;"
                 " 1G: never",
                 "lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
             ),

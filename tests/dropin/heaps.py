@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 from snugmalloc.engine import FreshEngine, SimulatedMachine
 
 FREE, LIVE, MAPPED = 0, 1, 2
-SMALL_WINDOW = {"WINDOW_PAGES": 1 << 15, "LEAST_WINDOW": 1 << 14, "REGION": 1 << 26, "LEAST_REGION": 1 << 20}
-"""Constants for a heap of at most 128 MiB, whose tables fit in a bytearray."""
+MIB = 1 << 20
+SMALL = {"SMALLEST_REGION": 2 * MIB, "DEFAULT_THRESHOLD": 2 * MIB}
+"""Constants for heaps that fit in a bytearray: regions and mappings of some MiB."""
 
 
 class Block(NamedTuple):
@@ -41,13 +42,14 @@ class Heap(Protocol):
 
 
 class InterpretedHeap:
-    """The engine under the interpreter, on a simulated machine of its own with a small window."""
+    """The engine under the interpreter, on a simulated machine of its own with small regions."""
 
     def __init__(
         self, machine: SimulatedMachine | None = None, constants: Mapping[str, int] | None = None
     ) -> None:
         self.machine = machine or SimulatedMachine()
-        self.engine = FreshEngine("dropin", self.machine, {**SMALL_WINDOW, **(constants or {})})
+        self.machine.lock_is_short = True
+        self.engine = FreshEngine("dropin", self.machine, {**SMALL, **(constants or {})})
         self.malloc: Callable[[int], int] = self.engine.snug_malloc
         self.calloc: Callable[[int, int], int] = self.engine.snug_calloc
         self.realloc: Callable[[int, int], int] = self.engine.snug_realloc

@@ -17,14 +17,15 @@ FOREIGN = "was not allocated here"
 FAULTS = {
     "twice-small": TWICE,
     "twice-block": TWICE,
-    "twice-large": FOREIGN,  # its mapping may be somebody else's by now
+    "twice-large": TWICE,
     "twice-realloc": TWICE,
     "middle-small": FOREIGN,
     "middle-block": TWICE,  # what stands in front of it reads as the tag of a free block
-    "middle-large": FOREIGN,
+    "middle-large": TWICE,  # no block begins at that page
     "odd": FOREIGN,
     "stack": FOREIGN,
     "unmapped": FOREIGN,
+    "no-address": FOREIGN,
     "overrun": "the tags around the block",
 }
 

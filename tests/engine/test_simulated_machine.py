@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snugmalloc.engine import BadAccess, SimulatedMachine, SystemCall
+from snugmalloc.engine import BadAccess, SimulatedMachine, SystemCall, Trap
 from snugmalloc.engine.simulated import BREAK, PAGE, fatal_line
 
 
@@ -57,11 +57,63 @@ def test_a_mapping_is_gone_when_unmapped(machine: SimulatedMachine) -> None:
     assert not machine.is_mapped(address)
 
 
-@pytest.mark.parametrize(("moved_by", "length"), [(0, 11), (1, 9), (PAGE, 10)])
-def test_only_whole_mappings_can_be_unmapped(machine: SimulatedMachine, moved_by: int, length: int) -> None:
+@pytest.mark.parametrize(("moved_by", "length"), [(0, PAGE + 1), (PAGE, 10), (-PAGE, 2 * PAGE)])
+def test_only_what_is_mapped_can_be_unmapped(machine: SimulatedMachine, moved_by: int, length: int) -> None:
     address = machine.map_memory(10)
-    with pytest.raises(BadAccess, match="is no mapping of its own"):
+    with pytest.raises(BadAccess, match="not mapped"):
         machine.unmap_memory(address + moved_by, length)
+
+
+def test_a_mapping_is_unmapped_in_part(machine: SimulatedMachine) -> None:
+    address = machine.map_memory(4 * PAGE)
+    machine.write(address, bytes(range(4)) * PAGE)
+    assert machine.unmap_memory(address + PAGE, 2 * PAGE)
+    for page, is_there in enumerate((True, False, False, True)):
+        assert machine.is_mapped(address + page * PAGE) == is_there
+    assert machine.read(address + 3 * PAGE, 4) == bytes(range(4))
+
+
+@pytest.mark.parametrize("page", [4096, 16384, 65536])
+def test_the_kernel_refuses_what_is_not_aligned_to_its_pages(page: int) -> None:
+    machine = SimulatedMachine(page=page)
+    address = machine.map_memory(4 * page)
+    target = machine.map_memory(4 * page)
+    assert address % page == 0
+    assert not machine.unmap_memory(address + page // 2, page // 2)
+    assert not machine.commit_range(address + page // 2, page // 2)
+    assert not machine.purge_memory(address + page // 2, page // 2)
+    assert not machine.resize_mapping(address + page // 2, page, 2 * page)
+    assert not machine.move_mapping(address, page, target + page // 2, page)
+    assert [call.result for call in machine.log[2:]] == [None] * 5
+    assert machine.commit_range(address, 10) and machine.purge_memory(address, 10)
+    assert machine.unmap_memory(address, 10)  # a page of it
+    assert not machine.is_mapped(address) and machine.is_mapped(address + page)
+
+
+def test_a_mapping_moves_with_its_pages(machine: SimulatedMachine) -> None:
+    address, target = machine.map_memory(PAGE), machine.map_memory(3 * PAGE)
+    machine.write(address, b"kept")
+    machine.write(target, b"gone")
+    assert not machine.resize_mapping(target, 3 * PAGE, 1 << 20)  # what lies above is in the way
+    assert machine.move_mapping(address, PAGE, target, 3 * PAGE)
+    assert machine.read(target, 4) == b"kept"
+    assert not machine.is_mapped(address)
+
+
+def test_slow_calls_under_the_lock_are_noticed() -> None:
+    machine = SimulatedMachine(lock_is_short=True)
+    address = machine.map_memory(1 << 20)
+    held = machine.lock()
+    for call in (
+        lambda: machine.clear(address, 1 << 20),
+        lambda: machine.purge_memory(address, PAGE),
+        lambda: machine.unmap_memory(address, PAGE),
+        lambda: machine.resize_mapping(address, 1 << 20, PAGE),
+    ):
+        with pytest.raises(Trap, match="under the lock"):
+            call()
+    machine.unlock(held)
+    machine.clear(address, 1 << 20)
 
 
 def test_what_the_kernel_is_told_to_refuse_changes_nothing(machine: SimulatedMachine) -> None:

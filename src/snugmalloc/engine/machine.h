@@ -79,59 +79,84 @@ static inline bool machine_move_break(Word address) {
     return moved;
 }
 
+/* -DMACHINE_PAGE_SIZE=65536 makes a checking build: the library sees a machine whose pages have that size, and a
+ * kernel that refuses what is not aligned to them, as the kernel of such a machine does. */
+#ifdef MACHINE_PAGE_SIZE
+#define MACHINE_IS_ALIGNED(address) ((address) % MACHINE_PAGE_SIZE == 0)
+#define MACHINE_PAGES(length) (((length) + MACHINE_PAGE_SIZE - 1) / MACHINE_PAGE_SIZE * MACHINE_PAGE_SIZE)
+static inline Word machine_page_size(void) { return MACHINE_PAGE_SIZE; }
+static inline void *machine_mmap(Word length, int protection, int flags) {
+    Word pages = MACHINE_PAGES(length), more = pages + MACHINE_PAGE_SIZE;
+    char *found = mmap(NULL, more, protection, flags, -1, 0);
+    if (found == MAP_FAILED) return found;
+    char *start = (char *)MACHINE_PAGES((Word)found);
+    if (start != found) munmap(found, (Word)(start - found));
+    if (start + pages != found + more) munmap(start + pages, (Word)(found + more - start) - pages);
+    return start;
+}
+#else
+#define MACHINE_IS_ALIGNED(address) true
+#define MACHINE_PAGES(length) (length)
+static inline Word machine_page_size(void) { return (Word)getpagesize(); }
+static inline void *machine_mmap(Word length, int protection, int flags) {
+    return mmap(NULL, length, protection, flags, -1, 0);
+}
+#endif
+
 static inline Word machine_map_memory(Word length) {
     int kept = errno;
-    void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *address = machine_mmap(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
     errno = kept;
     return address == MAP_FAILED ? 0 : (Word)address;
 }
 static inline bool machine_unmap_memory(Word address, Word length) {
     int kept = errno;
-    bool done = munmap((void *)address, length) == 0;
+    bool done = MACHINE_IS_ALIGNED(address) && munmap((void *)address, MACHINE_PAGES(length)) == 0;
     errno = kept;
     return done;
 }
 
-static inline Word machine_remap_memory(Word address, Word before, Word length) {
+static inline bool machine_resize_mapping(Word address, Word before, Word length) {
     int kept = errno;
-    void *moved = mremap((void *)address, before, length, MREMAP_MAYMOVE);
+    bool done = MACHINE_IS_ALIGNED(address) &&
+                mremap((void *)address, MACHINE_PAGES(before), MACHINE_PAGES(length), 0) != MAP_FAILED;
     errno = kept;
-    return moved == MAP_FAILED ? 0 : (Word)moved;
+    return done;
+}
+static inline bool machine_move_mapping(Word address, Word before, Word target, Word length) {
+    int kept = errno;
+    bool done = MACHINE_IS_ALIGNED(address | target) &&
+                mremap((void *)address, MACHINE_PAGES(before), MACHINE_PAGES(length), MREMAP_MAYMOVE | MREMAP_FIXED,
+                       (void *)target) != MAP_FAILED;
+    errno = kept;
+    return done;
 }
 
 /* Reserved addresses cost nothing but addresses: no limit on data, no commit charge, nothing for mlockall. */
-static inline Word machine_reserve_range(Word hint, Word length) {
+static inline Word machine_reserve_range(Word length) {
     int kept = errno;
-    void *address = mmap((void *)hint, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *address = machine_mmap(length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
     errno = kept;
     return address == MAP_FAILED ? 0 : (Word)address;
 }
 static inline bool machine_commit_range(Word address, Word length) {
     int kept = errno;
-    bool done = mprotect((void *)address, length, PROT_READ | PROT_WRITE) == 0;
+    bool done = MACHINE_IS_ALIGNED(address) && mprotect((void *)address, MACHINE_PAGES(length), PROT_READ | PROT_WRITE) == 0;
     errno = kept;
     return done;
-}
-static inline Word machine_address_limit(void) {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_AS, &limit) == 0 ? (Word)limit.rlim_cur : ~(Word)0;
 }
 static inline bool machine_purge_memory(Word address, Word length) {
     int kept = errno;
-    bool done = madvise((void *)address, length, MADV_DONTNEED) == 0;
+    bool done = MACHINE_IS_ALIGNED(address) && madvise((void *)address, MACHINE_PAGES(length), MADV_DONTNEED) == 0;
     errno = kept;
     return done;
 }
-
-static inline void machine_divide_mapping(Word address, Word length) { (void)address, (void)length; }
 
 static inline Word machine_clock(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (Word)now.tv_sec * 1000000000 + (Word)now.tv_nsec;
 }
-
-static inline Word machine_page_size(void) { return (Word)getpagesize(); }
 
 static inline bool machine_is_mapped(Word address) {
     int kept = errno;
@@ -141,11 +166,18 @@ static inline bool machine_is_mapped(Word address) {
     return mapped;
 }
 
+/* libc takes its stack canary from the first half of these bytes and its pointer guard from the second. The word is a
+ * hash of both: who reads it learns neither. */
+static inline Word machine_mix(Word word) {
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9u;
+    word = (word ^ word >> 27) * 0x94D049BB133111EBu;
+    return word ^ word >> 31;
+}
 static inline Word machine_random_word(void) {
-    Word word = 0;
+    Word words[2] = {0, 0};
     const void *sixteen_bytes = (const void *)getauxval(AT_RANDOM);
-    if (sixteen_bytes) memcpy(&word, sixteen_bytes, sizeof word);
-    return word;
+    if (sixteen_bytes) memcpy(words, sixteen_bytes, sizeof words);
+    return machine_mix(machine_mix(words[0]) + words[1]);
 }
 
 /* The process's malloc is in this library if its address is. The member of the family that is looked at is the one
@@ -171,10 +203,11 @@ static inline Word machine_text_after(Word address, Text prefix) {
     return strncmp((Text)address, prefix, length) == 0 ? address + length : 0;
 }
 static inline void machine_warn(Text message, Word text) {
+    int kept = errno;
     struct iovec parts[] = {
         {(void *)message, strlen(message)}, {(void *)text, strnlen((Text)text, 200)}, {(void *)"\n", 1}};
-    ssize_t written = writev(STDERR_FILENO, parts, 3);
-    (void)written;
+    syscall(SYS_writev, STDERR_FILENO, parts, 3); /* not writev, which is a cancellation point */
+    errno = kept;
 }
 
 /* ---- Threads ---- */
@@ -186,6 +219,7 @@ extern char __libc_single_threaded __attribute__((weak));
  * whether the thread that it interrupted holds the lock, which no pthread_mutex_t tells. */
 static _Atomic Word machine_lock_word;
 static bool machine_fork_holds;
+static Word machine_forks; /* how many lie between the process that loaded the library and this one */
 
 /* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
  * ours stay, and so does the library (-z nodelete). */
@@ -248,16 +282,20 @@ static void machine_before_fork(void) {
     if (_IO_list_lock) _IO_list_lock();
     machine_fork_holds = machine_lock();
 }
-static void machine_after_fork_in_child(void) {
+static bool machine_end_fork(void) {
     bool held = machine_fork_holds;
     machine_fork_holds = false;
     machine_unlock(held);
+    return held;
+}
+static void machine_after_fork_in_child(void) {
+    machine_forks++;
+    machine_end_fork();
 }
 static void machine_after_fork(void) {
-    bool held = machine_fork_holds;
-    machine_after_fork_in_child();
-    if (held && _IO_list_unlock) _IO_list_unlock();
+    if (machine_end_fork() && _IO_list_unlock) _IO_list_unlock();
 }
+static inline Word machine_fork_generation(void) { return machine_forks; }
 #ifdef MACHINE_WATCH_FORKS_AT_LOAD
 __attribute__((constructor))
 #else
@@ -337,8 +375,8 @@ __attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, 
         first = second;
     }
     *to++ = '\n';
-    ssize_t written = write(STDERR_FILENO, line, (size_t)(to - line));
-    (void)written;
+    syscall(SYS_write, STDERR_FILENO, line, (size_t)(to - line));
+    if (machine_has_threads() && machine_is_owner()) machine_unlock(true); /* a handler of SIGABRT may allocate */
     abort();
 }
 

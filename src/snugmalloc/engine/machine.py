@@ -155,14 +155,22 @@ def unmap_memory(address: Word, length: Word) -> bool:
     return face.unmap_memory(address, length)
 
 
-def remap_memory(address: Word, before: Word, length: Word) -> Word:
-    """One ``mremap`` of a mapping from `before` to `length` bytes, to wherever it fits. Its address, or 0."""
-    return face.remap_memory(address, before, length)
+def resize_mapping(address: Word, before: Word, length: Word) -> bool:
+    """One ``mremap`` of a mapping from `before` to `length` bytes where it stands. Returns True on success."""
+    return face.resize_mapping(address, before, length)
 
 
-def reserve_range(hint: Word, length: Word) -> Word:
-    """Reserve `length` bytes of addresses, at `hint` if that is free (0: anywhere); no memory yet. Or 0."""
-    return face.reserve_range(hint, length)
+def move_mapping(address: Word, before: Word, target: Word, length: Word) -> bool:
+    """One ``mremap`` that moves the pages of a mapping onto the mapping at `target`, which it replaces.
+
+    `target` has `length` bytes and is page-aligned. Returns True on success; else both are as they were.
+    """
+    return face.move_mapping(address, before, target, length)
+
+
+def reserve_range(length: Word) -> Word:
+    """Reserve `length` bytes of addresses; no memory yet. Their start, or 0."""
+    return face.reserve_range(length)
 
 
 def commit_range(address: Word, length: Word) -> bool:
@@ -170,19 +178,9 @@ def commit_range(address: Word, length: Word) -> bool:
     return face.commit_range(address, length)
 
 
-def address_limit() -> Word:
-    """How many bytes of addresses the process may have: RLIMIT_AS, or all ones."""
-    return face.address_limit()
-
-
 def purge_memory(address: Word, length: Word) -> bool:
     """Give the kernel whole pages back, the addresses stay ours and read as zero. Whether it took them."""
     return face.purge_memory(address, length)
-
-
-def divide_mapping(address: Word, length: Word) -> None:
-    """What lies behind the first `length` bytes of a mapping is one of its own from here on. No system call."""
-    face.divide_mapping(address, length)
 
 
 def clock() -> Word:
@@ -294,6 +292,11 @@ def store_thread_state(value: Word) -> None:
 def watch_thread_end() -> None:
     """At the end of this thread call ``snug_thread_idle`` and make its state 1. May call malloc."""
     face.watch_thread_end()
+
+
+def fork_generation() -> Word:
+    """How many forks lie between the process that loaded the library and this one."""
+    return face.fork_generation()
 
 
 def watch_forks() -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import threading
 import time
 
-from .simulated import MOST_ADDRESSES, Fatal, Trap, fatal_line
+from .simulated import Fatal, Trap, fatal_line
 
 PROT_NONE = 0
 PROT_READ_WRITE = 3
 MAP_PRIVATE_ANONYMOUS = 0x22
 MAP_NORESERVE = 0x4000
 MREMAP_MAYMOVE = 1
+MREMAP_FIXED = 2
 MADV_DONTNEED = 4
 MAP_FAILED = 2**64 - 1
 AT_RANDOM = 25
@@ -32,7 +32,7 @@ _libc.mmap.argtypes = [ctypes.c_uint64, ctypes.c_size_t, *[ctypes.c_int] * 3, ct
 _libc.mmap.restype = ctypes.c_uint64
 _libc.munmap.argtypes = [ctypes.c_uint64, ctypes.c_size_t]
 _libc.munmap.restype = ctypes.c_int
-_libc.mremap.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+_libc.mremap.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint64]
 _libc.mremap.restype = ctypes.c_uint64
 _libc.mprotect.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_int]
 _libc.mprotect.restype = ctypes.c_int
@@ -93,26 +93,22 @@ class RealMachine:
     def unmap_memory(self, address: int, length: int) -> bool:
         return int(_libc.munmap(address, length)) == 0
 
-    def remap_memory(self, address: int, before: int, length: int) -> int:
-        moved = int(_libc.mremap(address, before, length, MREMAP_MAYMOVE))
-        return 0 if moved == MAP_FAILED else moved
+    def resize_mapping(self, address: int, before: int, length: int) -> bool:
+        return int(_libc.mremap(address, before, length, 0, 0)) != MAP_FAILED
 
-    def reserve_range(self, hint: int, length: int) -> int:
-        address = int(_libc.mmap(hint, length, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0))
+    def move_mapping(self, address: int, before: int, target: int, length: int) -> bool:
+        flags = MREMAP_MAYMOVE | MREMAP_FIXED
+        return int(_libc.mremap(address, before, length, flags, target)) != MAP_FAILED
+
+    def reserve_range(self, length: int) -> int:
+        address = int(_libc.mmap(0, length, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0))
         return 0 if address == MAP_FAILED else address
 
     def commit_range(self, address: int, length: int) -> bool:
         return int(_libc.mprotect(address, length, PROT_READ_WRITE)) == 0
 
-    def address_limit(self) -> int:
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        return soft & MOST_ADDRESSES
-
     def purge_memory(self, address: int, length: int) -> bool:
         return int(_libc.madvise(address, length, MADV_DONTNEED)) == 0
-
-    def divide_mapping(self, address: int, length: int) -> None:
-        """The kernel unmaps any part of a mapping."""
 
     def clock(self) -> int:
         return time.monotonic_ns()
@@ -176,6 +172,9 @@ class RealMachine:
 
     def watch_thread_end(self) -> None:
         """A thread's cache stays behind when it ends."""
+
+    def fork_generation(self) -> int:
+        return 0
 
     def watch_forks(self) -> None:
         """An interpreted heap is not used across a fork."""

@@ -5,7 +5,7 @@
     0x7f0000000000          mappings, each below the one before, with an unmapped page between them
 
 An access must lie within one of these, to the byte: beyond the break, or past the length asked of `mmap`, is an
-error.
+error. The kernel refuses what is not aligned to its pages, as a real one does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PAGE = 4096
 RESERVED = 0x10000
 BREAK = 0x5555_0000_0000
 MAPPINGS = 0x7F00_0000_0000
-MOST_ADDRESSES = 2**64 - 1
+PLENTY = 1 << 16  # bytes; to clear more takes longer than a lock should be held
 
 
 class SystemCall(NamedTuple):
@@ -58,7 +58,8 @@ class SimulatedMachine:
     """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
 
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
-    malloc is the only one.
+    malloc is the only one. With `lock_is_short` a slow call under the lock is an error: to clear much memory,
+    ``madvise``, ``munmap``, ``mremap``.
     """
 
     page: int = PAGE
@@ -69,6 +70,8 @@ class SimulatedMachine:
     errno: int = 0
     threads: bool = False
     process_malloc: bool = True
+    lock_is_short: bool = False
+    forks: int = 0
     secret: int = 0x9E37_79B9_7F4A_7C15
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
 
@@ -107,6 +110,8 @@ class SimulatedMachine:
         self.write(target, self.read(source, count))
 
     def clear(self, address: int, count: int) -> None:
+        if count > PLENTY:
+            self._expect_no_lock("clear")
         self.write(address, bytes(count))
 
     def fill(self, address: int, count: int, value: int) -> None:
@@ -135,6 +140,15 @@ class SimulatedMachine:
             result = None
         self.log.append(SystemCall(name, arguments, result))
         return result is not None
+
+    def _expect_no_lock(self, what: str) -> None:
+        """A call that takes long is made."""
+        if self.lock_is_short and self._locked:
+            raise Trap(f"{what} under the lock")
+
+    def _done(self, *aligned: int) -> int | None:
+        """The result of a call about whole pages at these addresses: 0, or None if the kernel refuses one."""
+        return None if any(address % self.page for address in aligned) else 0
 
     @property
     def break_address(self) -> int:
@@ -171,70 +185,89 @@ class SimulatedMachine:
     def _lowest_mapping(self) -> int:
         return min((region.start for region in self._mappings), default=MAPPINGS)
 
+    def _pages(self, length: int) -> int:
+        """`length`, rounded up to whole pages."""
+        return -(-length // self.page) * self.page
+
     def map_memory(self, length: int) -> int:
-        pages = -(-length // self.page) * self.page
-        address = self._lowest_mapping() - pages - self.page
+        address = self._lowest_mapping() - self._pages(length) - self.page
+        address -= address % self.page
         possible = length > 0 and self._heap.end < address
         if not self._call("mmap", (length,), address if possible else None):
             return 0
         self._mappings.append(Region(address, bytearray(length)))
         return address
 
-    def unmap_memory(self, address: int, length: int) -> bool:
-        mine = [region for region in self._mappings if region.start == address]
-        if not mine or len(mine[0].memory) != length:
-            raise BadAccess(f"munmap({address:#x}, {length}) is no mapping of its own")
-        if not self._call("munmap", (address, length), 0):
-            return False
-        self._mappings.remove(mine[0])
-        return True
+    def _cut(self, start: int, end: int) -> None:
+        """Unmap the pages from `start` to `end`; mappings that lie across an edge stay in part."""
+        for region in list(self._mappings):
+            if region.start < end and start < region.start + self._pages(len(region.memory)):
+                self._mappings.remove(region)
+                if region.start < start:
+                    self._mappings.append(Region(region.start, region.memory[: start - region.start]))
+                if end < region.end:
+                    self._mappings.append(Region(end, region.memory[end - region.start :]))
 
-    def divide_mapping(self, address: int, length: int) -> None:
-        first = next(region for region in self._mappings if region.start == address)
-        self._mappings.append(Region(address + length, first.memory[length:]))
-        del first.memory[length:]
+    def _is_ours(self, start: int, end: int) -> bool:
+        """Whether all pages from `start` to `end` are mapped."""
+        for region in sorted(self._mappings, key=lambda region: region.start):
+            if region.start <= start < region.start + self._pages(len(region.memory)):
+                start = region.start + self._pages(len(region.memory))
+        return start >= end
+
+    def unmap_memory(self, address: int, length: int) -> bool:
+        self._expect_no_lock("munmap")
+        end = address + self._pages(length)
+        if not self._is_ours(address, end):
+            raise BadAccess(f"munmap({address:#x}, {length}) is about pages that are not mapped")
+        if not self._call("munmap", (address, length), self._done(address)):
+            return False
+        self._cut(address, end)
+        return True
 
     def clock(self) -> int:
         """Time goes on by a tenth of a millisecond whenever somebody looks."""
         self._time += 100_000
         return self._time
 
-    def remap_memory(self, address: int, before: int, length: int) -> int:
-        old = next(region for region in self._mappings if region.start == address)
-        if self.refuse("mremap", (address, before, length)):
-            self.log.append(SystemCall("mremap", (address, before, length), None))
-            return 0
-        room = min((r.start for r in self._mappings if r.start > address), default=MAPPINGS) - self.page
-        if address + length > room:
-            self._mappings.remove(old)
-            old.start = self._lowest_mapping() - -(-length // self.page) * self.page - self.page
-            self._mappings.append(old)
-        del old.memory[length:]
-        old.memory.extend(bytes(length - len(old.memory)))
-        self.log.append(SystemCall("mremap", (address, before, length), old.start))
-        return old.start
+    def pass_time(self, nanoseconds: int) -> None:
+        """Nothing happens for so long."""
+        self._time += nanoseconds
 
-    def reserve_range(self, hint: int, length: int) -> int:
-        """As a mapping, a name for which nobody has to ask again: `commit_range` has nothing left to do."""
-        start = hint or self._lowest_mapping() - length - self.page
-        if not self._call("mmap", (length,), start if self._heap.end < start else None):
-            return 0
-        self._mappings.append(Region(start, bytearray(length)))
-        return start
+    def resize_mapping(self, address: int, before: int, length: int) -> bool:
+        self._expect_no_lock("mremap")
+        start, old_end, end = address, address + self._pages(before), address + self._pages(length)
+        taken = any(region.start < end and old_end < region.end for region in self._mappings)
+        if not self._call("mremap", (start, before, length), None if taken else self._done(start)):
+            return False
+        content = self.read(start, min(before, length))
+        self._cut(start, old_end)
+        self._mappings.append(Region(start, bytearray(content.ljust(length, b"\0"))))
+        return True
+
+    def move_mapping(self, address: int, before: int, target: int, length: int) -> bool:
+        self._expect_no_lock("mremap")
+        if not self._call("mremap", (address, before, length, target), self._done(address, target)):
+            return False
+        content = self.read(address, min(before, length))
+        self._cut(address, address + self._pages(before))
+        self._cut(target, target + self._pages(length))
+        self._mappings.append(Region(target, bytearray(content.ljust(length, b"\0"))))
+        return True
+
+    def reserve_range(self, length: int) -> int:
+        """As a mapping; what `commit_range` has not made memory yet can be touched all the same."""
+        return self.map_memory(length)
 
     def commit_range(self, address: int, length: int) -> bool:
         self._place(address, length)
-        return self._call("mprotect", (address, length), 0)
-
-    def address_limit(self) -> int:
-        return MOST_ADDRESSES
+        return self._call("mprotect", (address, length), self._done(address))
 
     def purge_memory(self, address: int, length: int) -> bool:
-        if address % self.page or length % self.page:
-            raise BadAccess(f"madvise({address:#x}, {length}) is not about whole pages")
-        if not self._call("madvise", (address, length), 0):
+        self._expect_no_lock("madvise")
+        if not self._call("madvise", (address, length), self._done(address)):
             return False
-        self.clear(address, length)
+        self.write(address, bytes(self._pages(length)))
         return True
 
     def page_size(self) -> int:
@@ -309,6 +342,9 @@ class SimulatedMachine:
 
     def watch_thread_end(self) -> None:
         """There is one thread, and it does not end."""
+
+    def fork_generation(self) -> int:
+        return self.forks
 
     def watch_forks(self) -> None:
         """Nor does it fork."""

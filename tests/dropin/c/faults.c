@@ -30,6 +30,7 @@ int main(int count, char **words)
     else if (IS("middle-large")) free(large + 4096);
     else if (IS("odd")) free(block + 1);
     else if (IS("stack")) free(&local);
+    else if (IS("no-address")) free((void *)((uintptr_t)block | (uintptr_t)1 << 60));
     else if (IS("unmapped")) free((void *)(uintptr_t)0x123450);
     else if (IS("overrun")) { memset(block, 1, malloc_usable_size(block) + 8); free(block); }
     else return 2;

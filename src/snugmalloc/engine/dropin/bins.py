@@ -3,6 +3,8 @@
     bins 0 to 63     one for each number of units
     from 64          16 for each doubling: a range of sizes
 
+A free block of one unit is in no bin: no request is so small, and its neighbours find it by their tags.
+
 Best fit: one of the first few in the bin of the wanted size if large enough, else the first of the next bin
 that has any. How deep one looks made no difference to memory between 1 and 1,024.
 """
@@ -14,16 +16,14 @@ from ..machine import (
     Word,
     highest_bit,
     likely,
-    load_half,
     load_word,
     lowest_bit,
     reserve,
-    store_half,
     store_word,
+    unlikely,
 )
 from .block import links_at, size_of
 from .layout import ONE
-from .pages import unit_address, unit_of
 
 EXACT = 64
 EXACT_SHIFT = 6
@@ -35,9 +35,10 @@ BITMAP_WORDS = BIN_COUNT // 64
 WORD_SHIFT: Int = 6
 IN_WORD = 63
 DEPTH = 2
-PREVIOUS = 4
+PREVIOUS = 8
+SMALLEST_LISTED = 2
 
-HEADS = reserve(4 * BIN_COUNT + 4)  # the last stays empty
+HEADS = reserve(8 * BIN_COUNT + 8)  # the last stays empty
 BITMAP = reserve(8 * BITMAP_WORDS + 8)  # the last word stays empty
 
 listed_blocks: Word = 0
@@ -53,24 +54,22 @@ def bin_of(size: Word) -> Word:
 
 
 def head_at(number: Word) -> Word:
-    """The address of the unit number of the bin's first block."""
-    return HEADS + (number << 2)
+    """The address of the word that holds the bin's first block."""
+    return HEADS + (number << 3)
 
 
 def first_in(number: Word) -> Word:
     """The bin's first block, or 0."""
-    unit = load_half(head_at(number))
-    return unit_address(unit) if unit != 0 else 0
+    return load_word(head_at(number))
 
 
 def behind(block: Word) -> Word:
     """The next block of the bin, or 0."""
-    unit = load_half(links_at(block))
-    return unit_address(unit) if unit != 0 else 0
+    return load_word(links_at(block))
 
 
 def indexed_blocks() -> Word:
-    """How many blocks are in bins."""
+    """How many blocks are free, the wilderness aside."""
     return listed_blocks
 
 
@@ -98,16 +97,17 @@ def put(block: Word, size: Word) -> None:
     """Put a free block of `size` units in its bin."""
     global listed_blocks
     listed_blocks += 1
+    if unlikely(size < SMALLEST_LISTED):
+        return
     number = bin_of(size)
     head = head_at(number)
-    unit = unit_of(block)
-    first = load_half(head)
+    first = load_word(head)
     links = links_at(block)
-    store_half(links, first)
-    store_half(links + PREVIOUS, 0)
-    store_half(head, unit)
+    store_word(links, first)
+    store_word(links + PREVIOUS, 0)
+    store_word(head, block)
     if first != 0:
-        store_half(links_at(unit_address(first)) + PREVIOUS, unit)
+        store_word(links_at(first) + PREVIOUS, block)
     else:
         mark_filled(number)
 
@@ -116,16 +116,18 @@ def take(block: Word, size: Word) -> None:
     """Take a free block of `size` units out of its bin."""
     global listed_blocks
     listed_blocks -= 1
+    if unlikely(size < SMALLEST_LISTED):
+        return
     links = links_at(block)
-    following = load_half(links)
-    previous = load_half(links + PREVIOUS)
+    following = load_word(links)
+    previous = load_word(links + PREVIOUS)
     if following != 0:
-        store_half(links_at(unit_address(following)) + PREVIOUS, previous)
+        store_word(links_at(following) + PREVIOUS, previous)
     if previous != 0:
-        store_half(links_at(unit_address(previous)), following)
+        store_word(links_at(previous), following)
         return
     number = bin_of(size)
-    store_half(head_at(number), following)
+    store_word(head_at(number), following)
     if following == 0:
         mark_empty(number)
 
@@ -161,12 +163,13 @@ def find(size: Word) -> Word:
 
 def is_in_place(block: Word, size: Word) -> bool:
     """Whether the links around a free block agree, and it stands in the bin of its size."""
+    if size < SMALLEST_LISTED:
+        return True
     links = links_at(block)
-    following = load_half(links)
-    previous = load_half(links + PREVIOUS)
-    unit = unit_of(block)
-    if following != 0 and load_half(links_at(unit_address(following)) + PREVIOUS) != unit:
+    following = load_word(links)
+    previous = load_word(links + PREVIOUS)
+    if following != 0 and load_word(links_at(following) + PREVIOUS) != block:
         return False
     if previous != 0:
-        return load_half(links_at(unit_address(previous))) == unit
-    return load_half(head_at(bin_of(size))) == unit
+        return load_word(links_at(previous)) == block
+    return load_word(head_at(bin_of(size))) == block

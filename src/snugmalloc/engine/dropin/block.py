@@ -13,19 +13,21 @@ A block is named by the address of its payload, a multiple of 16. Its tag of 8 b
     size before  bits 0 to 29 of the half: the units of the block before, or 0 if there is none
                  bit 31: it is free
 
-So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block keeps its links in
-its bin, two unit numbers, in its payload. The smallest block is one unit. Whether the block before is free is
-told here as well, for its own tag is rarely in the processor's cache (3 % of the time of random sizes).
+So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block of two units and more
+keeps its links in its bin, two addresses, in its payload. The smallest block is one unit. Whether the block
+before is free is told here as well, for its own tag is rarely in the processor's cache (3 % of the time of
+random sizes).
 
-The tag of a block whose payload begins with a page is in the page's record instead, with the links: nothing
-that the heap needs ever stands in a page that is wholly inside a free block, so it can be given back.
+The tag of a block whose payload begins with a page is the page's, beside the page map, and so are its links:
+nothing that the heap needs ever stands in a page that is wholly inside a free block, so it can be given back. A
+block that begins and ends with a page has 16 * size bytes for its payload.
 """
 
 from __future__ import annotations
 
 from ..machine import Int, Word, load_half, prefetch, store_half
-from .layout import HEADER, IN_PAGE, UNIT_SHIFT
-from .pages import LINKS, record_at
+from .layout import HEADER, IN_PAGE, PAGE_UNITS, UNIT_SHIFT
+from .pages import page_links, page_tag
 
 USED = 1
 OWN = 2
@@ -39,14 +41,14 @@ def tag_at(block: Word) -> Word:
     """The address of the block's tag."""
     if block & IN_PAGE != 0:
         return block - HEADER
-    return record_at(block)
+    return page_tag(block)
 
 
 def links_at(block: Word) -> Word:
     """The address of a free block's two links."""
     if block & IN_PAGE != 0:
         return block
-    return record_at(block) + LINKS
+    return page_links(block)
 
 
 def expect_merge(block: Word, size: Word) -> None:
@@ -99,5 +101,12 @@ def next_block(block: Word, size: Word) -> Word:
 
 
 def usable_bytes(size: Word) -> Word:
-    """The payload of a block of `size` units, in bytes."""
+    """The payload of a block of `size` units that is no run of whole pages, in bytes."""
     return (size << UNIT_SHIFT) - HEADER
+
+
+def payload_bytes(block: Word, size: Word) -> Word:
+    """The payload of any block of `size` units, in bytes."""
+    if block & IN_PAGE == 0 and size & (PAGE_UNITS - 1) == 0:
+        return size << UNIT_SHIFT
+    return usable_bytes(size)

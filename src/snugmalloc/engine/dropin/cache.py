@@ -8,7 +8,7 @@ after the thread's destructors ENDED: it frees and allocates on without a cache.
     592     lists of blocks of up to 63 units, at 16 times the units from here; the first stay empty, for no
             block of so few units is cached, and the kinds of other pages lead there
     1036    whose turn it is in the ring
-    1616    one block for each range of sizes from 64 to 543 units: its unit number and its units, 4 bytes each
+    1616    one block for each range of sizes from 64 to 543 units: its address << 12 and its units, in a word
     2008    the next of all caches
     2016    the next of the caches that wait for a thread
     2024    the units of all those single blocks
@@ -59,23 +59,23 @@ from ..machine import (
     watch_thread_end,
 )
 from .bins import bin_of, find
-from .block import expect_merge, is_used, size_of, usable_bytes
+from .block import expect_merge, is_used, payload_bytes, size_of, usable_bytes
+from .coalesce import wilderness
 from .figures import (
     CACHED_BLOCKS,
     CACHED_BYTES,
     COUNTING,
     HEAP_BYTES,
-    KEPT_BYTES,
+    LIVE_BYTES,
     THREAD_CACHES,
     figure,
     raise_figure,
     set_figure,
 )
-from .heap import allocate_run, at_the_end, free_block, hand_out, run_length, set_aside, wilderness
-from .large import keep_below_peak
+from .heap import allocate_run, at_the_end, free_block, hand_out, run_length, set_aside
 from .layout import DEBUG, HEADER, LIST_UNITS, MEDIUM_UNITS, ONE, SLAB_CLASSES, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
-from .pages import BLOCKS, kind_at, unit_address, unit_of
+from .pages import BLOCKS, kind_at
 from .purge import is_time, take_step
 from .slab import give_row, how_many_taken, open_slab, take_objects
 from .transfer import (
@@ -100,7 +100,8 @@ MEDIUM_BINS = 49
 NEXT_CACHE = 2008
 NEXT_SPARE = 2016
 REMEMBERED = 2024
-REMEMBERED_UNITS = 4
+ADDRESS_SHIFT: Int = 12
+UNITS_BITS = 4095
 WAITED = 2032
 EMPTY = 1 << 32  # of a cache that waits: it has no objects
 LONG_ENOUGH = 2  # times that lists grew old: then nobody wants the objects
@@ -111,8 +112,6 @@ CACHE_BYTES = 2080
 
 ENDED = 1
 
-FIRST_OBJECTS = 32  # the limit that a list begins with
-FIRST_BLOCKS = 4
 MOST_LISTED = 255
 LEAST_REMEMBERED = 1024  # units of single blocks that a thread may keep: 16 KiB,
 REMEMBERED_SHIFT: Int = 10  # and a 64th of the heap
@@ -134,24 +133,30 @@ def enter() -> bool:
 
 
 def look_after() -> None:
-    """What is done now and then: memory that nobody needs goes back."""
+    """Without the lock: what is done now and then. Memory that nobody needs goes back."""
     take_step()
+    held = enter()
     if age_lists():
         age_caches(LONG_ENOUGH)
+    unlock(held)
+
+
+def check_sometimes() -> None:
+    """Builds that check everything do it here, every so many visits; under the lock."""
+    global visits
+    visits += 1
+    if visits & CHECK_EVERY == 0 and check() != OK:
+        trap()
 
 
 def leave(held: bool, operations: Word) -> None:
-    """So many operations were done; builds that check everything do it here."""
-    global visits
-    if unlikely(is_time(operations)):
-        look_after()
-    if unlikely(figure(KEPT_BYTES) != 0):
-        keep_below_peak()  # now, not now and then: a peak of 110 MB, not 126 (benchmarks/workloads/large.c)
+    """The heap is others' again, and so many operations were done."""
     if DEBUG != 0:
-        visits += 1
-        if visits & CHECK_EVERY == 0 and check() != OK:
-            trap()
+        check_sometimes()
+    is_due = is_time(operations)
     unlock(held)
+    if unlikely(is_due):
+        look_after()
 
 
 def operations_for(units: Word) -> Word:
@@ -287,7 +292,7 @@ def release_block(pointer: Word, units: Word) -> None:
     """Free one block of so many units."""
     held = enter()
     free_block(pointer, units)
-    leave(held, 1)
+    leave(held, operations_for(units))
 
 
 # ---- Lists ----
@@ -309,12 +314,12 @@ def push(entry: Word, pointer: Word) -> None:
     store_half(entry + ROOM, load_half(entry + ROOM) - 1)
 
 
-def raise_limit(entry: Word, units: Word, first: Word) -> bool:
-    """Let a list of so many units grow, from `first` to its most. Whether it can hold more now."""
+def raise_limit(entry: Word, units: Word) -> bool:
+    """Let a list of so many units grow, from one to its most. Whether it can hold more now."""
     before = load_half(entry + LIST_LIMIT)
     most = thread_cache() // (units << UNIT_SHIFT)
     most = MOST_LISTED if most > MOST_LISTED else most
-    limit = before + before if before != 0 else first
+    limit = before + before if before != 0 else ONE
     limit = most if limit > most else limit
     if limit <= before:
         return False
@@ -345,7 +350,7 @@ def join(chain: Word, more: Word) -> Word:
 
 def refill_objects(entry: Word, units: Word) -> Word:
     """An object for a thread whose list of them is empty, and more for the list. Or 0."""
-    raise_limit(entry, units, FIRST_OBJECTS)
+    raise_limit(entry, units)
     want = (load_half(entry + LIST_LIMIT) >> 1) + 1
     held = enter()
     chain = take_over(units)
@@ -365,7 +370,7 @@ def refill_objects(entry: Word, units: Word) -> Word:
 
 def refill_blocks(entry: Word, units: Word) -> Word:
     """A block for a thread whose list of them is empty, and more for the list. Or 0."""
-    raise_limit(entry, units, FIRST_BLOCKS)
+    raise_limit(entry, units)
     want = (load_half(entry + LIST_LIMIT) >> 1) + 1
     held = enter()
     chain = take_over(units)
@@ -393,7 +398,7 @@ def pass_on(entry: Word, units: Word) -> None:
 
 def cache_object(entry: Word, pointer: Word, units: Word) -> None:
     """A freed object for a list without room: the list becomes longer, or another one begins."""
-    if not raise_limit(entry, units, FIRST_OBJECTS):
+    if not raise_limit(entry, units):
         pass_on(entry, units)
     if load_half(entry + ROOM) != 0:
         push(entry, pointer)
@@ -403,7 +408,7 @@ def cache_object(entry: Word, pointer: Word, units: Word) -> None:
 
 def cache_block(entry: Word, pointer: Word, units: Word) -> None:
     """A freed block for a list without room: the list becomes longer, or another one begins."""
-    if not raise_limit(entry, units, FIRST_BLOCKS):
+    if not raise_limit(entry, units):
         pass_on(entry, units)
     if load_half(entry + ROOM) != 0:
         push(entry, pointer)
@@ -450,12 +455,13 @@ def obtain_listed(units: Word) -> Word:
 def take_remembered(cache: Word, units: Word) -> Word:
     """The block remembered for the range of `units`, 64 to 543, if it is large enough; or 0."""
     place = medium_place(cache, units)
-    found = load_half(place + REMEMBERED_UNITS)
+    word = load_word(place)
+    found = word & UNITS_BITS
     if found < units:
         return 0
-    store_half(place + REMEMBERED_UNITS, 0)
+    store_word(place, 0)
     store_word(cache + REMEMBERED, load_word(cache + REMEMBERED) - found)
-    return unit_address(load_half(place))
+    return word >> ADDRESS_SHIFT
 
 
 def take_medium(cache: Word, units: Word) -> Word:
@@ -483,18 +489,17 @@ def obtain_block(units: Word) -> Word:
 def remember(cache: Word, pointer: Word, units: Word) -> None:
     """Remember a freed block of 64 to 543 units; the one before it goes back. A small heap remembers few."""
     place = medium_place(cache, units)
-    before_units = load_half(place + REMEMBERED_UNITS)
+    before = load_word(place)
+    before_units = before & UNITS_BITS
     remembered = load_word(cache + REMEMBERED) + units - before_units
     if remembered > LEAST_REMEMBERED + (figure(HEAP_BYTES) >> REMEMBERED_SHIFT):
         release_block(pointer, units)
         return
-    before = unit_address(load_half(place))
     expect_merge(pointer, units)
-    store_half(place, unit_of(pointer))
-    store_half(place + REMEMBERED_UNITS, units)
+    store_word(place, pointer << ADDRESS_SHIFT | units)
     store_word(cache + REMEMBERED, remembered)
     if before_units != 0:
-        release_block(before, before_units)
+        release_block(before >> ADDRESS_SHIFT, before_units)
 
 
 def dispose_block(pointer: Word, units: Word) -> None:
@@ -538,10 +543,10 @@ def empty_of_blocks(cache: Word) -> None:
         give_list(empty_list(block_list(cache, units)), units)
     for number in range(MEDIUM_BINS):
         place = cache + MEDIUM + number * 8
-        units = load_half(place + REMEMBERED_UNITS)
-        if units != 0:
-            store_half(place + REMEMBERED_UNITS, 0)
-            free_block(unit_address(load_half(place)), units)
+        word = load_word(place)
+        if word != 0:
+            store_word(place, 0)
+            free_block(word >> ADDRESS_SHIFT, word & UNITS_BITS)
     store_word(cache + REMEMBERED, 0)
     empty_ring(cache)
 
@@ -559,6 +564,16 @@ def empty_own_cache() -> None:
     state = load_thread_state()
     if state != 0 and state != ENDED:
         empty_cache(state)
+
+
+def reclaim() -> bool:
+    """Without the lock: what this thread keeps or waits for others goes to the heap. Whether anything did."""
+    held = enter()
+    before = figure(LIVE_BYTES)
+    empty_own_cache()
+    any_reclaimed = figure(LIVE_BYTES) < before
+    leave(held, 0)
+    return any_reclaimed
 
 
 def age_caches(most: Word) -> None:
@@ -615,15 +630,15 @@ def count_cached() -> None:
             count += found
             total += found * usable_bytes(units)
         for number in range(MEDIUM_BINS):
-            units = load_half(cache + MEDIUM + number * 8 + REMEMBERED_UNITS)
-            if units != 0:
+            word = load_word(cache + MEDIUM + number * 8)
+            if word != 0:
                 count += 1
-                total += usable_bytes(units)
+                total += payload_bytes(word >> ADDRESS_SHIFT, word & UNITS_BITS)
         for place in range(cache + RING, cache + RING_END, 8):
             block = load_word(place)
             if block != 0:
                 count += 1
-                total += usable_bytes(size_of(block))
+                total += payload_bytes(block, size_of(block))
         cache = load_word(cache + NEXT_CACHE)
     set_figure(CACHED_BYTES, total)
     set_figure(CACHED_BLOCKS, count)
@@ -656,10 +671,9 @@ def is_own_cache_sound() -> bool:
             return False
     for number in range(MEDIUM_BINS):
         place = cache + MEDIUM + number * 8
-        units = load_half(place + REMEMBERED_UNITS)
-        if units != 0 and (
-            size_of(unit_address(load_half(place))) != units or bin_of(units) - LIST_UNITS != number
-        ):
+        word = load_word(place)
+        units = word & UNITS_BITS
+        if word != 0 and (size_of(word >> ADDRESS_SHIFT) != units or bin_of(units) - LIST_UNITS != number):
             return False
     for place in range(cache + RING, cache + RING_END, 8):
         block = load_word(place)

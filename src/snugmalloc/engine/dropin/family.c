@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "snugmalloc.h"
@@ -85,7 +86,7 @@ void snug_malloc_stats(void) {
         length += (size_t)snprintf(text + length, sizeof text - length, "snugmalloc: %s %zu\n", NAMES[i],
                                    ((const size_t *)&stats)[i]);
     for (size_t done = 0; done < length;) {
-        ssize_t written = write(STDERR_FILENO, text + done, length - done);
+        long written = syscall(SYS_write, STDERR_FILENO, text + done, length - done); /* no cancellation point */
         if (written <= 0) return;
         done += (size_t)written;
     }

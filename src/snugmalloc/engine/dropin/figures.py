@@ -89,7 +89,7 @@ def may_take(count: Word) -> bool:
 
 
 def took(count: Word) -> None:
-    """The system gave `count` bytes."""
+    """The system gave `count` bytes, or 0 if they are counted already: it may be a new peak."""
     system = load_word(FIGURES + SYSTEM_BYTES) + count
     store_word(FIGURES + SYSTEM_BYTES, system)
     if system > load_word(FIGURES + PEAK_SYSTEM_BYTES):

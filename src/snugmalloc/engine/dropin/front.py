@@ -9,7 +9,6 @@ from ..machine import (
     Word,
     clear_bytes,
     copy_bytes,
-    get_errno,
     likely,
     load_half,
     load_thread_word,
@@ -21,7 +20,7 @@ from ..machine import (
     store_word,
     unlikely,
 )
-from .block import OWN, SIZE_SHIFT, USED
+from .block import OWN, SIZE_SHIFT, USED, usable_bytes
 from .cache import (
     BLOCK_LISTS,
     ENTRY_SHIFT,
@@ -51,8 +50,19 @@ from .figures import (
     lower_figure,
     set_figure,
 )
-from .large import drop_all
-from .layout import HEADER, IN_PAGE, LARGEST, MEDIUM_UNITS, MIB, SLAB_LIMIT, UNIT, round_up
+from .layout import (
+    HEADER,
+    IN_PAGE,
+    LARGEST,
+    MEDIUM_UNITS,
+    MIB,
+    SLAB_LIMIT,
+    UNIT,
+    UNIT_SHIFT,
+    class_of,
+    round_up,
+    units_for,
+)
 from .options import read_options, set_mmap_threshold
 from .pages import BLOCKS, is_long, kind_at
 from .purge import give_all_back
@@ -146,6 +156,11 @@ def _free_block(cache: Word, block: Word) -> None:
     dispose(block)
 
 
+def usable_for(size: Word) -> Word:
+    """How many bytes of a block for `size`, at most LISTED_LIMIT, a program may use."""
+    return class_of(size) << UNIT_SHIFT if size <= SLAB_LIMIT else usable_bytes(units_for(size))
+
+
 def _clear_allocate(count: Word, size: Word) -> Word:
     """`count` times `size` bytes that read as zero."""
     if product_overflows(count, size):
@@ -155,7 +170,7 @@ def _clear_allocate(count: Word, size: Word) -> Word:
         return obtain_cleared(total)
     pointer = malloc(total)
     if pointer != 0:
-        clear_bytes(pointer, total)
+        clear_bytes(pointer, usable_for(total))
     return pointer
 
 
@@ -302,9 +317,7 @@ def snug_posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
     """As posix_memalign."""
     if not is_power_of_two(alignment) or alignment < HEADER:
         return EINVAL
-    kept = get_errno()
     pointer = obtain_aligned(alignment, size)
-    set_errno(kept)
     if pointer == 0:
         return ENOMEM
     store_word(target, pointer)
@@ -359,10 +372,8 @@ def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
     held = enter()
     empty_own_cache()
-    dropped = drop_all()
-    given_back = give_all_back(pad)
     leave(held, 0)
-    return 1 if dropped or given_back else 0
+    return 1 if give_all_back(pad) else 0
 
 
 def snug_malloc_trim(pad: Word) -> Int:

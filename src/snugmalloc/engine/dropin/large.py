@@ -1,32 +1,36 @@
-"""Owns large blocks: each in a mapping of its own, and a few freed mappings that wait for the next request.
+"""Owns the mappings: large blocks, each in one of its own, and those that were freed and not unmapped yet.
 
-    mapping                        payload
-    +----- ... ----+------+-------+---------------+
-    | (alignment)  | head | ...   | payload       |
-    +----- ... ----+------+-------+---------------+
-                    head, the 32 bytes in front of the payload:
-                    0 the newer mapping   8 the older   16 the mapping's end   24 its start, sealed
+    mapping   +----------------- payload ------------------+
+              ^ the block: it begins where the mapping does, with a page
 
-The seal is exclusive-or with the payload's address and a secret: it tells a large block from a pointer that is
-none.
+Nothing of ours stands in it. The kind of its first page is MAPPING, or SPARE when it was freed; its tag and
+links beside the page map hold the rest:
 
-Freed mappings are kept as long as all memory taken stays below the highest that it ever was: keeping one never
-raises the peak. The next request takes the smallest that suffices and leaves the rest, or lets the largest
-grow. What nobody took within some large requests goes.
+    tag       the mapping's length in bytes; bit 0: it is clean, the system has all of it back
+    links     the newer mapping of its list, and the older: one list of blocks in use, one of spare mappings
+
+A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
+asked for more. The next request takes the smallest that suffices, and what it leaves stays spare. Where the
+system refuses to unmap one (a process may have some 65,000 mappings, and a hole makes two of one), it is
+emptied and stays.
+
+The system calls that take long are made without the lock: what they are about is in no list meanwhile.
 """
 
 from __future__ import annotations
 
 from ..machine import (
     Word,
-    divide_mapping,
+    clear_bytes,
     load_word,
+    lock,
     map_memory,
+    move_mapping,
     page_size,
-    random_word,
-    remap_memory,
-    reserve,
+    purge_memory,
+    resize_mapping,
     store_word,
+    unlock,
     unmap_memory,
 )
 from .figures import (
@@ -47,317 +51,397 @@ from .figures import (
     raise_figure,
     took,
 )
-from .layout import IN_PAGE, LARGEST, ONE, UNIT, round_up
-from .options import learn_threshold
+from .layout import IN_PAGE, ONE, PAGE_SHIFT, round_up
+from .marks import count_gone, count_new
+from .pages import (
+    ADDRESS_BITS,
+    FOREIGN,
+    MAPPING,
+    SPARE,
+    cover,
+    is_heap_kind,
+    kind_at,
+    page_links,
+    page_of,
+    page_tag,
+    set_kind,
+)
 
-HEAD = 32
 OLDER = 8
-END = 16
-SEAL = 24
-PLACES = 16
-PLACE = 16
-PATIENCE = 16  # large requests; what nobody took meanwhile goes
-LEAST_KEPT = 65536  # bytes; a smaller rest stays with the block
+CLEAN = 1
 
-KEPT = reserve(PLACES * PLACE)  # start and length of each, the oldest first; a length of 0: nothing
-
-newest: Word = 0
-live: Word = 0
-requests: Word = 0
-least_kept: Word = 0
-is_new: bool = False
+newest_used: Word = 0
+newest_spare: Word = 0
+dirty_spare: Word = 0
+in_flight: Word = 0  # bytes counted as taken from the system that are in no list at the moment
 
 
-# ---- Heads ----
+# ---- One mapping ----
 
 
-def seal_of(pointer: Word, start: Word) -> Word:
-    """What the head of the large block at `pointer` says of the mapping's start."""
-    return start ^ pointer ^ random_word()
+def length_of(mapping: Word) -> Word:
+    """The mapping's length in bytes."""
+    return load_word(page_tag(mapping)) & ~CLEAN
 
 
-def start_of(pointer: Word) -> Word:
-    """Where the mapping of a large block begins."""
-    return seal_of(pointer, load_word(pointer - HEAD + SEAL))
+def is_clean(mapping: Word) -> bool:
+    """Whether the system has all of a mapping: it reads as zero."""
+    return load_word(page_tag(mapping)) & CLEAN != 0
 
 
-def end_of(pointer: Word) -> Word:
-    """Where the mapping of a large block ends."""
-    return load_word(pointer - HEAD + END)
+def older_mapping(mapping: Word) -> Word:
+    """The next of its list, or 0."""
+    return load_word(page_links(mapping) + OLDER)
 
 
-def large_bytes(pointer: Word) -> Word:
-    """The usable bytes of a large block."""
-    return end_of(pointer) - pointer
-
-
-def is_large(pointer: Word) -> bool:
-    """Whether `pointer`, which is none of the heap's, is a large block."""
-    if pointer & (UNIT - 1) != 0 or pointer < HEAD:
-        return False
-    start = start_of(pointer)
-    return start & IN_PAGE == 0 and start < pointer and end_of(pointer) > pointer
+def is_mapped_block(pointer: Word) -> bool:
+    """Whether a large block in use begins here."""
+    return pointer & IN_PAGE == 0 and kind_at(pointer) == MAPPING
 
 
 def newest_large() -> Word:
     """The large block that was made last, or 0."""
-    return newest
+    return newest_used
 
 
-def live_large() -> Word:
-    """The usable bytes of all large blocks."""
-    return live
+def newest_freed() -> Word:
+    """The spare mapping that was freed last, or 0."""
+    return newest_spare
 
 
-def older_large(pointer: Word) -> Word:
-    """The large block made before this one, or 0."""
-    return load_word(pointer - HEAD + OLDER)
+def bytes_in_flight() -> Word:
+    """Bytes counted as taken from the system that are in no list: a call about them is being made."""
+    return in_flight
 
 
-def enlist(pointer: Word, start: Word, end: Word) -> None:
-    """Write the head of a new large block."""
-    global newest, live
-    live += end - pointer
-    head = pointer - HEAD
-    store_word(head, 0)
-    store_word(head + OLDER, newest)
-    store_word(head + END, end)
-    store_word(head + SEAL, seal_of(pointer, start))
+def dirty_spare_pages() -> Word:
+    """How many pages of spare mappings may be resident."""
+    return dirty_spare >> PAGE_SHIFT
+
+
+# ---- The two lists ----
+
+
+def join_list(mapping: Word, newest: Word) -> None:
+    """Put the mapping in front of the list that begins with `newest`."""
+    links = page_links(mapping)
+    store_word(links, 0)
+    store_word(links + OLDER, newest)
     if newest != 0:
-        store_word(newest - HEAD, pointer)
-    newest = pointer
+        store_word(page_links(newest), mapping)
 
 
-def delist(pointer: Word) -> None:
-    """Take a large block out of the list."""
-    global newest, live
-    live -= large_bytes(pointer)
-    store_word(pointer - HEAD + SEAL, 0)
-    newer = load_word(pointer - HEAD)
-    older = older_large(pointer)
+def leave_list(mapping: Word) -> Word:
+    """Take the mapping out of its list; the one behind it, or 0."""
+    links = page_links(mapping)
+    newer = load_word(links)
+    older = load_word(links + OLDER)
     if older != 0:
-        store_word(older - HEAD, newer)
+        store_word(page_links(older), newer)
     if newer != 0:
-        store_word(newer - HEAD + OLDER, older)
-    else:
-        newest = older
+        store_word(page_links(newer) + OLDER, older)
+    return older
 
 
-# ---- Kept mappings ----
+def add_used(mapping: Word, length: Word, clean: Word) -> None:
+    """The mapping is a block in use; it reads as zero if it is `clean`."""
+    global newest_used
+    store_word(page_tag(mapping), length | clean)
+    join_list(mapping, newest_used)
+    newest_used = mapping
+    set_kind(page_of(mapping), MAPPING)
+    raise_figure(MAPPED_BYTES, length)
+    raise_figure(MAPPED_BLOCKS, 1)
+    count_out(length, 1)
 
 
-def kept_length(place: Word) -> Word:
-    """The length of the kept mapping in this place, or 0."""
-    return load_word(KEPT + place * PLACE + 8)
+def remove_used(mapping: Word) -> None:
+    """The mapping is no block in use any more."""
+    global newest_used
+    length = length_of(mapping)
+    older = leave_list(mapping)
+    newest_used = older if newest_used == mapping else newest_used
+    set_kind(page_of(mapping), FOREIGN)
+    lower_figure(MAPPED_BYTES, length)
+    lower_figure(MAPPED_BLOCKS, 1)
+    count_in(length, 1)
 
 
-def remove_kept(place: Word) -> Word:
-    """Take the mapping out of its place; those behind it move up. Its start."""
-    start = load_word(KEPT + place * PLACE)
-    lower_figure(KEPT_BYTES, kept_length(place))
-    while place < PLACES - 1:
-        store_word(KEPT + place * PLACE, load_word(KEPT + (place + 1) * PLACE))
-        store_word(KEPT + place * PLACE + 8, kept_length(place + 1))
-        place += 1
-    store_word(KEPT + place * PLACE + 8, 0)
-    return start
-
-
-def unmap(start: Word, length: Word) -> None:
-    """Give a mapping back."""
-    raise_figure(MUNMAP_CALLS, 1)
-    if unmap_memory(start, length):
-        gave_back(length)
-
-
-def drop_oldest() -> bool:
-    """Give the oldest kept mapping back; whether there was one."""
-    length = kept_length(0)
-    if length == 0:
-        return False
-    unmap(remove_kept(0), length)
-    return True
-
-
-def drop_all() -> bool:
-    """Give all kept mappings back; whether there were any."""
-    any_kept = drop_oldest()
-    if any_kept:
-        while drop_oldest():
-            pass
-    return any_kept
-
-
-def keep(start: Word, length: Word) -> None:
-    """A mapping is not used any more: keep it for the next large request."""
-    if kept_length(PLACES - 1) != 0:
-        drop_oldest()
-    place: Word = 0
-    while kept_length(place) != 0:
-        place += 1
-    store_word(KEPT + place * PLACE, start)
-    store_word(KEPT + place * PLACE + 8, length)
+def add_spare(mapping: Word, length: Word, clean: Word) -> None:
+    """The mapping is free."""
+    global newest_spare, dirty_spare
+    store_word(page_tag(mapping), length | clean)
+    join_list(mapping, newest_spare)
+    newest_spare = mapping
+    set_kind(page_of(mapping), SPARE)
     raise_figure(KEPT_BYTES, length)
+    dirty_spare += 0 if clean != 0 else length
 
 
-def find_kept(length: Word) -> Word:
-    """The place of the smallest kept mapping of at least `length` bytes, else of the largest, or PLACES."""
-    best = PLACES * ONE
-    for place in range(PLACES):
-        found = kept_length(place)
-        if found == 0:
-            return best
-        if best == PLACES:
-            best = place
-        elif kept_length(best) < length:
-            best = place if found > kept_length(best) else best
-        elif found >= length and found < kept_length(best):
-            best = place
+def remove_spare(mapping: Word) -> None:
+    """The mapping is not in the list of free ones any more."""
+    global newest_spare, dirty_spare
+    length = length_of(mapping)
+    older = leave_list(mapping)
+    newest_spare = older if newest_spare == mapping else newest_spare
+    set_kind(page_of(mapping), FOREIGN)
+    lower_figure(KEPT_BYTES, length)
+    dirty_spare -= 0 if is_clean(mapping) else length
+
+
+# ---- Spare mappings ----
+
+
+def find_spare(length: Word, alignment: Word) -> Word:
+    """The smallest spare mapping of at least `length` bytes that is aligned, or 0."""
+    best: Word = 0
+    mapping = newest_spare
+    while mapping != 0:
+        found = length_of(mapping)
+        if found >= length and mapping & (alignment - 1) == 0 and (best == 0 or found < length_of(best)):
+            best = mapping
+        mapping = older_mapping(mapping)
     return best
 
 
-def keep_below_peak() -> None:
-    """The heap may have grown: mappings are not kept at the price of a higher peak."""
-    while figure(SYSTEM_BYTES) == figure(PEAK_SYSTEM_BYTES) and drop_oldest():
-        pass
-
-
-def age() -> None:
-    """A large request was made. What was kept all the time during the last few is not needed: it goes."""
-    global requests, least_kept
-    requests += 1
-    least_kept = figure(KEPT_BYTES) if figure(KEPT_BYTES) < least_kept else least_kept
-    if requests < PATIENCE:
-        return
-    idle = least_kept
-    while idle != 0 and idle >= kept_length(0):
-        idle -= kept_length(0)
-        drop_oldest()
-    requests = 0
-    least_kept = figure(KEPT_BYTES)
-
-
-def reuse(length: Word) -> Word:
-    """The start of a kept mapping, cut or grown to `length` bytes, or 0."""
-    place = find_kept(length)
-    if place == PLACES:
+def take_spare(length: Word, alignment: Word) -> Word:
+    """A large block of `length` bytes from a spare mapping, or 0. What is left over stays spare."""
+    mapping = find_spare(length, alignment)
+    if mapping == 0:
         return 0
-    found = kept_length(place)
-    start = remove_kept(place)
-    if found >= length + LEAST_KEPT:
-        divide_mapping(start, length)
-        keep(start + length, found - length)
-    elif found != length:
-        start = grow_kept(start, found, length)
-    return start
+    clean = load_word(page_tag(mapping)) & CLEAN
+    found = length_of(mapping)
+    if found != length and not cover(mapping + length, mapping + length):
+        return 0
+    remove_spare(mapping)
+    if found != length:
+        add_spare(mapping + length, found - length, clean)
+    add_used(mapping, length, clean)
+    return mapping
 
 
-def grow_kept(start: Word, found: Word, length: Word) -> Word:
-    """A mapping that was kept gets `length` bytes; 0 if that is refused, and then it is gone."""
-    more = length - found if length > found else 0
-    make_room(more)
-    moved: Word = 0
-    if may_take(more):
-        raise_figure(MREMAP_CALLS, 1)
-        moved = remap_memory(start, found, length)
-    if moved == 0:
-        unmap(start, found)
-    elif more != 0:
-        took(more)
+def oldest_spare(dirty: bool) -> Word:
+    """The spare mapping that was freed first; with `dirty` the first of those that may be resident. Or 0."""
+    found: Word = 0
+    mapping = newest_spare
+    while mapping != 0:
+        if not (dirty and is_clean(mapping)):
+            found = mapping
+        mapping = older_mapping(mapping)
+    return found
+
+
+def unmap_spare(dirty: bool) -> bool:
+    """Unmap the oldest spare mapping, with `dirty` of those that may be resident. Returns True on success."""
+    global in_flight
+    held = lock()
+    mapping = oldest_spare(dirty)
+    length: Word = 0
+    if mapping != 0:
+        length = length_of(mapping)
+        remove_spare(mapping)
+        in_flight += length
+        raise_figure(MUNMAP_CALLS, 1)
+    unlock(held)
+    if mapping == 0:
+        return False
+    unmapped = unmap_memory(mapping, length)
+    if not unmapped:
+        purge_memory(mapping, length)
+    held = lock()
+    in_flight -= length
+    if unmapped:
+        gave_back(length)
+        count_gone(length >> PAGE_SHIFT)
     else:
-        gave_back(found - length)
-    return moved
+        add_spare(mapping, length, CLEAN)
+    unlock(held)
+    return unmapped
 
 
-def make_room(length: Word) -> None:
-    """Kept mappings go if with `length` more the total would be the highest ever."""
-    while figure(SYSTEM_BYTES) + length > figure(PEAK_SYSTEM_BYTES) and drop_oldest():
-        pass
+def unmap_spares() -> bool:
+    """Unmap all spare mappings, or until the system refuses. Whether it took any."""
+    any_unmapped = False
+    while unmap_spare(False):
+        any_unmapped = True
+    return any_unmapped
 
 
-def map_new(length: Word) -> Word:
-    """A new mapping within the limit. Its start, or 0."""
-    make_room(length)
+# ---- Taking and freeing: called without the lock ----
+
+
+def mapping_length(size: Word) -> Word:
+    """The length of a mapping for `size` bytes, or 0 if there are no addresses for it."""
+    return round_up(size if size != 0 else ONE, page_size()) if size >> ADDRESS_BITS == 0 else 0
+
+
+def take_room(length: Word) -> bool:
+    """Under the lock: count `length` bytes as taken from the system. False where the limit forbids it."""
+    global in_flight
     if not may_take(length):
-        return 0
-    raise_figure(MMAP_CALLS, 1)
-    start = map_memory(length)
-    if start == 0 and drop_all():
-        raise_figure(MMAP_CALLS, 1)
-        start = map_memory(length)
-    if start != 0:
-        took(length)
+        return False
+    raise_figure(SYSTEM_BYTES, length)
+    in_flight += length
+    return True
+
+
+def map_apart(length: Word, alignment: Word, slack: Word) -> Word:
+    """A new mapping of `length` bytes at a multiple of `alignment`, cut out of one with `slack` more. Or 0."""
+    found = map_memory(length + slack)
+    if found == 0 or slack == 0:
+        return found
+    start = round_up(found, alignment)
+    if is_heap_kind(kind_at(start - 1)):
+        start += alignment
+    if start != found:
+        unmap_memory(found, start - found)
+    rest = found + length + slack - (start + length)
+    if rest != 0:
+        unmap_memory(start + length, rest)
     return start
 
 
-# ---- Blocks ----
+def map_pages(length: Word, alignment: Word) -> Word:
+    """A new mapping of `length` bytes at a multiple of `alignment`, at least a page. Its start, or 0.
+
+    It does not begin where a segment of the heap ends: the tag of the page there is the segment's sentinel.
+    """
+    start = map_apart(length, alignment, alignment - page_size())
+    if start != 0 and is_heap_kind(kind_at(start - 1)):
+        unmap_memory(start, length)
+        start = map_apart(length, alignment, alignment + alignment)
+    return start
 
 
-def is_zeroed() -> bool:
-    """Whether the block that `map_large` gave last reads as zero."""
-    return is_new
+def make_room_for(length: Word) -> None:
+    """Spare mappings go if with `length` more the total would be the highest ever."""
+    while (
+        dirty_spare_pages() != 0
+        and figure(SYSTEM_BYTES) + length > figure(PEAK_SYSTEM_BYTES)
+        and unmap_spare(True)
+    ):
+        pass
+
+
+def map_new(length: Word, alignment: Word) -> Word:
+    """A large block in a new mapping, or 0."""
+    global in_flight
+    make_room_for(length)
+    held = lock()
+    allowed = take_room(length)
+    raise_figure(MMAP_CALLS, 1)
+    unlock(held)
+    if not allowed:
+        return 0
+    mapping = map_pages(length, alignment)
+    held = lock()
+    covered = mapping != 0 and cover(mapping, mapping)
+    in_flight -= length
+    if covered:
+        took(0)
+        count_new(length >> PAGE_SHIFT)
+        add_used(mapping, length, CLEAN)
+    else:
+        lower_figure(SYSTEM_BYTES, length)
+    unlock(held)
+    if mapping != 0 and not covered:
+        unmap_memory(mapping, length)
+    return mapping if covered else 0
 
 
 def map_large(size: Word, alignment: Word) -> Word:
-    """A block of `size` bytes at a multiple of `alignment` in a mapping of its own, or 0."""
-    global is_new
-    slack = alignment if alignment > UNIT else 0
-    if size + slack > LARGEST:
+    """A large block of `size` bytes at a multiple of `alignment`, or 0."""
+    length = mapping_length(size)
+    if length == 0 or mapping_length(size + alignment) == 0:
         return 0
-    length = round_up(size + HEAD + slack, page_size())
-    age()
-    start = reuse(length)
-    is_new = start == 0
-    if start == 0:
-        start = map_new(length)
-        if start == 0:
-            return 0
-    pointer = round_up(start + HEAD, alignment)
-    enlist(pointer, start, start + length)
-    raise_figure(MAPPED_BYTES, length)
-    raise_figure(MAPPED_BLOCKS, 1)
-    count_out(start + length - pointer, 1)
-    return pointer
+    alignment = page_size() if alignment < page_size() else alignment
+    held = lock()
+    mapping = take_spare(length, alignment)
+    unlock(held)
+    return mapping if mapping != 0 else map_new(length, alignment)
 
 
-def free_large(pointer: Word) -> None:
-    """Free a large block."""
-    start = start_of(pointer)
-    length = end_of(pointer) - start
-    count_in(large_bytes(pointer), 1)
-    delist(pointer)
-    lower_figure(MAPPED_BYTES, length)
-    lower_figure(MAPPED_BLOCKS, 1)
-    keep(start, length)
-    learn_threshold(length)
+def clear_large(mapping: Word) -> None:
+    """Let a new large block read as zero: what the system can give anew is not written."""
+    if not is_clean(mapping) and not purge_memory(mapping, length_of(mapping)):
+        clear_bytes(mapping, length_of(mapping))
 
 
-def resize_large(pointer: Word, size: Word) -> Word:
-    """Give a large block `size` bytes, wherever it then lies. The block, or 0 and it is as it was."""
-    start = start_of(pointer)
-    before = end_of(pointer) - start
-    length = round_up(pointer - start + size, page_size())
-    if length == before:
-        return pointer
-    if length > before and not may_take(length - before):
+def free_large(mapping: Word) -> bool:
+    """Under the lock: free the large block that begins here. Whether there was one."""
+    if not is_mapped_block(mapping):
+        return False
+    length = length_of(mapping)
+    remove_used(mapping)
+    add_spare(mapping, length, 0)
+    return True
+
+
+# ---- Resizing ----
+
+
+def shrink_large(mapping: Word, length: Word) -> bool:
+    """Under the lock: cut a large block down to `length` bytes; the rest is spare. Returns True on success."""
+    before = length_of(mapping)
+    if not cover(mapping + length, mapping + length):
+        return False
+    remove_used(mapping)
+    add_used(mapping, length, 0)
+    add_spare(mapping + length, before - length, 0)
+    return True
+
+
+def grow_mapping(mapping: Word, before: Word, length: Word) -> Word:
+    """Let a mapping that is in no list have `length` bytes, here or elsewhere. Where it is then, or 0."""
+    if resize_mapping(mapping, before, length):
+        return mapping
+    target = map_pages(length, page_size())
+    if target == 0:
         return 0
-    delist(pointer)
-    raise_figure(MREMAP_CALLS, 1)
-    moved = remap_memory(start, before, length)
-    if moved == 0 and length > before and drop_all():
+    held = lock()
+    covered = cover(target, target)
+    unlock(held)
+    if covered and move_mapping(mapping, before, target, length):
+        return target
+    unmap_memory(target, length)
+    return 0
+
+
+def grow_large(mapping: Word, before: Word, length: Word) -> Word:
+    """Let a large block have `length` bytes, wherever it then lies; or 0, and it is as it was."""
+    global in_flight
+    make_room_for(length - before)
+    held = lock()
+    allowed = take_room(length - before)
+    if allowed:
+        remove_used(mapping)
+        in_flight += before
         raise_figure(MREMAP_CALLS, 1)
-        moved = remap_memory(start, before, length)
-    if moved == 0:
-        enlist(pointer, start, start + before)
+    unlock(held)
+    if not allowed:
         return 0
-    if length > before:
-        took(length - before)
-        raise_figure(MAPPED_BYTES, length - before)
-        count_out(length - before, 0)
+    moved = grow_mapping(mapping, before, length)
+    held = lock()
+    in_flight -= length
+    if moved != 0:
+        took(0)
+        add_used(moved, length, 0)
     else:
-        gave_back(before - length)
-        lower_figure(MAPPED_BYTES, before - length)
-        count_in(before - length, 0)
-    pointer = moved + (pointer - start)
-    enlist(pointer, moved, moved + length)
-    return pointer
+        lower_figure(SYSTEM_BYTES, length - before)
+        add_used(mapping, before, 0)
+    unlock(held)
+    return moved
+
+
+def resize_large(mapping: Word, size: Word) -> Word:
+    """Give a large block `size` bytes, wherever it then lies. The block, or 0 and it is as it was."""
+    length = mapping_length(size)
+    before = length_of(mapping)
+    if length > before:
+        return grow_large(mapping, before, length)
+    done = length == before
+    if length != 0 and not done:
+        held = lock()
+        done = shrink_large(mapping, length)
+        unlock(held)
+    return mapping if done else 0

@@ -1,15 +1,15 @@
 """Owns the sizes that everything else is measured in.
 
     unit      16 bytes; every block is a whole number of units, every pointer a multiple of one
-    page      4 KiB, whatever the system's pages are; one byte of the page map and one record tell about it
-    window    64 GiB of addresses that the heap may use, so that 32 bits number its units
+    page      4 KiB, whatever the system's pages are; one byte of the page map tells about it
 
-Requests go to one of four places by their size:
+Requests go to one of five places by their size:
 
     up to 512 bytes         an object in a slab, a page cut into objects of one size
     up to 1,000 bytes       a block of the heap; the thread's cache keeps lists of blocks of the same size
     up to 8 KiB             a block of the heap; the thread's cache remembers one for each range of sizes
-    up to the threshold     a block of the heap
+    up to 128 KiB           a block of the heap
+    up to the threshold     a block of the heap that consists of whole pages
     from the threshold      a mapping of its own
 """
 
@@ -37,6 +37,7 @@ SLAB_CLASSES = SLAB_LIMIT // UNIT
 LIST_UNITS = 64  # blocks below this many units are cached in lists
 MEDIUM_UNITS = 544  # so that 8 KiB is medium; blocks below this many units are cached one by one
 
+PAGED = 131072  # from so many bytes on a block consists of whole pages of the system, and shares none
 LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
 MOST_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
 

@@ -6,7 +6,20 @@ stderr and ignored. Sizes take a suffix K, M or G.
 
 from __future__ import annotations
 
-from ..machine import Word, environment_entry, environment_is_known, load_byte, text_after, warn, watch_forks
+from ..machine import (
+    Word,
+    atomic_load,
+    atomic_store,
+    environment_entry,
+    environment_is_known,
+    load_byte,
+    lock,
+    reserve,
+    text_after,
+    unlock,
+    warn,
+    watch_forks,
+)
 from .figures import COUNTING, LIMIT_BYTES, figure, set_figure
 from .layout import GIB, MIB
 
@@ -24,14 +37,13 @@ FILL = b"SNUG_FILL="
 UNKNOWN = b"snugmalloc: no such option, ignored: "
 MALFORMED = b"snugmalloc: not a value of this option, ignored: "
 
-DEFAULT_THRESHOLD = 131072
+DEFAULT_THRESHOLD = 32 * MIB
 DEFAULT_PREALLOC = 131072
 DEFAULT_PURGE_DELAY = 1024  # moments, about milliseconds
 DEFAULT_THREAD_CACHE = 8192
 
 LEAST_THRESHOLD = 16384
 MOST_THRESHOLD = GIB
-MOST_LEARNT = 32 * MIB
 MOST_DELAY = 1 << 30
 MOST_THREAD_CACHE = 65536
 MOST_BYTES = 1 << 60
@@ -45,11 +57,11 @@ LETTER_K = 75
 LETTER_M = 77
 KIB = 1024
 
-are_read: bool = False
+ARE_READ = reserve(8)  # 1 when the options have their values: they are written before, by one thread
+
 threshold_bytes: Word = 0
-is_threshold_set: bool = False
 prealloc_bytes: Word = 0
-delay_operations: Word = 0
+delay_moments: Word = 0
 cache_bytes: Word = 0
 hardened: bool = False
 fills: bool = False
@@ -57,7 +69,7 @@ fills: bool = False
 
 def have_options() -> bool:
     """Whether the environment has been read."""
-    return are_read
+    return atomic_load(ARE_READ) != 0
 
 
 def mmap_threshold() -> Word:
@@ -65,17 +77,9 @@ def mmap_threshold() -> Word:
     return threshold_bytes
 
 
-def learn_threshold(length: Word) -> None:
-    """A large block of `length` bytes was freed: such blocks come and go; the heap has them from now on."""
-    global threshold_bytes
-    if length >= threshold_bytes and length < MOST_LEARNT and not is_threshold_set:
-        threshold_bytes = length
-
-
 def set_mmap_threshold(count: Word) -> None:
     """Change the threshold; it has a least value."""
-    global threshold_bytes, is_threshold_set
-    is_threshold_set = True
+    global threshold_bytes
     threshold_bytes = count if count > LEAST_THRESHOLD else LEAST_THRESHOLD
 
 
@@ -85,8 +89,8 @@ def prealloc() -> Word:
 
 
 def purge_delay() -> Word:
-    """How many operations of the heap a page stays free before the system gets it back."""
-    return delay_operations
+    """For how many moments, about milliseconds, free pages are kept if they will be needed within that time."""
+    return delay_moments
 
 
 def thread_cache() -> Word:
@@ -143,7 +147,7 @@ def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
 
 def read_option(entry: Word) -> None:
     """Obey one entry of the environment that begins with SNUG_."""
-    global prealloc_bytes, delay_operations, cache_bytes, hardened, fills
+    global prealloc_bytes, delay_moments, cache_bytes, hardened, fills
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
         number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
@@ -163,7 +167,7 @@ def read_option(entry: Word) -> None:
     value = text_after(entry, PURGE_DELAY)
     if value != 0:
         number = number_in(entry, value, 0, MOST_DELAY)
-        delay_operations = number if number != NONE else delay_operations
+        delay_moments = number if number != NONE else delay_moments
         return
     value = text_after(entry, THREAD_CACHE)
     if value != 0:
@@ -190,20 +194,15 @@ def read_option(entry: Word) -> None:
     warn(UNKNOWN, entry)
 
 
-def read_options() -> bool:
-    """Take the defaults and, as soon as there is an environment, what it says. Whether it has been read."""
-    global are_read, threshold_bytes, prealloc_bytes, delay_operations, cache_bytes
-    if are_read:
-        return True
+def read_environment() -> None:
+    """Take the defaults, then what the environment says. Under the lock."""
+    global threshold_bytes, prealloc_bytes, delay_moments, cache_bytes
     threshold_bytes = DEFAULT_THRESHOLD
     prealloc_bytes = DEFAULT_PREALLOC
-    delay_operations = DEFAULT_PURGE_DELAY
+    delay_moments = DEFAULT_PURGE_DELAY
     cache_bytes = DEFAULT_THREAD_CACHE
-    if not environment_is_known():
-        return False
-    are_read = True
     index: Word = 0
-    entry = environment_entry(0)
+    entry = environment_entry(0) if environment_is_known() else index
     while entry != 0:
         if text_after(entry, OURS) != 0:
             read_option(entry)
@@ -211,5 +210,19 @@ def read_options() -> bool:
         entry = environment_entry(index)
     if hardened:
         cache_bytes = 0
-    watch_forks()  # not when the library is loaded: /bin/true, which never comes here, is 68 KiB smaller
-    return True
+
+
+def read_options() -> bool:
+    """Take the defaults and, as soon as there is an environment, what it says. Whether it has been read."""
+    if have_options():
+        return True
+    is_known = environment_is_known()
+    held = lock()
+    is_first = not have_options()
+    if is_first:
+        read_environment()
+        atomic_store(ARE_READ, 1 if is_known else 0)
+    unlock(held)
+    if is_first and is_known:
+        watch_forks()  # not when the library is loaded: /bin/true, which never comes here, is 68 KiB smaller
+    return is_known

@@ -1,23 +1,25 @@
-"""Owns the window of addresses that the heap lives in, and what is known of each of its pages.
+"""Owns the page map: what is known of every page of the address space, and where that is kept.
 
-    base                                                     base + 64 GiB
-    | page 0 | page 1 | page 2 | ...                         |
+    root                 one word for each 512 MiB of addresses: how far its leaf is from that at NO_LEAF, or 0
+    at NO_LEAF           behind the root: a map in which no page is ours, for all addresses without a leaf
 
-    page map   one byte a page: its kind
-    records    16 bytes a page, for what would lie at the page's very beginning: so a page can be given back to
-               the system whole, and a slab can use it whole
+    leaf                 mapped when a page of its 512 MiB becomes ours
+      0        map       128 KiB: one byte a page, its kind
+      128 KiB  tags      1 MiB: 8 bytes a page
+      1152 KiB links     2 MiB: 16 bytes a page
+      3200 KiB
 
-         0                 4               8            12           16
-         +-----------------+---------------+------------+------------+
-         | tag of the block whose payload  |  next      |  previous  |
-         | begins with the page            |            |            |
-         +-----------------+---------------+------------+------------+
+Tag and links of a page are for a block that begins exactly where the page does: what the heap has to note about
+it would otherwise stand in that page or at the end of the one before. So a page of a free block can be given
+back whole, a slab uses its page to the last byte, and a large block can be kept out of a forked child without
+the heap missing anything.
 
-Both tables are reserved once, for the whole window, and become memory as the heap grows into it. A kind times
-16 is where a thread's cache has the list for a slab's objects; for all other kinds there is an entry that takes
-nothing.
+The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
+is resident. One page map serves every heap of the process, wherever its pages lie, and a pointer that is
+nobody's is told by two loads.
 
-Where addresses are limited the window is smaller, and also where the kernel refuses the reservation.
+A kind times 16 is where a thread's cache has the list for a slab's objects; for all other kinds there is an
+entry that takes nothing.
 """
 
 from __future__ import annotations
@@ -25,27 +27,38 @@ from __future__ import annotations
 from ..machine import (
     Int,
     Word,
-    address_limit,
-    commit_range,
+    fill_bytes,
     load_byte,
     load_word,
-    reserve_range,
+    map_memory,
+    reserve,
     store_byte,
     store_word,
-    unlikely,
 )
-from .layout import ALL_BITS, ONE, PAGE_SHIFT, UNIT_SHIFT, round_up
+from .layout import ALL_BITS, PAGE_SHIFT, SLAB_CLASSES
 
-WINDOW_PAGES = 1 << 24
-LEAST_WINDOW = 1 << 15
-RECORD = 16
-RECORD_SHIFT = 4
-FROM_ADDRESS = 8  # an offset in the window shifted right by so much is the offset of its record
-LINKS = 8
-STEP = 8192  # pages: the tables become memory in such steps
+ADDRESS_BITS: Int = 48
+LEAF_SHIFT: Int = 29
+LEAF_PAGES_SHIFT: Int = 17
+LEAF_PAGES = 1 << 17
+IN_LEAF = LEAF_PAGES - 1
+WORD_BYTES_SHIFT: Int = 3
+LINKS_SHIFT: Int = 4
+TAGS = LEAF_PAGES
+LINKS = TAGS + LEAF_PAGES * 8
+LEAF_BYTES = LINKS + LEAF_PAGES * 16
 
-FOREIGN = 0  # not ours, or nothing known
-BLOCKS = 64  # has blocks in use, or tags; smaller kinds: a slab of objects of so many units
+ROOT_ENTRIES = 1 << 19
+IN_ROOT = ROOT_ENTRIES - 1
+NO_LEAF = ROOT_ENTRIES * 8  # from the root
+
+ROOT = reserve(ROOT_ENTRIES * 8 + LEAF_PAGES)
+
+FOREIGN = 0  # not ours, or nothing known; from 1 to SLAB_CLASSES: a slab of objects of so many units
+MAPPING = 40  # a mapping of its own begins here: a large block in use,
+SPARE = 41  # or one that was freed
+UNCLEARED = 42  # in a block in use that shall read as zero and does not yet
+BLOCKS = 64  # has blocks in use, or tags
 LONG = 65  # the page behind the one in which a long block in use begins, wholly inside it
 FRESH = 66  # wholly inside a free block, never touched: reads as zero
 PURGED = 67  # wholly inside a free block, given back: reads as zero
@@ -53,146 +66,150 @@ DIRTY = 68  # wholly inside a free block, and still has what was in it
 EIGHT_BLOCKS = 0x4040_4040_4040_4040  # no slab has this bit; of the others,
 DIRTY_BITS = 0x0404_0404_0404_0404  # DIRTY has this one,
 SPARE_BITS = 0x0202_0202_0202_0202  # FRESH and PURGED this one
-DIRTY_TO_BLOCKS: Int = 4  # how far it is from there to the first
 
-base: Word = 0
-window: Word = 0
-covered: Word = 0
-used: Word = 0
-page_map: Word = 0
-records: Word = 0
+first_page: Word = 0
+end_page: Word = 0
 
 
 # ---- Places ----
 
 
-def window_base() -> Word:
-    """The address of page 0."""
-    return base
-
-
-def window_end() -> Word:
-    """The address behind the window."""
-    return base + (window << PAGE_SHIFT)
-
-
-def used_pages() -> Word:
-    """The pages that were ever ours are before this one."""
-    return used
-
-
-def use_pages(end: Word) -> None:
-    """Pages before this one are ours now."""
-    global used
-    used = end if end > used else used
-
-
 def page_of(address: Word) -> Word:
-    """The number of the page of an address in the window."""
-    return (address - base) >> PAGE_SHIFT
+    """The number of the page of an address."""
+    return address >> PAGE_SHIFT
 
 
 def page_address(page: Word) -> Word:
     """Where the page begins."""
-    return base + (page << PAGE_SHIFT)
+    return page << PAGE_SHIFT
 
 
-def unit_of(address: Word) -> Word:
-    """The number of the unit at `address`: 32 bits."""
-    return (address - base) >> UNIT_SHIFT
+def root_entry(page: Word) -> Word:
+    """The address of the root's word for the page."""
+    return ROOT + ((page >> LEAF_PAGES_SHIFT & IN_ROOT) << WORD_BYTES_SHIFT)
 
 
-def unit_address(unit: Word) -> Word:
-    """Where the unit begins."""
-    return base + (unit << UNIT_SHIFT)
+def has_leaf(page: Word) -> bool:
+    """Whether the page has a leaf."""
+    return load_word(root_entry(page)) != 0
 
 
-def record_at(address: Word) -> Word:
-    """The record of the page that begins at `address`."""
-    return records + ((address - base) >> FROM_ADDRESS)
+def leaf_of_page(page: Word) -> Word:
+    """The leaf that the page's kind is in, or NO_LEAF."""
+    return (ROOT + load_word(root_entry(page)) + NO_LEAF) & ALL_BITS
 
 
-def kind_at(address: Word) -> Word:
-    """The kind of the page of any address; FOREIGN outside the window."""
-    page = ((address - base) & ALL_BITS) >> PAGE_SHIFT
-    if unlikely(page >= covered):
-        return FOREIGN
-    return load_byte(page_map + page)
+def kind_place(page: Word) -> Word:
+    """The address of the page's kind."""
+    return leaf_of_page(page) + (page & IN_LEAF)
 
 
-def is_long(block: Word) -> bool:
-    """Whether a block in use is long, from the page map alone: nothing of the block itself is read."""
-    return load_byte(page_map + page_of(block) + 1) == LONG
+def page_tag(address: Word) -> Word:
+    """The address of the tag of the page at `address`, which is covered."""
+    page = page_of(address)
+    return leaf_of_page(page) + TAGS + ((page & IN_LEAF) << WORD_BYTES_SHIFT)
+
+
+def page_links(address: Word) -> Word:
+    """The address of the two links of the page at `address`, which is covered."""
+    page = page_of(address)
+    return leaf_of_page(page) + LINKS + ((page & IN_LEAF) << LINKS_SHIFT)
 
 
 # ---- Kinds ----
 
 
+def kind_at(address: Word) -> Word:
+    """The kind of the page of any address; of its low 48 bits, if it is none."""
+    return load_byte(kind_place(page_of(address)))
+
+
 def kind_of(page: Word) -> Word:
-    """The kind of a page that is covered."""
-    return load_byte(page_map + page)
+    """The kind of a page."""
+    return load_byte(kind_place(page))
 
 
 def set_kind(page: Word, kind: Word) -> None:
-    """Write the kind of a page."""
-    store_byte(page_map + page, kind)
-
-
-def eight_kinds(page: Word) -> Word:
-    """The kinds of eight pages; behind the covered ones there are always as many."""
-    return load_word(page_map + page)
-
-
-def set_eight_kinds(page: Word, kinds: Word) -> None:
-    """Write the kinds of eight pages."""
-    store_word(page_map + page, kinds)
+    """Write the kind of a page that is covered."""
+    store_byte(kind_place(page), kind)
 
 
 def set_kinds(page: Word, end: Word, kind: Word) -> None:
-    """Write the kind of all pages from `page` to `end`."""
+    """Write the kind of all pages from `page` to `end`, which are covered."""
     while page < end:
-        store_byte(page_map + page, kind)
-        page += 1
+        stop = (page | IN_LEAF) + 1
+        stop = end if end < stop else stop
+        fill_bytes(kind_place(page), stop - page, kind)
+        page = stop
 
 
-# ---- Setting up ----
+def crosses_leaf(page: Word, end: Word) -> bool:
+    """Whether the pages from `page` to `end` lie in more than one leaf."""
+    return (page ^ (end - 1)) >> LEAF_PAGES_SHIFT != 0
 
 
-def set_up_window(start: Word) -> bool:
-    """Reserve the tables for a window that begins at the page `start`. Whether that went."""
-    global base, window, page_map, records
-    pages = WINDOW_PAGES * ONE
-    while pages > LEAST_WINDOW and pages >> 1 << PAGE_SHIFT >= address_limit():
-        pages >>= 1
-    tables = reserve_range(0, pages + (pages << RECORD_SHIFT))
-    while tables == 0 and pages > LEAST_WINDOW:
-        pages >>= 1
-        tables = reserve_range(0, pages + (pages << RECORD_SHIFT))
-    if tables == 0:
-        return False
-    base = start
-    window = pages
-    page_map = tables
-    records = tables + pages
-    return True
+def eight_kinds(page: Word) -> Word:
+    """The kinds of eight pages; at the end of a leaf, of those that are left, and something else."""
+    return load_word(kind_place(page))
 
 
-def has_window() -> bool:
-    """Whether the window is set up."""
-    return window != 0
+def set_eight_kinds(page: Word, kinds: Word) -> None:
+    """Write what `eight_kinds` read, with some of the kinds changed; under the lock."""
+    store_word(kind_place(page), kinds)
+
+
+def is_slab_kind(kind: Word) -> bool:
+    """Whether a page of this kind is cut into objects."""
+    return kind != FOREIGN and kind <= SLAB_CLASSES
+
+
+def is_heap_kind(kind: Word) -> bool:
+    """Whether a page of this kind belongs to a segment of the heap."""
+    return kind >= UNCLEARED or is_slab_kind(kind)
+
+
+def is_long(block: Word) -> bool:
+    """Whether a block in use is long, from the page map alone: nothing of the block itself is read."""
+    return load_byte(kind_place(page_of(block) + 1)) == LONG
+
+
+# ---- What is ours ----
+
+
+def lowest_page() -> Word:
+    """No page before this one was ever the heap's."""
+    return first_page
+
+
+def used_pages() -> Word:
+    """Nor was this one, or any behind it."""
+    return end_page
+
+
+def use_pages(page: Word, end: Word) -> None:
+    """The pages from `page` to `end` are the heap's now."""
+    global first_page, end_page
+    first_page = page if first_page == 0 or page < first_page else first_page
+    end_page = end if end > end_page else end_page
+
+
+def next_covered(page: Word, end: Word) -> Word:
+    """The first page from `page` on that has a leaf, or `end`."""
+    while page < end and not has_leaf(page):
+        page = (page | IN_LEAF) + 1
+    return page if page < end else end
 
 
 def cover(start: Word, end: Word) -> bool:
-    """Make the tables memory for the pages of these addresses, and for the one behind. Whether that went."""
-    global covered
-    first = page_of(start) & ~(STEP - 1)
-    last = round_up(page_of(end) + 8, STEP)
-    if last > window:
+    """Make leaves for all pages from the one at `start` to the one at `end`. Returns True on success."""
+    if end >> ADDRESS_BITS != 0:
         return False
-    if covered < last and not commit_range(page_map + covered, last - covered):
-        return False
-    if not commit_range(records + (first << RECORD_SHIFT), (last - first) << RECORD_SHIFT):
-        return False
-    if covered < last:
-        covered = last
+    page = page_of(start)
+    while page <= page_of(end):
+        if not has_leaf(page):
+            leaf = map_memory(LEAF_BYTES)
+            if leaf == 0:
+                return False
+            store_word(root_entry(page), (leaf - ROOT - NO_LEAF) & ALL_BITS)
+        page = (page | IN_LEAF) + 1
     return True

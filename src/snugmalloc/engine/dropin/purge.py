@@ -1,56 +1,71 @@
 """Owns giving memory back: which free pages the system gets, and when.
 
-There is no helper thread: every PACE operations of the heap somebody takes a step. A hand goes round the page
-map and gives back runs of free pages, at first only long ones, in the next round those of half the length, and
-so on: best fit uses up small holes first, so long ones are needed last. Some is left: a 16th of what is in use,
-and a mebibyte, so that small heaps are left alone.
+Free pages that may be resident are dirty, in the heap and in spare mappings alike. They go back
 
-A page that is needed again costs five times what giving it back did. So the hand moves only
+- as excess: what exceeds a 16th of what is in use, a mebibyte, and what will be needed within `purge_delay` (a
+  second): as much as in the last two of them at the most, or as the pace of the last 16 ms would take;
+- when most was dropped: more is dirty than in use, and what is in use becomes less. Then all but an eighth of
+  that goes before `free` returns;
+- at the peak: before more is resident than ever, dirty pages go.
 
-- while the heap is calm: at the pace of the last moments, its free pages would last for `purge_delay`; a
-  program that drops much and builds it up again at once finds its pages where it left them;
-- or when most of the heap was dropped: more pages are free than in use, and those in use become fewer;
-- or at the peak: before more memory is in use than ever, free pages go.
+A page that is needed again costs five times what giving it back did, so what this may cost is bounded. Time
+that passes earns a 64th of itself, and each page by which memory grows beyond its peak a part of what the
+kernel took to give it; from that the calls are paid, as measured by the clock, and each page that is needed
+again. Excess may run into debt by a tenth of a second. What was dropped has an account of its own, paid off by
+another 64th, and may go again when the debt is small. So over time giving back costs at most a 32nd of the
+processor time; to free most of what there is gives it back at once, but not again and again; and enough is left
+for the peak. With `purge_delay` 0 nothing is expected to be needed, and an eighth of the time is earned.
 
-What it may cost is bounded by savings of time. Time that passes earns a share of itself, and each new page a
-part of what the kernel took to give it; the calls, as measured by the clock, and each page that is needed again
-are paid from that. A calm heap may run into debt for it. What was dropped has an account of its own: a debt
-that time pays off, and that must be small before it is done again. So to free most of the heap gives it back at
-once, but not again and again, and enough is left for the peak. With `purge_delay` 0 the heap always counts as
-calm, and more is earned.
+There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
+takes a step. A hand goes round the page map and gives back runs of dirty pages; at the peak at first only long
+ones, in the next round those of half the length, and so on: best fit uses up small holes first, so long ones
+are needed last.
+
+The system calls are made without the lock. Pages on their way are taken out of their free block, so that nobody
+is given them meanwhile; one thread at a time does it. In a child that was forked at such a moment the pages are
+put back by the next who would give some.
 """
 
 from __future__ import annotations
 
-from ..machine import Int, Word, clock, page_size, purge_memory
-from .figures import HEAP_BYTES, MADVISE_CALLS, RETURNED_BYTES, SYSTEM_BYTES, figure, raise_figure
-from .heap import dirty_pages, give_dirty, spare_pages, take_refaults, trim
-from .layout import MIB, ONE, PAGE_SHIFT, round_up
-from .options import MOST_DELAY, purge_delay
-from .pages import (
-    DIRTY,
-    DIRTY_TO_BLOCKS,
-    EIGHT_BLOCKS,
-    PURGED,
-    eight_kinds,
-    kind_of,
-    page_address,
-    page_of,
-    set_kinds,
-    used_pages,
+from ..machine import Int, Word, clock, fork_generation, lock, page_size, purge_memory, unlock
+from .block import next_block, size_of
+from .coalesce import free_block_at
+from .figures import (
+    HEAP_BYTES,
+    KEPT_BYTES,
+    MADVISE_CALLS,
+    MAPPED_BYTES,
+    RETURNED_BYTES,
+    SYSTEM_BYTES,
+    figure,
+    raise_figure,
 )
+from .heap import return_pages, take_pages
+from .large import dirty_spare_pages, unmap_spare, unmap_spares
+from .layout import MIB, ONE, PAGE_SHIFT, round_up
+from .marks import dirty_end, dirty_pages, next_dirty, next_unmarked, spare_pages, take_refaults
+from .options import MOST_DELAY, purge_delay
+from .pages import crosses_leaf, lowest_page, page_address, page_links, page_of, page_tag, used_pages
+from .segments import trim
 
 PACE = 128  # operations between two steps
 STRETCH = 512  # pages that the hand gives back in one step,
 STRETCH_SHIFT: Int = 2  # and a quarter of the dirty ones,
 MOST_STRETCH = 8192  # but no more than these: it takes some 3 ms
+CHUNK = 2048  # pages in one call: for so long nobody else can have them
+LONG_CHUNK = 1024  # pages: of so many the page map's tags and links go, too
+GAP = 512  # clean pages that a call may be about, too, between dirty ones: they cost it next to nothing
+SCAN = 1 << 16  # pages that are looked at under the lock at a time,
+SCANS = 4  # and in one step, if nothing was dropped, so many times as many
 LEFT_PAGES = 256  # dirty pages that are left alone,
 LEFT_SHIFT: Int = 4  # and a 16th of those in use
 LONG_RUN = 127  # pages: the hand begins with runs of so many
 
 MOMENT_SHIFT: Int = 20  # the pace is told in moments of 2^20 ns, about a millisecond,
 MOMENTS = 16  # over so many
-DROPPED_SHIFT: Int = 3  # what was dropped goes until an eighth of the pages in use is left
+DROPPED_SHIFT: Int = 3  # what was dropped goes until an eighth of the pages in use is left,
+DROPPED_MORE_SHIFT: Int = 2  # and again as soon as it is a quarter
 PEAK_SHIFT: Int = 6  # within a 64th of the most ever, memory is at its peak
 
 SHARE_SHIFT: Int = 6  # a 64th of the time that passes is earned,
@@ -58,10 +73,11 @@ PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
 MOST_SAVINGS = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
-CALM_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance when the heap is calm
-DROP_CREDIT = 1000  # and so many, for each page at the peak, when it was dropped
+EXCESS_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance for what is in excess
+DROP_CREDIT = 1000  # and so many, for each page at the peak, for what was dropped
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
+UNKNOWN_PACE = 1 << 40  # pages
 
 waiting: Word = 0
 hand: Word = 0
@@ -70,48 +86,41 @@ last_time: Word = 0
 pace_time: Word = 0
 least_used: Word = 0
 most_used: Word = 0
+pace_needs: Word = 0
+epoch_time: Word = 0
+epoch_most: Word = 0
+earlier_most: Word = 0
 most_resident: Word = 0
 least_run: Word = 0
 last_used: Word = 0
 dropped_pages: Word = 0  # given back as they were dropped, and not needed since
 drop_debt: Word = 0
-is_calm: bool = False
 is_dropped: bool = False
 is_at_peak: bool = False
 
-
-# ---- Pages to the system ----
-
-
-def give_back(start: Word, end: Word) -> Word:
-    """Give the system the pages from `start` to `end`, whole free pages. How many of ours went."""
-    system_page = page_size()
-    low = round_up(page_address(start), system_page)
-    high = page_address(end) & ~(system_page - 1)
-    if low >= high:
-        return 0
-    raise_figure(MADVISE_CALLS, 1)
-    if not purge_memory(low, high - low):
-        return 0
-    set_kinds(page_of(low), page_of(high), PURGED)
-    raise_figure(RETURNED_BYTES, high - low)
-    count = (high - low) >> PAGE_SHIFT
-    give_dirty(count)
-    return count
+is_busy: bool = False  # somebody gives back: these pages, in this process
+busy_forks: Word = 0
+chunk_page: Word = 0
+chunk_end: Word = 0
 
 
-def next_dirty(page: Word, end: Word) -> Word:
-    """The first page from `page` on that is DIRTY, or `end`."""
-    while page < end:
-        if page & 7 == 0:
-            kinds = eight_kinds(page)
-            if kinds & (kinds << DIRTY_TO_BLOCKS) & EIGHT_BLOCKS == 0:
-                page += 8
-                continue
-        if kind_of(page) == DIRTY:
-            return page
-        page += 1
-    return end
+# ---- How much there is ----
+
+
+def pages_in_use() -> Word:
+    """The pages that hold something, in the heap and in mappings."""
+    return (figure(HEAP_BYTES) + figure(MAPPED_BYTES) >> PAGE_SHIFT) - dirty_pages() - spare_pages()
+
+
+def all_dirty() -> Word:
+    """The free pages that may be resident, in the heap and in spare mappings."""
+    return dirty_pages() + dirty_spare_pages()
+
+
+def resident_pages() -> Word:
+    """All pages that may be resident."""
+    clean = (figure(KEPT_BYTES) >> PAGE_SHIFT) - dirty_spare_pages()
+    return (figure(SYSTEM_BYTES) >> PAGE_SHIFT) - spare_pages() - clean
 
 
 # ---- Savings ----
@@ -146,148 +155,308 @@ def earn(now: Word) -> None:
     pay_refaults(take_refaults())
 
 
-def can_afford() -> bool:
-    """Whether there are savings, or this is worth a debt."""
-    return savings > (DEBT - CALM_CREDIT if is_calm else DEBT * ONE)
-
-
-def can_drop() -> bool:
-    """Whether what is dropped can go: most of the heap is free, and the last drop is paid off."""
-    return is_dropped and drop_debt < most_resident * DROP_CREDIT
-
-
 # ---- When ----
 
 
-def pages_in_use() -> Word:
-    """The heap's pages that hold something."""
-    return (figure(HEAP_BYTES) >> PAGE_SHIFT) - dirty_pages() - spare_pages()
-
-
-def is_too_much() -> bool:
-    """Whether more pages are dirty than shall be left."""
-    return dirty_pages() > LEFT_PAGES + (pages_in_use() >> LEFT_SHIFT)
-
-
 def look_at_pace(now: Word) -> None:
-    """Every so many moments: would the free pages last, if use went on to change as it did?"""
-    global pace_time, least_used, most_used, least_run, is_calm
+    """Every so many moments: what would be needed within `purge_delay`, if use went on to change as it did?"""
+    global pace_time, least_used, most_used, pace_needs, least_run
     used = pages_in_use()
+    if pace_time == 0:
+        pace_needs = UNKNOWN_PACE
+        pace_time = now
     least_used = used if used < least_used else least_used
     most_used = used if used > most_used else most_used
     moments = now - pace_time >> MOMENT_SHIFT
     if moments >= MOMENTS:
-        is_calm = (most_used - least_used) * purge_delay() <= dirty_pages() * moments
+        pace_needs = (most_used - least_used) * purge_delay() // moments
         least_run = least_run << 1 | 1 if least_run < LONG_RUN else least_run
         pace_time = now
         least_used = used
         most_used = used
 
 
+def look_at_most(now: Word) -> None:
+    """The most that was in use within the last `purge_delay`, and within the one before."""
+    global epoch_time, epoch_most, earlier_most
+    used = pages_in_use()
+    if now - epoch_time >> MOMENT_SHIFT >= purge_delay():
+        epoch_time = now
+        earlier_most = epoch_most
+        epoch_most = used
+    epoch_most = used if used > epoch_most else epoch_most
+
+
 def look_at_drop() -> None:
-    """Most of the heap is free: was it dropped, or is it being filled again?"""
+    """Most of the memory is free: was it dropped, or is it being filled again?"""
     global last_used, is_dropped
     used = pages_in_use()
-    is_dropped = used <= last_used and dirty_pages() > (used >> DROPPED_SHIFT if is_dropped else used)
+    is_dropped = used <= last_used and all_dirty() > (used >> DROPPED_MORE_SHIFT if is_dropped else used)
     last_used = used
 
 
 def look_at_peak() -> None:
     """A new peak of resident memory earns time; near the peak free pages go before others come."""
     global savings, most_resident, is_at_peak
-    resident = (figure(SYSTEM_BYTES) >> PAGE_SHIFT) - spare_pages()
+    resident = resident_pages()
     if resident > most_resident:
         savings += (resident - most_resident) * GROWTH_EARNS
         most_resident = resident
     is_at_peak = resident + (most_resident >> PEAK_SHIFT) >= most_resident
 
 
+def needed_soon() -> Word:
+    """How many pages more than now may be in use within `purge_delay`."""
+    used = pages_in_use()
+    most = epoch_most if epoch_most > earlier_most else earlier_most
+    as_before = most - used if most > used else 0
+    return as_before if as_before < pace_needs else pace_needs
+
+
+def left_alone() -> Word:
+    """So many dirty pages always stay."""
+    return LEFT_PAGES + (pages_in_use() >> LEFT_SHIFT)
+
+
+def can_give_excess() -> bool:
+    """Whether more is dirty than will be needed, and that can be afforded."""
+    return all_dirty() > left_alone() + needed_soon() and savings > DEBT - EXCESS_CREDIT
+
+
+def can_give_dropped() -> bool:
+    """Whether most of the memory was dropped, and the last drop is paid off."""
+    is_left = all_dirty() > pages_in_use() >> DROPPED_SHIFT
+    return is_dropped and is_left and drop_debt < most_resident * DROP_CREDIT
+
+
+def can_give_at_peak() -> bool:
+    """Whether memory is at its peak, and there are savings."""
+    return is_at_peak and savings > DEBT * ONE
+
+
 def is_wanted() -> bool:
     """Whether pages should go back now."""
-    return is_too_much() and (((is_calm or is_at_peak) and can_afford()) or can_drop())
+    return all_dirty() > left_alone() and (can_give_excess() or can_give_dropped() or can_give_at_peak())
 
 
-# ---- The hand ----
+# ---- One at a time ----
 
 
-def run_end(page: Word) -> Word:
-    """Where the run of dirty pages ends that begins at `page`."""
-    while kind_of(page) == DIRTY:
-        page += 1
-    return page
+def begin() -> bool:
+    """Under the lock: nobody else gives back until `finish`. Returns False if somebody does already."""
+    global is_busy, busy_forks, chunk_end
+    if is_busy and busy_forks == fork_generation():
+        return False
+    if chunk_end != 0:  # whose thread is in the process that forked this one
+        return_pages(chunk_page, chunk_end, False)
+        chunk_end = 0
+    is_busy = True
+    busy_forks = fork_generation()
+    return True
 
 
-def give_back_run(first: Word, end: Word) -> Word:
-    """Give back a run of pages, and pay for it. How many of ours went."""
+def finish() -> None:
+    """Without the lock: others may."""
+    global is_busy
+    held = lock()
+    is_busy = is_busy and busy_forks != fork_generation()
+    unlock(held)
+
+
+# ---- Pages to the system ----
+
+
+def chunk_from(page: Word, most: Word) -> Word:
+    """Where a chunk ends that begins at a dirty page: at most `most` pages of one run, the last dirty, too."""
+    stop = next_unmarked(page, page + most)
+    end = page
+    following = page
+    while following < stop:
+        end = dirty_end(following, stop)
+        gap_end = end + GAP if end + GAP < stop else stop
+        following = next_dirty(end, gap_end)
+        following = stop if following == gap_end else following
+    return end
+
+
+def take_chunk(least: Word, most: Word) -> bool:
+    """Under the lock: the hand goes on to the next run of at least `least` dirty pages and takes up to `most`.
+
+    Returns False if it found none where it looked.
+    """
+    global hand, chunk_page, chunk_end
+    step = page_size() >> PAGE_SHIFT
+    hand = lowest_page() if hand < lowest_page() else hand
+    stop = hand + SCAN if hand + SCAN < used_pages() else used_pages()
+    hand = next_dirty(hand, stop)
+    while hand < stop:
+        first = hand
+        hand = chunk_from(first, most)
+        low = round_up(first, step)
+        high = hand & ~(step - 1)
+        if low < high and hand - first >= least:
+            block = free_block_at(low)
+            behind_it = page_of(next_block(block, size_of(block)))
+            chunk_page = low
+            chunk_end = high if high < behind_it else behind_it
+            take_pages(chunk_page, chunk_end)
+            return True
+        hand = next_dirty(hand, stop)
+    return False
+
+
+def purge_tables(page: Word, stop: Word) -> None:
+    """Nothing is noted of these pages: the system gets what is resident of their tags and links, too."""
+    if not crosses_leaf(page, stop):
+        last = stop - 1
+        purge_inside(page_tag(page_address(page)), page_tag(page_address(last)))
+        purge_inside(page_links(page_address(page)), page_links(page_address(last)))
+
+
+def purge_inside(start: Word, stop: Word) -> None:
+    """The system gets the whole pages between two addresses."""
+    low = round_up(start, page_size())
+    high = stop & ~(page_size() - 1)
+    if low < high:
+        purge_memory(low, high - low)
+
+
+def give_chunk() -> Word:
+    """Without the lock: the system gets what `take_chunk` took. How many pages went."""
+    global chunk_end
+    page = chunk_page
+    count = chunk_end - page
+    purged = purge_memory(page_address(page), count << PAGE_SHIFT)
+    if count >= LONG_CHUNK:
+        purge_tables(page + 1, chunk_end)
+    held = lock()
+    raise_figure(MADVISE_CALLS, 1)
+    if busy_forks == fork_generation() and chunk_end != 0:
+        return_pages(page, chunk_end, purged)
+        chunk_end = 0
+    if purged:
+        raise_figure(RETURNED_BYTES, count << PAGE_SHIFT)
+    unlock(held)
+    return count if purged else 0
+
+
+def charge(count: Word, cost: Word, is_drop: bool) -> None:
+    """So many pages went back, and the call took so many nanoseconds."""
     global dropped_pages, drop_debt
-    is_drop = can_drop()
-    before = clock()
-    count = give_back(first, end)
-    cost = clock() - before
+    held = lock()
     if is_drop:
         dropped_pages += count
         drop_debt += cost
     else:
         spend(cost)
     look_at_peak()
-    return count
+    unlock(held)
+
+
+def give_spare() -> bool:
+    """Without the lock: unmap a spare mapping if memory should go back now. Whether one went."""
+    held = lock()
+    wanted = is_wanted()
+    is_drop = can_give_dropped()
+    before_pages = dirty_spare_pages()
+    unlock(held)
+    if not wanted or before_pages == 0:
+        return False
+    before = clock()
+    unmapped = unmap_spare(True)
+    charge(before_pages - dirty_spare_pages(), clock() - before, is_drop)
+    return unmapped
 
 
 def visit(most: Word) -> Word:
-    """The hand goes on to the end of its round, or until `most` pages went back, or enough. How many went."""
-    global hand
+    """Without the lock: the hand goes on to the end of its round, or until `most` pages went back, or enough.
+
+    How many went. What was dropped goes whole.
+    """
     given: Word = 0
-    hand = next_dirty(hand, used_pages())
-    while hand < used_pages() and given < most and is_wanted():
-        stop = run_end(hand)
-        if is_calm or is_dropped or stop - hand >= least_run:
-            given += give_back_run(hand, stop)
-        hand = next_dirty(stop, used_pages())
+    looks: Word = 0
+    going = True
+    while going:
+        held = lock()
+        is_drop = can_give_dropped()
+        least = ONE if is_drop or can_give_excess() else least_run
+        going = is_wanted() and hand < used_pages() and (is_drop or (given < most and looks < SCANS))
+        found = going and take_chunk(least, CHUNK)
+        unlock(held)
+        if found:
+            before = clock()
+            count = give_chunk()
+            charge(count, clock() - before, is_drop)
+            given += count
+        else:
+            looks += 1
     return given
 
 
 def move_hand() -> None:
-    """The hand goes on; when it has been round, shorter runs are long enough."""
+    """Without the lock: the hand goes on; when it has been round, shorter runs are long enough."""
     global hand, least_run
+    is_lasting = can_give_excess() or can_give_dropped()
+    while give_spare():
+        pass
     most = STRETCH + (dirty_pages() >> STRETCH_SHIFT)
     most = MOST_STRETCH if most > MOST_STRETCH else most
     given = visit(most)
-    if given < most and hand >= used_pages():
+    if hand >= used_pages():
         hand = 0
         least_run >>= 1
-        visit(most - given)
-    if is_calm:
+        visit(most - given if given < most else 0)
+    if is_lasting:
+        held = lock()
         trim(SPARE_TOP)
+        unlock(held)
 
 
 def take_step() -> None:
-    """Look at the clock, the pace and the peak; where pages should go back, the hand moves on."""
+    """Without the lock: look at clock, pace and peak; where pages should go back, the hand moves on."""
     global waiting
-    waiting = 0
     if purge_delay() == MOST_DELAY:
+        waiting = 0
         return
+    held = lock()
+    waiting = 0
     now = clock()
     earn(now)
     look_at_pace(now)
+    look_at_most(now)
     look_at_drop()
     look_at_peak()
-    if is_wanted():
+    begun = is_wanted() and begin()
+    unlock(held)
+    if begun:
         move_hand()
+        finish()
 
 
 def is_time(operations: Word) -> bool:
-    """So many operations of the heap were done. Whether it is time to take a step."""
+    """Under the lock: so many operations of the heap were done. Whether it is time to take a step."""
     global waiting
     waiting += operations
     return waiting >= PACE
 
 
 def give_all_back(pad: Word) -> bool:
-    """Give back every free page now, but `pad` bytes at the end of the heap. Whether there were any."""
-    count: Word = 0
-    page = next_dirty(0, used_pages())
-    while page < used_pages():
-        stop = run_end(page)
-        count += give_back(page, stop)
-        page = next_dirty(stop, used_pages())
-    return trim(pad) + count != 0
+    """Without the lock: all free memory goes back now, but `pad` bytes at the heap's end. Whether any did."""
+    global hand
+    any_given = unmap_spares()
+    held = lock()
+    begun = begin()
+    unlock(held)
+    if begun:
+        hand = 0
+        while hand < used_pages():
+            held = lock()
+            found = take_chunk(ONE, CHUNK)
+            unlock(held)
+            if found and give_chunk() != 0:
+                any_given = True
+        finish()
+    held = lock()
+    trimmed = trim(pad)
+    unlock(held)
+    return any_given or trimmed != 0

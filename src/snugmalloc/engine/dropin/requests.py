@@ -14,10 +14,11 @@ from ..machine import (
     likely,
     load_half,
     load_thread_word,
+    page_size,
     set_errno,
     unlikely,
 )
-from .block import SIZE_SHIFT, USED, is_used, size_of, tag_at, usable_bytes
+from .block import SIZE_SHIFT, USED, is_used, payload_bytes, size_of, tag_at
 from .cache import (
     allocate_block,
     dispose_block,
@@ -28,8 +29,10 @@ from .cache import (
     obtain_block,
     obtain_object,
     operations_for,
+    reclaim,
     take_medium,
 )
+from .clear import clear_block
 from .figures import (
     COUNTING,
     EXACT_LIVE_BYTES,
@@ -42,15 +45,27 @@ from .figures import (
     raise_figure,
     set_figure,
 )
-from .heap import allocate_aligned, allocate_cleared, grow_block, shrink_block
-from .large import free_large, is_large, is_zeroed, large_bytes, map_large, resize_large
+from .heap import allocate_aligned, free_block, grow_block, shrink_block
+from .large import (
+    clear_large,
+    free_large,
+    is_mapped_block,
+    length_of,
+    map_large,
+    resize_large,
+    unmap_spares,
+)
 from .layout import (
     HEADER,
+    IN_PAGE,
     LARGEST,
     LIST_UNITS,
     MEDIUM_UNITS,
+    MIB,
     MOST_UNITS,
     ONE,
+    PAGE_UNITS,
+    PAGED,
     SLAB_LIMIT,
     UNIT,
     UNIT_SHIFT,
@@ -58,13 +73,16 @@ from .layout import (
     round_up,
     units_for,
 )
+from .marks import mark_cleared
 from .options import fills_memory, have_options, is_hardened, mmap_threshold, read_options
-from .pages import BLOCKS, FOREIGN, kind_at
-from .purge import give_all_back
+from .pages import BLOCKS, MAPPING, SPARE, is_heap_kind, is_slab_kind, kind_at
+from .segments import top_bytes, trim
+from .slab import give_row
 from .vet import NOT_IN_USE, NOT_OURS, vet
 
 LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
+MOVABLE = MIB
 
 HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
 FREED: Byte = 0x5A  # and bytes that it has freed
@@ -98,12 +116,12 @@ def usable(pointer: Word) -> Word:
     if kind == BLOCKS and pointer & (UNIT - 1) == 0:
         if not is_used(pointer):
             fatal(NOT_IN_USE, pointer, 0)
-        return usable_bytes(size_of(pointer))
-    if kind == FOREIGN and is_large(pointer):
-        return large_bytes(pointer)
-    if kind == FOREIGN or kind >= BLOCKS:
+        return payload_bytes(pointer, size_of(pointer))
+    if is_slab_kind(kind):
+        return kind << UNIT_SHIFT
+    if not is_mapped_block(pointer):
         fatal(NOT_OURS, pointer, 0)
-    return kind << UNIT_SHIFT
+    return length_of(pointer)
 
 
 def look_closely(pointer: Word) -> None:
@@ -124,25 +142,6 @@ def refuse() -> Word:
     return 0
 
 
-def obtain_large(size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block in a mapping of its own; or from the heap if that is refused even after free memory went back.
-
-    With `cleared` it reads as zero. Or 0.
-    """
-    held = enter()
-    pointer = map_large(size, alignment)
-    if pointer == 0 and give_all_back(0):
-        pointer = map_large(size, alignment)
-    dirty = not is_zeroed()
-    if pointer == 0 and units_for(size) + (alignment >> UNIT_SHIFT) <= MOST_UNITS:
-        dirty = alignment > UNIT
-        pointer = allocate_aligned(units_for(size), alignment) if dirty else allocate_cleared(units_for(size))
-    leave(held, operations_for(units_for(size)))
-    if pointer != 0 and cleared and dirty:
-        clear_bytes(pointer, size)
-    return pointer
-
-
 def given(pointer: Word) -> Word:
     """The answer to a request for memory: `pointer`, or a refusal if it is 0."""
     if likely(pointer != 0 and figure(COUNTING) == 0):
@@ -160,29 +159,105 @@ def filled(pointer: Word) -> Word:
     return pointer
 
 
+def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
+    units = units_for(size if size != 0 else ONE)
+    if size >= PAGED:
+        units = round_up(size, page_size()) >> UNIT_SHIFT
+        alignment = page_size() if alignment < page_size() else alignment
+    if units + (alignment >> UNIT_SHIFT) > MOST_UNITS:
+        return 0
+    held = enter()
+    block = allocate_aligned(units, alignment, cleared)
+    leave(held, operations_for(units))
+    if block != 0 and cleared:
+        clear_block(block, units)
+        held = enter()
+        mark_cleared(block, units)
+        leave(held, 0)
+    return block
+
+
+def in_mapping(size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block in a mapping of its own at a multiple of `alignment`. Or 0."""
+    mapping = map_large(size, alignment)
+    if mapping == 0:
+        return 0
+    held = enter()
+    leave(held, operations_for(units_for(size)))
+    if cleared:
+        clear_large(mapping)
+    return mapping
+
+
+def anywhere(size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block in the heap or, from the threshold on, in a mapping; in the other if that is refused. Or 0."""
+    if size >= mmap_threshold():
+        mapping = in_mapping(size, alignment, cleared)
+        return mapping if mapping != 0 else in_heap(size, alignment, cleared)
+    block = in_heap(size, alignment, cleared)
+    return block if block != 0 else in_mapping(size, alignment, cleared)
+
+
+def make_room(size: Word) -> bool:
+    """The system or the limit refused memory: what is cached, spare or free below the break goes back.
+
+    Whether there was anything; then it is worth trying again.
+    """
+    any_found = reclaim()
+    any_found = unmap_spares() or any_found
+    held = enter()
+    trimmed = trim(0) if size >= mmap_threshold() and top_bytes(0) >= size else 0
+    leave(held, 0)
+    return any_found or trimmed != 0
+
+
 def obtain_cached(cache: Word, size: Word) -> Word:
     """A block for more bytes than the lists have, for a thread with a cache; or 0."""
     units = units_for(size)
     return take_medium(cache, units) if units < MEDIUM_UNITS else allocate_block(units)
 
 
+def by_size(size: Word) -> Word:
+    """`size` bytes by the way that is for so many, or by any other; or 0.
+
+    In place of a block from the lists comes one with at least as many usable bytes, and it is clear: calloc goes
+    by the size.
+    """
+    pointer: Word = 0
+    if size <= SLAB_LIMIT:
+        pointer = obtain_object(class_of(size))
+        size = class_of(size) << UNIT_SHIFT
+    elif size < PAGED and size < mmap_threshold():
+        pointer = obtain_block(units_for(size))
+    return pointer if pointer != 0 else anywhere(size, UNIT, size <= LISTED_LIMIT)
+
+
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
     cache = load_thread_word()
-    pointer: Word = 0
-    if has_ring(cache) and size > LISTED_LIMIT and size < mmap_threshold():
+    if has_ring(cache) and size > LISTED_LIMIT and size < PAGED and size < mmap_threshold():
         pointer = obtain_cached(cache, size)
         if likely(pointer != 0):
             return pointer
     if unlikely(not have_options()):
         read_options()
-    if size <= SLAB_LIMIT:
-        return filled(given(obtain_object(class_of(size))))
     if size > LARGEST:
         return refuse()
-    if size < mmap_threshold():
-        pointer = obtain_block(units_for(size))
-    return filled(given(pointer if pointer != 0 else obtain_large(size, UNIT, False)))
+    pointer = by_size(size)
+    if unlikely(pointer == 0) and make_room(size):
+        pointer = by_size(size)
+    return filled(given(pointer))
+
+
+def cleared_by_size(size: Word) -> Word:
+    """`size` bytes that read as zero, and so do all that are usable; or 0."""
+    if size > LISTED_LIMIT and units_for(size) >= MEDIUM_UNITS:
+        return anywhere(size, UNIT, True)
+    pointer = by_size(size)
+    if pointer != 0:
+        clear_bytes(pointer, usable(pointer))
+    return pointer
 
 
 def obtain_cleared(size: Word) -> Word:
@@ -190,17 +265,9 @@ def obtain_cleared(size: Word) -> Word:
     read_options()
     if size > LARGEST:
         return refuse()
-    units = units_for(size)
-    if size >= mmap_threshold():
-        pointer = obtain_large(size, UNIT, True)
-    elif units >= MEDIUM_UNITS:
-        held = enter()
-        pointer = allocate_cleared(units)
-        leave(held, operations_for(units))
-    else:
-        pointer = obtain_object(class_of(size)) if size <= SLAB_LIMIT else obtain_block(units)
-        if pointer != 0:
-            clear_bytes(pointer, size)
+    pointer = cleared_by_size(size)
+    if unlikely(pointer == 0) and make_room(size):
+        pointer = cleared_by_size(size)
     return given(pointer)
 
 
@@ -214,13 +281,9 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
     if rounded <= SLAB_LIMIT and size != 0:
         return obtain(rounded)  # objects in a slab stand at multiples of their size
     read_options()
-    pointer: Word = 0
-    if size + alignment < mmap_threshold():
-        held = enter()
-        pointer = allocate_aligned(units_for(size) if size != 0 else ONE, alignment)
-        leave(held, 1)
-    if pointer == 0:
-        pointer = obtain_large(size, alignment, False)
+    pointer = anywhere(size, alignment, False)
+    if unlikely(pointer == 0) and make_room(size):
+        pointer = anywhere(size, alignment, False)
     return filled(given(pointer))
 
 
@@ -241,32 +304,53 @@ def power_of_two(number: Word) -> Word:
 
 def dispose_large(pointer: Word) -> None:
     """Free a block in a mapping of its own."""
-    if not is_large(pointer):
-        fatal(NOT_OURS, pointer, 0)
     held = enter()
-    free_large(pointer)
-    leave(held, 1)
+    length = length_of(pointer) if is_mapped_block(pointer) else 0
+    if not free_large(pointer):
+        fatal(NOT_OURS, pointer, 0)
+    leave(held, operations_for(length >> UNIT_SHIFT))
+
+
+def dispose_vetted(pointer: Word) -> None:
+    """In hardened mode, without thread caches: judge the pointer and free what it points at, in one step."""
+    held = enter()
+    vet(pointer)
+    if fills_memory():
+        fill_bytes(pointer, usable(pointer), FREED)
+    kind = kind_at(pointer)
+    units = kind if is_slab_kind(kind) else ONE
+    if kind == BLOCKS:
+        units = size_of(pointer)
+        free_block(pointer, units)
+    elif kind == MAPPING:
+        units = length_of(pointer) >> UNIT_SHIFT
+        free_large(pointer)
+    else:
+        give_row(pointer, pointer, 1, units)
+    leave(held, operations_for(units))
 
 
 def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, by whatever way is left when the fast one is not."""
     if pointer == 0:
         return
-    look_closely(pointer)
-    kind = kind_at(pointer)
-    if unlikely(fills_memory()) and kind != FOREIGN:
-        fill_bytes(pointer, usable(pointer), FREED)
     if figure(COUNTING) != 0:
         note(FREE_CALLS, 0, usable(pointer))
+    if unlikely(is_hardened()):
+        dispose_vetted(pointer)
+        return
+    kind = kind_at(pointer)
+    if unlikely(fills_memory()):
+        fill_bytes(pointer, usable(pointer), FREED)
     if kind == BLOCKS:
         tag = load_half(tag_at(pointer))
         if unlikely(pointer & (UNIT - 1) != 0 or tag & USED == 0):
             fatal(NOT_IN_USE, pointer, 0)
         dispose_block(pointer, tag >> SIZE_SHIFT)
-    elif kind == FOREIGN:
-        dispose_large(pointer)
-    elif kind < BLOCKS:
+    elif is_slab_kind(kind):
         dispose_object(pointer, kind)
+    elif not is_heap_kind(kind) and kind != SPARE:
+        dispose_large(pointer)
     else:
         fatal(NOT_IN_USE, pointer, 0)
 
@@ -274,10 +358,17 @@ def dispose(pointer: Word) -> None:
 # ---- Resizing ----
 
 
+def units_to_resize(pointer: Word, before: Word, size: Word) -> Word:
+    """The units that a block of `before` units shall have for `size` bytes: one of whole pages stays one."""
+    if pointer & IN_PAGE == 0 and before & (PAGE_UNITS - 1) == 0 and size >= PAGED:
+        return round_up(size, page_size()) >> UNIT_SHIFT
+    return units_for(size)
+
+
 def resize_block(pointer: Word, size: Word) -> bool:
-    """Give a block of the heap room for `size` bytes where it stands. Whether that went."""
+    """Give a block of the heap room for `size` bytes where it stands. Returns True on success."""
     before = size_of(pointer)
-    units = units_for(size)
+    units = units_to_resize(pointer, before, size)
     if units + LEAST_CUT > before and units <= before:
         return True
     done = True
@@ -286,25 +377,29 @@ def resize_block(pointer: Word, size: Word) -> bool:
         shrink_block(pointer, before, units)
     else:
         done = grow_block(pointer, before, units)
-    leave(held, 1)
+    leave(held, operations_for(before - units if units < before else ONE))
     return done
+
+
+def new_home(size: Word, before: Word) -> Word:
+    """Where a block of `before` bytes moves to get `size`, or NULL with errno.
+
+    One that grows to MOVABLE bytes and more gets a mapping of its own: there it grows on without being copied.
+    """
+    if size >= MOVABLE and size > before:
+        mapping = in_mapping(size, UNIT, False)
+        if mapping != 0:
+            return filled(given(mapping))
+    return obtain(size)
 
 
 def move(pointer: Word, size: Word, before: Word) -> Word:
     """A new block of `size` bytes with what the old one held; or NULL, and the old one is as it was."""
-    target = obtain(size)
+    target = new_home(size, before)
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)
         dispose(pointer)
     return target
-
-
-def resize_mapping(pointer: Word, size: Word) -> Word:
-    """Give a large block `size` bytes; or 0, and it is as it was."""
-    held = enter()
-    moved = resize_large(pointer, size)
-    leave(held, 1)
-    return moved
 
 
 def resize(pointer: Word, size: Word) -> Word:
@@ -315,8 +410,8 @@ def resize(pointer: Word, size: Word) -> Word:
     kind = kind_at(pointer)
     before = usable(pointer)
     moved: Word = 0
-    if kind == FOREIGN:
-        moved = resize_mapping(pointer, size)
+    if kind == MAPPING:
+        moved = resize_large(pointer, size)
         moved = pointer if moved == 0 and size <= before else moved
     elif (kind == BLOCKS and size < mmap_threshold() and resize_block(pointer, size)) or size <= before:
         moved = pointer

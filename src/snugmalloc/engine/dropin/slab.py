@@ -3,11 +3,11 @@
     page     | object | object | ... | object | (rest) |
               free objects are linked through their first words
 
-Its bookkeeping is the page's record. To the heap the page is a used block of known size, so where other blocks
-have their size the record has the list of free objects:
+Its bookkeeping is the page's tag and links. To the heap the page is a used block of known size, so where other
+blocks have their size the tag has the list of free objects:
 
     tag half    bit 0: used   bits 2 to 11: how many are free   bits 12 to 20: the first one's unit in the page
-    links       page numbers: the neighbours in the list of slabs of the class that have free objects
+    links       addresses: the neighbours in the list of slabs of the class that have free objects
 
 A slab that has no object in use goes back to the heap at once, and coalesces.
 
@@ -24,9 +24,9 @@ from .block import USED
 from .figures import count_in, count_out
 from .heap import allocate_page, free_page
 from .layout import IN_PAGE, ONE, PAGE_BASE, SLAB_CLASSES, UNIT_SHIFT
-from .pages import LINKS, page_address, page_of, record_at, set_kind
+from .pages import page_links, page_of, page_tag, set_kind
 
-PREVIOUS_SLAB = 12
+PREVIOUS_SLAB = 8
 COUNT_SHIFT: Int = 2
 COUNT_BITS = 1023
 FIRST_SHIFT: Int = 12
@@ -37,7 +37,7 @@ CAPACITIES: tuple[Half, ...] = (
 )  # fmt: skip
 NOTED_WORDS = 4
 NOTED = reserve(8 * NOTED_WORDS)  # a bit for each unit of a page: where objects are that will be taken
-OPEN = reserve(4 * (SLAB_CLASSES + 1))  # for each class, the page of the first slab with a free object
+OPEN = reserve(8 * (SLAB_CLASSES + 1))  # for each class, the first slab with a free object
 
 taken: Word = 0
 
@@ -48,56 +48,53 @@ def capacity(units: Word) -> Word:
 
 
 def open_slab(units: Word) -> Word:
-    """The first page of the class with free objects, or 0."""
-    page = load_half(OPEN + (units << 2))
-    return page_address(page) if page != 0 else 0
+    """The first slab of the class with free objects, or 0."""
+    return load_word(OPEN + (units << 3))
 
 
 def next_slab(slab: Word) -> Word:
     """The slab behind `slab` in its list, or 0."""
-    page = load_half(record_at(slab) + LINKS)
-    return page_address(page) if page != 0 else 0
+    return load_word(page_links(slab))
 
 
 def free_count(slab: Word) -> Word:
     """How many of the slab's objects are free."""
-    return load_half(record_at(slab)) >> COUNT_SHIFT & COUNT_BITS
+    return load_half(page_tag(slab)) >> COUNT_SHIFT & COUNT_BITS
 
 
 def first_free(slab: Word) -> Word:
     """The first free object of a slab that has one."""
-    return slab + (load_half(record_at(slab)) >> FIRST_SHIFT << UNIT_SHIFT)
+    return slab + (load_half(page_tag(slab)) >> FIRST_SHIFT << UNIT_SHIFT)
 
 
 def set_free(slab: Word, first: Word, count: Word) -> None:
     """Write the slab's list of free objects."""
-    store_half(record_at(slab), (first - slab) >> UNIT_SHIFT << FIRST_SHIFT | count << COUNT_SHIFT | USED)
+    store_half(page_tag(slab), (first - slab) >> UNIT_SHIFT << FIRST_SHIFT | count << COUNT_SHIFT | USED)
 
 
 def link(slab: Word, units: Word) -> None:
     """Put a slab in front of its class's list."""
-    head = OPEN + (units << 2)
-    page = page_of(slab)
-    first = load_half(head)
-    record = record_at(slab)
-    store_half(record + LINKS, first)
-    store_half(record + PREVIOUS_SLAB, 0)
-    store_half(head, page)
+    head = OPEN + (units << 3)
+    first = load_word(head)
+    links = page_links(slab)
+    store_word(links, first)
+    store_word(links + PREVIOUS_SLAB, 0)
+    store_word(head, slab)
     if first != 0:
-        store_half(record_at(page_address(first)) + PREVIOUS_SLAB, page)
+        store_word(page_links(first) + PREVIOUS_SLAB, slab)
 
 
 def unlink(slab: Word, units: Word) -> None:
     """Take a slab out of its class's list."""
-    record = record_at(slab)
-    following = load_half(record + LINKS)
-    previous = load_half(record + PREVIOUS_SLAB)
+    links = page_links(slab)
+    following = load_word(links)
+    previous = load_word(links + PREVIOUS_SLAB)
     if following != 0:
-        store_half(record_at(page_address(following)) + PREVIOUS_SLAB, previous)
+        store_word(page_links(following) + PREVIOUS_SLAB, previous)
     if previous != 0:
-        store_half(record_at(page_address(previous)) + LINKS, following)
+        store_word(page_links(previous), following)
     else:
-        store_half(OPEN + (units << 2), following)
+        store_word(OPEN + (units << 3), following)
 
 
 def new_slab(units: Word) -> Word:
@@ -123,15 +120,14 @@ def how_many_taken() -> Word:
     return taken
 
 
-def note_places(first: Word, count: Word) -> Word:
-    """Set the bits of the first `count` objects of a linked list. The one behind them, or 0."""
+def note_places(first: Word) -> None:
+    """Set the bits of all objects of a linked list."""
     part = first
-    for _ in range(count):
+    while part != 0:
         unit = (part & IN_PAGE) >> UNIT_SHIFT
         place = NOTED + (unit >> WORD_SHIFT) * 8
         store_word(place, load_word(place) | ONE << (unit & IN_WORD))
         part = load_word(part)
-    return part
 
 
 def link_noted(slab: Word) -> Word:
@@ -162,15 +158,18 @@ def take_objects(units: Word, most: Word) -> Word:
     first = first_free(slab)
     count = free_count(slab)
     taken = count if count < most else most
-    rest: Word = 0
-    if taken != capacity(units):  # else it is new, and they are in order
-        rest = note_places(first, taken)
+    if count != capacity(units):  # else it is new, and they are in order
+        note_places(first)
         first = link_noted(slab)
     if count <= most:
         set_free(slab, slab, 0)
         unlink(slab, units)
     else:
-        set_free(slab, rest, count - taken)
+        last = first
+        for _ in range(1, taken):
+            last = load_word(last)
+        set_free(slab, load_word(last), count - taken)
+        store_word(last, 0)
     count_out(units * taken << UNIT_SHIFT, taken)
     return first
 

@@ -8,11 +8,11 @@ depend on how large the heap is.
 
 from __future__ import annotations
 
-from ..machine import Word, fatal, is_mapped, load_byte
+from ..machine import Word, fatal, load_byte
 from .block import is_own, is_used, next_block, size_before, size_of
-from .large import is_large
+from .large import is_mapped_block
 from .layout import PAGE_BASE, UNIT, UNIT_SHIFT
-from .pages import BLOCKS, FOREIGN, kind_at
+from .pages import ADDRESS_BITS, BLOCKS, FOREIGN, MAPPING, is_heap_kind, is_slab_kind, kind_at
 from .slab import capacity
 from .walk import MARKS, mark_objects, span
 
@@ -37,14 +37,14 @@ def vet_object(pointer: Word, units: Word) -> None:
 def is_tied_behind(block: Word, size: Word) -> bool:
     """Whether the block behind agrees about where this one of `size` units ends."""
     behind = next_block(block, size)
-    return size != 0 and kind_at(behind - 1) != FOREIGN and size_before(behind) == size
+    return size != 0 and is_heap_kind(kind_at(behind - 1)) and size_before(behind) == size
 
 
 def is_tied_before(block: Word) -> bool:
     """Whether the block before, if there is one, agrees about where this one begins."""
     before = size_before(block)
     in_front = block - (before << UNIT_SHIFT)
-    return before == 0 or (kind_at(in_front) != FOREIGN and span(in_front) == before)
+    return before == 0 or (is_heap_kind(kind_at(in_front)) and span(in_front) == before)
 
 
 def vet_block(pointer: Word) -> None:
@@ -60,12 +60,11 @@ def vet_block(pointer: Word) -> None:
 def vet(pointer: Word) -> None:
     """A pointer that came back, looked at closely; under the lock."""
     kind = kind_at(pointer)
-    if kind == FOREIGN:
-        if not is_mapped(pointer - 1) or not is_large(pointer):
-            fatal(NOT_OURS, pointer, 0)
+    if pointer >> ADDRESS_BITS != 0 or kind == FOREIGN or (kind == MAPPING and not is_mapped_block(pointer)):
+        fatal(NOT_OURS, pointer, 0)
     elif kind == BLOCKS:
         vet_block(pointer)
-    elif kind < BLOCKS:
+    elif is_slab_kind(kind):
         vet_object(pointer, kind)
-    else:
+    elif kind != MAPPING:
         fatal(NOT_IN_USE, pointer, 0)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ..machine import Int, Word, load_byte, load_word, reserve, store_byte, visit_block
 from .bins import is_in_place
-from .block import free_before, is_own, is_used, next_block, size_before, size_of, usable_bytes
+from .block import free_before, is_own, is_used, next_block, payload_bytes, size_before, size_of
+from .coalesce import free_block_at, free_blocks, is_indexed, wilderness
 from .figures import (
     COUNTING,
     EXACT_PEAK_BYTES,
@@ -27,8 +28,16 @@ from .figures import (
     figure,
     set_figure,
 )
-from .heap import dirty_pages, free_blocks, is_indexed, spare_pages, wilderness
-from .large import end_of, is_large, large_bytes, live_large, newest_large, older_large, start_of
+from .large import (
+    bytes_in_flight,
+    dirty_spare_pages,
+    is_clean,
+    is_mapped_block,
+    length_of,
+    newest_freed,
+    newest_large,
+    older_mapping,
+)
 from .layout import (
     IN_PAGE,
     MEDIUM_UNITS,
@@ -40,17 +49,22 @@ from .layout import (
     UNIT_SHIFT,
     round_up,
 )
+from .marks import dirty_pages, spare_pages
 from .pages import (
     BLOCKS,
     DIRTY,
-    FOREIGN,
     LONG,
+    SPARE,
+    UNCLEARED,
+    is_heap_kind,
+    is_slab_kind,
     kind_at,
     kind_of,
+    lowest_page,
+    next_covered,
     page_address,
     page_of,
     used_pages,
-    window_end,
 )
 from .slab import capacity, first_free, free_count, next_slab, open_slab
 
@@ -87,16 +101,16 @@ open_seen: Word = 0
 
 def segment_from(page: Word) -> Word:
     """The first page of a segment from `page` on, or the end of the used pages."""
-    end = used_pages()
-    while page < end and kind_of(page) == FOREIGN:
-        page += 1
+    stop = used_pages()
+    page = next_covered(page if page > lowest_page() else lowest_page(), stop)
+    while page < stop and not is_heap_kind(kind_of(page)):
+        page = next_covered(page + 1, stop)
     return page
 
 
 def is_slab(block: Word) -> bool:
     """Whether the block is a slab's page."""
-    kind = kind_at(block)
-    return kind != FOREIGN and kind < BLOCKS
+    return is_slab_kind(kind_at(block))
 
 
 def span(block: Word) -> Word:
@@ -141,7 +155,7 @@ def walk_block(block: Word, size: Word, visitor: Word, context: Word) -> bool:
     used = is_used(block)
     if used and is_own(block):
         return True
-    return visit_block(visitor, block, usable_bytes(size), LIVE if used else FREE, context)
+    return visit_block(visitor, block, payload_bytes(block, size), LIVE if used else FREE, context)
 
 
 def walk(visitor: Word, context: Word) -> bool:
@@ -158,9 +172,9 @@ def walk(visitor: Word, context: Word) -> bool:
         page = segment_from(page_of(block))
     block = newest_large()
     while block != 0:
-        if not visit_block(visitor, block, large_bytes(block), MAPPED, context):
+        if not visit_block(visitor, block, length_of(block), MAPPED, context):
             return False
-        block = older_large(block)
+        block = older_mapping(block)
     return True
 
 
@@ -186,7 +200,7 @@ def are_pages_right(block: Word, size: Word, used: bool) -> bool:
         kind = kind_of(page)
         if used or page < first or page >= last:
             is_marked = used and size >= MEDIUM_UNITS and page == page_of(block) + 1
-            if kind != (LONG if is_marked else BLOCKS):
+            if kind != (LONG if is_marked else BLOCKS) and not (used and kind == UNCLEARED):
                 return False
         elif kind == DIRTY:
             dirty_seen += 1
@@ -195,7 +209,7 @@ def are_pages_right(block: Word, size: Word, used: bool) -> bool:
         else:
             return False
         page += 1
-    return True
+    return used or first >= last or (free_block_at(first) == block and free_block_at(last - 1) == block)
 
 
 def check_slab(slab: Word) -> Int:
@@ -215,7 +229,7 @@ def check_block(block: Word, size: Word) -> Int:
     global free_count_seen
     used = is_used(block)
     if used and not is_own(block):
-        see_live(1, usable_bytes(size))
+        see_live(1, payload_bytes(block, size))
     if not used:
         free_count_seen += 1
         if free_before(block) != 0 and size + free_before(block) <= MOST_UNITS:
@@ -233,7 +247,7 @@ def check_segment(first: Word) -> Int:
     was_used = True
     size = span(block)
     while size != 0:
-        if next_block(block, size) >= window_end():
+        if page_of(next_block(block, size)) > used_pages():
             return BAD_SIZE
         if size_before(block) != before or free_before(block) != (0 if was_used else before):
             return BAD_BEFORE
@@ -246,7 +260,7 @@ def check_segment(first: Word) -> Int:
         size = span(block)
     if size_before(block) != before or free_before(block) != (0 if was_used else before):
         return BAD_BEFORE
-    if block & IN_PAGE != 0 or kind_at(block) != FOREIGN:
+    if block & IN_PAGE != 0 or is_heap_kind(kind_at(block)):
         return BAD_SIZE
     heap_seen += block - first
     return OK
@@ -266,18 +280,29 @@ def check_open_slabs() -> Int:
 
 
 def check_large() -> Int:
-    """The list of large blocks."""
+    """The lists of mappings: blocks in use, and spare ones."""
     count: Word = 0
     mapped: Word = 0
-    pointer = newest_large()
-    while pointer != 0:
-        if not is_large(pointer) or count >= figure(MAPPED_BLOCKS):
+    kept: Word = 0
+    dirty: Word = 0
+    mapping = newest_large()
+    while mapping != 0:
+        if not is_mapped_block(mapping) or count >= figure(MAPPED_BLOCKS):
             return BAD_MAPPED
         count += 1
-        mapped += end_of(pointer) - start_of(pointer)
-        see_live(1, large_bytes(pointer))
-        pointer = older_large(pointer)
-    return OK if count == figure(MAPPED_BLOCKS) and mapped == figure(MAPPED_BYTES) else BAD_MAPPED
+        mapped += length_of(mapping)
+        see_live(1, length_of(mapping))
+        mapping = older_mapping(mapping)
+    mapping = newest_freed()
+    while mapping != 0:
+        if kind_at(mapping) != SPARE or kept >= figure(KEPT_BYTES):
+            return BAD_MAPPED
+        kept += length_of(mapping)
+        dirty += 0 if is_clean(mapping) else length_of(mapping)
+        mapping = older_mapping(mapping)
+    if count != figure(MAPPED_BLOCKS) or mapped != figure(MAPPED_BYTES):
+        return BAD_MAPPED
+    return OK if kept == figure(KEPT_BYTES) and dirty >> PAGE_SHIFT == dirty_spare_pages() else BAD_MAPPED
 
 
 def check_totals() -> Int:
@@ -290,7 +315,7 @@ def check_totals() -> Int:
         return BAD_TOTALS
     if heap_seen != figure(HEAP_BYTES):
         return BAD_TOTALS
-    if figure(HEAP_BYTES) + figure(MAPPED_BYTES) + figure(KEPT_BYTES) != figure(SYSTEM_BYTES):
+    if heap_seen + figure(MAPPED_BYTES) + figure(KEPT_BYTES) + bytes_in_flight() != figure(SYSTEM_BYTES):
         return BAD_TOTALS
     return OK
 
@@ -310,7 +335,7 @@ def check() -> Int:
         broken = check_segment(page_address(page))
         if broken != OK:
             return broken
-        while page < used_pages() and kind_of(page) != FOREIGN:
+        while page < used_pages() and is_heap_kind(kind_of(page)):
             page += 1
         page = segment_from(page)
     broken = check_open_slabs()
@@ -326,7 +351,7 @@ def total_figures() -> None:
     """Bring the figures up to date that are computed when asked for, but those of the caches."""
     set_figure(VERSION, STATS_VERSION)
     set_figure(FREE_BLOCKS, free_blocks())
-    set_figure(FREE_BYTES, figure(HEAP_BYTES) - (figure(LIVE_BYTES) - live_large()))
+    set_figure(FREE_BYTES, figure(HEAP_BYTES) - (figure(LIVE_BYTES) - figure(MAPPED_BYTES)))
     set_figure(PURGED_BYTES, spare_pages() << PAGE_SHIFT)
     peak = figure(EXACT_PEAK_BYTES) if figure(COUNTING) != 0 else figure(PEAK_OUT_BYTES)
     set_figure(PEAK_LIVE_BYTES, peak)

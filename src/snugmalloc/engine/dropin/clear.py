@@ -1,0 +1,57 @@
+"""Owns clearing: a new block reads as zero to its last usable byte, and what does so already is not written.
+
+block  |part of a page|  page  |  page  |  page  |part of a page|
+        always written  pages that are UNCLEARED: written, or given anew by the system where they are many;
+                        of the others the system gives fresh ones anyway
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, clear_bytes, page_size, purge_memory
+from .block import next_block, payload_bytes
+from .layout import IN_PAGE, round_up
+from .pages import UNCLEARED, kind_of, page_address, page_of
+
+GIVEN_ANEW = (
+    1024  # pages; fewer are written: to fault a page in again costs several times as much as to clear it
+)
+
+
+def clear_pages(page: Word, end: Word) -> None:
+    """The pages from `page` to `end` read as zero."""
+    start = page_address(page)
+    stop = page_address(end)
+    low = round_up(start, page_size())
+    high = stop & ~(page_size() - 1)
+    if end - page < GIVEN_ANEW or not purge_memory(low, high - low):
+        clear_bytes(start, stop - start)
+        return
+    clear_bytes(start, low - start)
+    clear_bytes(high, stop - high)
+
+
+def uncleared_end(page: Word, end: Word) -> Word:
+    """Where the run of UNCLEARED pages from `page` on ends, at `end` at the latest."""
+    while page < end and kind_of(page) == UNCLEARED:
+        page += 1
+    return page
+
+
+def clear_block(block: Word, size: Word) -> None:
+    """A new block of `size` units reads as zero, to the last usable byte. Without the lock."""
+    stop = block + payload_bytes(block, size)
+    page = page_of(block + IN_PAGE)
+    end = page_of(next_block(block, size))
+    if page > end:
+        clear_bytes(block, stop - block)
+        return
+    clear_bytes(block, page_address(page) - block)
+    while page < end:
+        run_end = uncleared_end(page, end)
+        if run_end != page:
+            clear_pages(page, run_end)
+            page = run_end
+        else:
+            page += 1
+    if page_address(end) < stop:
+        clear_bytes(page_address(end), stop - page_address(end))

@@ -1,0 +1,175 @@
+"""Owns the free blocks: each has no free neighbour, is tagged as free, and can be found.
+
+A free block is in a bin, unless it is the wilderness: the free block that ends where the heap grew last. That
+one is split only for what fits nowhere else, and needs no bin to be found.
+
+Any other free block can be found from each of its whole pages, too, for `purge` meets it there. Its first and
+its last one say where it begins:
+
+    tag of the page      0, or where the block begins with the page the block's own, which is never 0
+    links of the page    the block's address; where it begins with the page they are its own
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, load_half, load_word, store_half, store_word
+from .bins import indexed_blocks, put, take
+from .block import (
+    FREE_BEFORE,
+    SIZE_SHIFT,
+    USED,
+    free_before,
+    next_block,
+    set_size_before,
+    set_tag,
+    size_before,
+    size_of,
+    tag_at,
+)
+from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, UNIT_SHIFT
+from .marks import mark_free, step_back, step_on
+from .pages import page_address, page_links, page_of, page_tag
+
+heap_end: Word = 0
+end_units: Word = 0
+changes: Word = 0  # how often a free block came or went
+met_block: Word = 0  # the free block that was made last by `return_pages`,
+met_changes: Word = 0  # and `changes` then: while it is the same, that block is still there
+
+
+def wilderness() -> Word:
+    """The units of the free block at the end that the heap grew at last, or 0."""
+    return end_units
+
+
+def wilderness_block() -> Word:
+    """Where that block begins, or would begin."""
+    return heap_end - (end_units << UNIT_SHIFT)
+
+
+def free_blocks() -> Word:
+    """How many blocks are free."""
+    return indexed_blocks() + 1 if end_units != 0 else indexed_blocks()
+
+
+def is_indexed(block: Word, size: Word) -> bool:
+    """Whether a free block belongs in a bin: all do but the wilderness."""
+    return next_block(block, size) != heap_end
+
+
+def note_start(page: Word, block: Word) -> None:
+    """Let a free block be found from one of its whole pages, at which it does not begin."""
+    store_half(page_tag(page_address(page)), 0)
+    store_word(page_links(page_address(page)), block)
+
+
+def note_ends(block: Word, size: Word) -> None:
+    """Let a free block be found from its first and its last whole page, if it has any."""
+    first = page_of(block + IN_PAGE)
+    behind_it = page_of(next_block(block, size))
+    if first < behind_it:
+        if block & IN_PAGE != 0:
+            note_start(first, block)
+        if first + 1 < behind_it:
+            note_start(behind_it - 1, block)
+
+
+def noted_start(page: Word) -> Word:
+    """What the first or the last whole page of a free block says: where the block begins."""
+    start = page_address(page)
+    return start if load_half(page_tag(start)) >> SIZE_SHIFT != 0 else load_word(page_links(start))
+
+
+def free_block_at(page: Word) -> Word:
+    """The free block in which a page with a mark lies.
+
+    It is looked for in both directions at once, but where one goes from run to run of one block.
+    """
+    place = page_address(page)
+    if place >= wilderness_block() and place < heap_end:
+        return wilderness_block()
+    if changes == met_changes and place >= met_block and place < next_block(met_block, size_of(met_block)):
+        return met_block
+    low = page
+    high = page
+    while step_back(low) != low and step_on(high) != high:
+        low = step_back(low)
+        high = step_on(high)
+    start = noted_start(low if step_back(low) == low else high)
+    while start > place:  # free neighbours that were too large to be one
+        start -= size_before(start) << UNIT_SHIFT
+    while next_block(start, size_of(start)) <= place:
+        start = next_block(start, size_of(start))
+    return start
+
+
+def index(block: Word, size: Word) -> None:
+    """`size` units at `block`, tagged as free, can be found from now on."""
+    global end_units, changes
+    changes += 1
+    if is_indexed(block, size):
+        put(block, size)
+        if size >= PAGE_UNITS:
+            note_ends(block, size)
+    else:
+        end_units = size
+
+
+def detach(block: Word, size: Word) -> None:
+    """The free block of `size` units cannot be found any more."""
+    global end_units, changes
+    changes += 1
+    if is_indexed(block, size):
+        take(block, size)
+    else:
+        end_units = 0
+
+
+def move_end(end: Word) -> None:
+    """The heap grows at `end` from now on, or nowhere if that is 0: the wilderness is a block like others."""
+    global heap_end, end_units
+    size = end_units
+    block = heap_end - (size << UNIT_SHIFT)
+    heap_end = end
+    end_units = 0
+    if size != 0:
+        index(block, size)
+
+
+def lower_end(before: Word, end: Word) -> None:
+    """What ended at `before` ends at `end`: if that was the end at which the heap grows, it still is."""
+    global heap_end
+    heap_end = end if heap_end == before else heap_end
+
+
+def merge(block: Word, size: Word) -> Word:
+    """`size` units at `block` become free: one block with its free neighbours, where it can be found.
+
+    That block's address.
+    """
+    start = block
+    total = size
+    behind_it = next_block(block, size)
+    tag = load_half(tag_at(behind_it))
+    if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MOST_UNITS:
+        detach(behind_it, tag >> SIZE_SHIFT)
+        total += tag >> SIZE_SHIFT
+    before = free_before(block)
+    if before != 0 and total + before <= MOST_UNITS:
+        start = block - (before << UNIT_SHIFT)
+        detach(start, before)
+        total += before
+    set_tag(start, total, 0)
+    stop = next_block(start, total)
+    set_size_before(stop, total | FREE_BEFORE)
+    index(start, total)
+    if total >= PAGE_UNITS:
+        mark_free(block, size, start, stop)
+    return start
+
+
+def meet(block: Word) -> None:
+    """The free block at `block` is the one that will be looked for next."""
+    global met_block, met_changes
+    met_block = block
+    met_changes = changes

@@ -1,0 +1,258 @@
+"""Owns the marks of free pages: which pages lie wholly inside free blocks, and what the kernel has of them.
+
+    free block    ..|xxxx|page 0 |page 1 |page 2 |xx|..      x: the edges, in pages that others may use
+                          FRESH   DIRTY   PURGED             never touched, still resident, given back
+
+`purge` finds by them what can go back, and calloc what reads as zero already. Taking a block clears the marks
+of the pages that it needs.
+"""
+
+from __future__ import annotations
+
+from ..machine import Int, Word, likely, multiply
+from .block import next_block
+from .layout import ALL_BITS, IN_PAGE, MEDIUM_UNITS, PAGE_SHIFT
+from .pages import (
+    BLOCKS,
+    DIRTY,
+    DIRTY_BITS,
+    EIGHT_BLOCKS,
+    FRESH,
+    LONG,
+    PURGED,
+    SPARE_BITS,
+    UNCLEARED,
+    crosses_leaf,
+    eight_kinds,
+    kind_of,
+    next_covered,
+    page_address,
+    page_of,
+    set_eight_kinds,
+    set_kind,
+    set_kinds,
+)
+
+ALL_BIT_COUNT = 64
+SUM_OF_BYTES = 0x0101_0101_0101_0101  # a product with it has the sum of all bytes in its highest one
+SUM_SHIFT: Int = 58  # and bit 2 of a byte counts for one
+EIGHT_DIRTY = 0x4444_4444_4444_4444
+ONE_KIND = 0xFF
+EIGHT_PURGED = 0x4343_4343_4343_4343
+PURGED_TO_BLOCKS: Int = 5  # how far bit 1 of a kind is from the bit that all of these have
+DIRTY_TO_BLOCKS: Int = 4  # and bit 2
+
+dirty: Word = 0
+spare: Word = 0
+refaults: Word = 0
+gone: Word = 0
+
+
+# ---- How many ----
+
+
+def dirty_pages() -> Word:
+    """How many pages lie wholly inside free blocks and have not been given back."""
+    return dirty
+
+
+def spare_pages() -> Word:
+    """How many pages lie wholly inside free blocks and are the system's: given back, or never touched."""
+    return spare
+
+
+def take_refaults() -> Word:
+    """How many pages were needed again after they had been given back, since the last time."""
+    global refaults
+    count = refaults
+    refaults = 0
+    return count
+
+
+def count_gone(count: Word) -> None:
+    """So many pages of addresses went back to the system, the break moved down or a mapping was undone."""
+    global gone
+    gone += count
+
+
+def count_new(count: Word) -> None:
+    """The system gave so many pages: as far as such went back before, they were needed again."""
+    global gone, refaults
+    again = count if count < gone else gone
+    gone -= again
+    refaults += again
+
+
+# ---- Free ----
+
+
+def mark_free(block: Word, size: Word, low: Word, high: Word) -> None:
+    """`size` units at `block` became part of a free block from `low` to `high`: mark its new whole pages."""
+    global dirty
+    page = page_of(block)
+    first = page_of(low + IN_PAGE)
+    end = page_of(next_block(block, size) + IN_PAGE)
+    last = page_of(high)
+    page = first if first > page else page
+    end = last if last < end else end
+    if page < end:
+        dirty += end - page
+        set_kinds(page, end, DIRTY)
+
+
+def mark_clean(page: Word, end: Word, kind: Word) -> None:
+    """Dirty pages were given back, or were never touched: `kind` is PURGED or FRESH."""
+    global dirty, spare
+    set_kinds(page, end, kind)
+    dirty -= end - page
+    spare += end - page
+
+
+def unmark(page: Word, end: Word, kind: Word) -> None:
+    """Free pages are no longer the heap's, or it has others for them: their kind is `kind` now."""
+    global dirty, spare
+    while page < end:
+        if kind_of(page) == DIRTY:
+            dirty -= 1
+        else:
+            spare -= 1
+        set_kind(page, kind)
+        page += 1
+
+
+def are_free(kinds: Word) -> bool:
+    """Whether all of eight kinds are marks of free pages."""
+    return (kinds << PURGED_TO_BLOCKS | kinds << DIRTY_TO_BLOCKS) & kinds & EIGHT_BLOCKS == EIGHT_BLOCKS
+
+
+def step_back(page: Word) -> Word:
+    """From a page with a mark back over up to eight that have one, too: the same page if there is none."""
+    if page & 7 == 0 and are_free(eight_kinds(page - 8)):
+        return page - 8
+    return page - 1 if kind_of(page - 1) >= FRESH else page
+
+
+def step_on(page: Word) -> Word:
+    """The same in the other direction."""
+    if page & 7 == 7 and are_free(eight_kinds(page + 1)):
+        return page + 8
+    return page + 1 if kind_of(page + 1) >= FRESH else page
+
+
+def next_dirty(page: Word, end: Word) -> Word:
+    """The first page from `page` on that is DIRTY, or `end`."""
+    page = next_covered(page, end)
+    while page < end:
+        if page & 7 == 0:
+            kinds = eight_kinds(page)
+            if kinds & (kinds << DIRTY_TO_BLOCKS) & EIGHT_BLOCKS == 0:
+                page = next_covered(page + 8, end)
+                continue
+        if kind_of(page) == DIRTY:
+            return page
+        page += 1
+    return end
+
+
+def next_unmarked(page: Word, end: Word) -> Word:
+    """The first page from `page` on without a mark, or `end`."""
+    while page < end and kind_of(page) >= FRESH:
+        page += 1
+        while page & 7 == 0 and page + 8 <= end and are_free(eight_kinds(page)):
+            page += 8
+    return page
+
+
+def dirty_end(page: Word, end: Word) -> Word:
+    """Where the run of dirty pages ends that begins at `page`; at `end` at the latest."""
+    while page < end and kind_of(page) == DIRTY:
+        page += 1
+        while page & 7 == 0 and page + 8 <= end and eight_kinds(page) == EIGHT_DIRTY:
+            page += 8
+    return page
+
+
+# ---- In use ----
+
+
+def claim_page(page: Word, instead: Word) -> None:
+    """A page is needed: clear its mark. If it is dirty its kind is `instead`."""
+    global dirty, spare, refaults
+    kind = kind_of(page)
+    if kind == DIRTY:
+        dirty -= 1
+        set_kind(page, instead)
+        return
+    if kind != BLOCKS:
+        spare -= 1
+        refaults += kind == PURGED
+    set_kind(page, BLOCKS)
+
+
+def claim_pages(page: Word, end: Word) -> None:
+    """Pages are needed: clear their marks, up to eight at once."""
+    global dirty, spare, refaults
+    while page < end:
+        if page & 7 == 0 and page + 8 <= end:
+            kinds = eight_kinds(page)
+            if are_free(kinds) and kinds == multiply(kinds & ONE_KIND, SUM_OF_BYTES):
+                dirty -= 8 if kinds == EIGHT_DIRTY else 0
+                spare -= 0 if kinds == EIGHT_DIRTY else 8
+                refaults += 8 if kinds == EIGHT_PURGED else 0
+                set_eight_kinds(page, EIGHT_BLOCKS)
+                page += 8
+                continue
+        claim_page(page, BLOCKS)
+        page += 1
+
+
+def claim(block: Word, size: Word) -> None:
+    """The `size` units at `block` are needed: clear the marks of their pages, up to eight at once."""
+    global dirty
+    page = page_of(block)
+    end = page_of(next_block(block, size) + IN_PAGE)
+    if likely(end - page <= 8 and not crosses_leaf(page, end)):
+        mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
+        kinds = eight_kinds(page)
+        if likely(kinds & mask & SPARE_BITS == 0):
+            dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
+            set_eight_kinds(page, (kinds & ~mask) | (EIGHT_BLOCKS & mask))
+            return
+    claim_pages(page, end)
+
+
+def mark_long(block: Word, size: Word) -> None:
+    """`size` units at `block` are in use: where that is long, the page map tells."""
+    if size >= MEDIUM_UNITS:
+        set_kind(page_of(block) + 1, LONG)
+
+
+def claim_to_return(block: Word, size: Word) -> None:
+    """The same for pages that nobody needs: they are on their way to the system."""
+    global refaults
+    before = refaults
+    claim(block, size)
+    refaults = before
+
+
+def claim_uncleared(block: Word, size: Word) -> None:
+    """The same for a block that shall read as zero: its dirty pages are UNCLEARED until they are cleared."""
+    page = page_of(block)
+    end = page_of(next_block(block, size) + IN_PAGE)
+    while page < end:
+        is_whole = page_address(page) >= block and page_address(page + 1) <= next_block(block, size)
+        claim_page(page, UNCLEARED if is_whole else BLOCKS)
+        page += 1
+    if kind_of(page_of(block) + 1) != UNCLEARED:
+        mark_long(block, size)
+
+
+def mark_cleared(block: Word, size: Word) -> None:
+    """The block reads as zero now."""
+    page = page_of(block)
+    end = next_block(block, size) >> PAGE_SHIFT
+    while page < end:
+        if kind_of(page) == UNCLEARED:
+            set_kind(page, BLOCKS)
+        page += 1
+    mark_long(block, size)
