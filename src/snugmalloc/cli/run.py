@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 import snugmalloc
+from snugmalloc.cli.streams import tell
 from snugmalloc.launch.launcher import become, launch_command
 from snugmalloc.launch.preload import PreloadError, additions
 from snugmalloc.launch.program import Program, ProgramError, find_program
@@ -44,7 +45,7 @@ def prepare(words: tuple[str, ...], libraries: list[Path]) -> Program:
         for library in libraries:
             program.check_preload(library)
     except ProgramError as error:
-        click.echo(f"snug: {error}", err=True)
+        tell(str(error))
         raise click.exceptions.Exit(error.status) from None
     return program
 
@@ -54,10 +55,9 @@ def wants_plain_python(program: Program, keep_pymalloc: bool) -> bool:
     if not program.is_python or keep_pymalloc:
         return False
     if program.is_free_threaded:
-        click.echo(
-            f"snug: {program.files[-1].name} is a free-threaded build, which refuses PYTHONMALLOC=malloc: "
-            "its objects stay in its own allocator, and only the rest is on snugmalloc",
-            err=True,
+        tell(
+            f"{program.files[-1].name} is a free-threaded build, which refuses PYTHONMALLOC=malloc: "
+            "its objects stay in its own allocator, and only the rest is on snugmalloc"
         )
         return False
     return True

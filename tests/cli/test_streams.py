@@ -1,0 +1,79 @@
+"""Output that cannot be written, and Ctrl-C: every command ends with one line or none, and the right status."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .programs import SNUG, snug
+
+TRACE = "1: malloc 0xa 1000\n1: free 0xa\n"
+COMMANDS = (
+    ["--help"],
+    ["--version"],
+    ["doctor"],
+    ["doctor", "--json"],
+    ["replay", "trace.txt"],
+    ["replay", "trace.txt", "--json", "-"],
+    ["compare", "-n", "1", "--allocators", "system", "--", "true"],
+    ["compare", "-n", "1", "--allocators", "system", "--json", "-", "--", "true"],
+)
+
+
+def in_shell(redirection: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`snug` with `words`, its streams redirected as the shell writes it."""
+    (folder / "trace.txt").write_text(TRACE)
+    line = f'set -o pipefail; "$0" "$@" {redirection}'
+    return subprocess.run(["bash", "-c", line, SNUG, *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("redirection", "line"),
+    [
+        (">/dev/full", "snug: standard output: No space left on device\n"),
+        (">&-", "snug: standard output is closed\n"),
+        ("| true", ""),
+        (">/dev/full 2>&1", ""),
+        (">&- 2>&- <&-", ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_told_in_one_line(
+    words: list[str], redirection: str, line: str, tmp_path: Path
+) -> None:
+    ended = in_shell(redirection, *words, folder=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", line)
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2> >(true)"])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["sing"], 2), (["doctor", "4194304"], 1), (["run", "--", "nosuchprogram"], 127), (["doctor"], 0)],
+)
+def test_a_line_that_cannot_be_told_does_not_change_the_status(
+    redirection: str, words: list[str], status: int, tmp_path: Path
+) -> None:
+    assert in_shell(redirection, *words, folder=tmp_path).returncode == status
+
+
+def test_a_closed_standard_input_is_nobody_elses(tmp_path: Path) -> None:
+    ended = in_shell("<&-", "replay", "trace.txt", folder=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ["click", "rich"])
+@pytest.mark.parametrize("words", [["demo"], ["doctor"], ["run", "--", "true"], ["compare", "--", "true"]])
+def test_ctrl_c_while_the_command_is_loaded_ends_it_silently(
+    module: str, words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = snug(*words, PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    line = """trap '' INT; exec "$0" run -- sh -c 'kill -INT $$; echo there'"""
+    ended = subprocess.run(["sh", "-c", line, SNUG], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "there\n")
