@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import shutil
@@ -153,9 +154,10 @@ def _peer_library(name: str) -> Path | None:
     own = read_elf(Path(sys.executable))
     for library in PEERS.get(name, ()):
         for path in (*_cached(library), *_in_folders(library)):
-            header = read_elf(path) if path.exists() else None
-            if header and own and header.runs_with(own):
-                return path
+            with contextlib.suppress(OSError):  # not there, or damaged
+                header = read_elf(path)
+                if header and own and header.runs_with(own):
+                    return path
     return None
 
 

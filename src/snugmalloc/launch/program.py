@@ -3,19 +3,30 @@ library can be preloaded into it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snugmalloc.launch.elf import ElfHeader, read_elf
 
-SCRIPT_DEPTH = 4  # as many interpreters of interpreters as Linux follows
+MOST_SCRIPTS = 5  # of interpreters that are scripts, as many as Linux follows
 SHEBANG_BYTES = 256
 PYTHON_NAME = re.compile(r"python(\d+(\.\d+)*t?)?(-dbg|d)?")
+LOADER_NAME = re.compile(r"ld(-linux.*|-musl.*|64|-[\d.]+)?\.so(\.\d+)*")
+LOADER_OPTIONS_WITH_VALUE = (
+    "--library-path",
+    "--inhibit-rpath",
+    "--audit",
+    "--preload",
+    "--argv0",
+    "--glibc-hwcaps-prepend",
+    "--glibc-hwcaps-mask",
+)
 FREE_THREADED_NAME = re.compile(r"python\d+\.\d+td?")
 
 
@@ -52,7 +63,7 @@ class Program:
         return any(FREE_THREADED_NAME.fullmatch(name) for name in self._names())
 
     def _names(self) -> set[str]:
-        return {name for file in self.files for name in (file.name, file.resolve().name)}
+        return {name for file in self.files for name in _names(file)}
 
     def check_preload(self, library: Path) -> None:
         """Raises ProgramError, with why, if the dynamic loader would not load `library` into this program."""
@@ -72,6 +83,8 @@ class Program:
             return f"{binary} is statically linked: its malloc is inside it and no library can be preloaded"
         if "musl" in Path(self.elf.loader).name:
             return f"{binary} is built for musl ({self.elf.loader}), the library for glibc"
+        if _is_loader(self.files[0]):
+            return None  # what the loader is told to run gets no privileges
         if drops_preload(binary):
             return f"{binary} runs with more privileges than you have: the loader ignores LD_PRELOAD"
         return None
@@ -81,20 +94,45 @@ def find_program(words: Sequence[str]) -> Program:
     """The program that the command line `words` starts. Raises ProgramError if it cannot be run."""
     found = shutil.which(words[0])
     if found is None:
-        there = Path(words[0])
-        if "/" in words[0] and there.exists():
-            why = "is a folder" if there.is_dir() else "is not executable"
-            raise ProgramError(f"{words[0]} {why}", ProgramError.NOT_USABLE)
-        raise ProgramError(f"{words[0]}: no such program", ProgramError.NOT_FOUND)
-    files = [Path(found)]
+        raise _not_found(words[0])
     try:
-        while (interpreter := _interpreter(files[-1])) is not None and len(files) <= SCRIPT_DEPTH:
-            files.append(interpreter)
+        files = _files(Path(found))
         elf = read_elf(files[-1])
+        if elf is not None and elf.loader is None and _is_loader(files[-1]):
+            elf = replace(elf, loader=str(files[-1]))  # it loads itself, and obeys LD_PRELOAD for what it runs
+            if (target := _loaded(words[1:])) is not None:
+                files.append(target)
+                elf = read_elf(target)
     except OSError as error:
-        message = f"{words[0]}: {error.filename}: {error.strerror}"
-        raise ProgramError(message, ProgramError.NOT_USABLE) from None
+        file = error.filename or words[0]
+        where = words[0] if Path(file) == Path(words[0]) else f"{words[0]}: {file}"
+        raise ProgramError(f"{where}: {error.strerror}", ProgramError.NOT_USABLE) from None
     return Program(tuple(words), tuple(files), elf)
+
+
+def _not_found(name: str) -> ProgramError:
+    there = Path(name)
+    if "/" in name and there.exists():
+        why = "is a folder" if there.is_dir() else "is not executable"
+        return ProgramError(f"{name} {why}", ProgramError.NOT_USABLE)
+    return ProgramError(f"{name or repr(name)}: no such program", ProgramError.NOT_FOUND)
+
+
+def _files(program: Path) -> list[Path]:
+    """`program`, then the interpreter of each script. Raises OSError where Linux would."""
+    files = [program]
+    while True:
+        if not stat.S_ISREG(files[-1].stat().st_mode):
+            raise OSError(errno.EACCES, "not a regular file", str(files[-1]))
+        if not os.access(files[-1], os.X_OK):
+            raise OSError(errno.EACCES, "not executable", str(files[-1]))
+        interpreter = _interpreter(files[-1])
+        if interpreter is None:
+            return files
+        if len(files) > MOST_SCRIPTS:
+            why = f"a script, its interpreter too, and so on: Linux follows {MOST_SCRIPTS} of them"
+            raise OSError(errno.ELOOP, why, str(program))
+        files.append(interpreter)
 
 
 def _interpreter(script: Path) -> Path | None:
@@ -103,7 +141,7 @@ def _interpreter(script: Path) -> Path | None:
         first = file.read(SHEBANG_BYTES)
     if not first.startswith(b"#!"):
         return None
-    words = first[2:].split(b"\n", 1)[0].decode(errors="replace").split()
+    words = os.fsdecode(first[2:].split(b"\n", 1)[0]).split()
     if not words:
         return None
     if Path(words[0]).name != "env":
@@ -112,6 +150,27 @@ def _interpreter(script: Path) -> Path | None:
     named = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
     found = shutil.which(named) if named else None
     return Path(found or words[0])
+
+
+def _names(file: Path) -> tuple[str, str]:
+    """What `file` is called, by itself and behind links."""
+    return file.name, file.resolve().name
+
+
+def _is_loader(file: Path) -> bool:
+    """Whether `file` is the dynamic loader itself."""
+    return any(LOADER_NAME.fullmatch(name) for name in _names(file))
+
+
+def _loaded(arguments: Sequence[str]) -> Path | None:
+    """The program that the loader is told to run: ld.so [OPTION]... PROGRAM; None if it is not there."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            return Path(word) if Path(word).is_file() else None
+        if word in LOADER_OPTIONS_WITH_VALUE:
+            next(words, None)
+    return None
 
 
 def drops_preload(binary: Path) -> bool:
