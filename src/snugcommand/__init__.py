@@ -24,5 +24,12 @@ def main() -> None:
             )  # while the interpreter ends, nothing takes an exception
 
 
+def tidy_at_end() -> None:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does: what it has begun is ended and put away first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(INTERRUPTED)
+    sys.exit(128 + number)

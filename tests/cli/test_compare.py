@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from snugmalloc.cli.files import check_writable
 from snugmalloc.launch.allocators import AllocatorError, find_allocators, installed_names
 
-from .programs import PYTHON, make_static, snug
+from .programs import PYTHON, make_leak_checked, make_python, make_static, snug
 
 FEW = "system,jemalloc"
 METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
@@ -155,7 +157,71 @@ def test_files_are_written_where_they_should_be(tmp_path: Path) -> None:
     assert json.loads(figures.read_text())["runs"] == 1
 
 
-@pytest.mark.parametrize("arguments", [["--plot", "x.pdf", "--", "true"], ["-n", "0", "--", "true"], []])
-def test_wrong_usage_is_told_before_anything_runs(arguments: list[str]) -> None:
-    ended = snug("compare", *arguments)
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--plot", "x.pdf"], "a plot is a .svg or a .png file"),
+        (["--plot", ""], "the name of the file is empty"),
+        (["--plot", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
+        (["--plot", "/etc/passwd/x.svg"], "/etc/passwd/x.svg: Not a directory"),
+        (["--json", ""], "the name of the file is empty"),
+        (["--json", "/"], "/: Is a directory"),
+        (["--json", "x" * 300], "File name too long"),
+        (["--allocators", ""], "the list is empty"),
+        (["--allocators", " , "], "the list is empty"),
+        (["-n", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_runs(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    ended = snug("compare", *arguments, "--", "touch", tmp_path / "was run")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert reason in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_is_missing_is_wrong_usage() -> None:
+    ended = snug("compare")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+
+
+def test_looking_whether_a_file_can_be_written_changes_nothing(tmp_path: Path) -> None:
+    there, link = tmp_path / "there", tmp_path / "link"
+    there.write_text("before")
+    link.symlink_to("new")
+    for file in (there, link, tmp_path / "other"):
+        check_writable(str(file))
+    assert there.read_text() == "before"
+    assert sorted(tmp_path.iterdir()) == [link, there]
+
+
+def test_a_file_that_becomes_full_is_told_in_one_line() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", "system", "--json", "/dev/full", "--", "true")
+    assert (ended.returncode, ended.stderr) == (1, "snug: /dev/full: No space left on device\n")
+    assert "system" in ended.stdout
+
+
+def test_a_free_threaded_python_is_told_about_and_compared(tmp_path: Path) -> None:
+    python = make_python(tmp_path, "python3.14", is_free_threaded=True)
+    ended = snug("compare", "-n", "1", "--allocators", "system", "--", python)
+    assert (ended.returncode, ended.stderr.count("\n")) == (0, 1)
+    assert "is a free-threaded Python" in ended.stderr
+
+
+def test_what_the_environment_has_wrong_is_told_once() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "true", SNUG_LIMT="1M")
+    assert ended.returncode == 0
+    assert ended.stderr == "snug: SNUG_LIMT=1M: no such option, ignored: is SNUG_LIMIT meant?\n"
+
+
+def test_a_program_with_leak_sanitizer_is_compared_untraced(tmp_path: Path) -> None:
+    program = make_leak_checked(tmp_path)
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--json", "-", "--", program)
+    assert ended.returncode == 0 and "--no-trace" in ended.stderr
+    assert [entry["final_resident_bytes"] for entry in json.loads(ended.stdout)["allocators"]] == [None, None]
+    (entry,) = compared("-n", "1", "--allocators", "system", "--no-trace", "--", program)["allocators"]
+    assert entry["final_resident_bytes"] is None
+
+
+def test_the_program_has_no_terminal_and_no_group_of_ours(tmp_path: Path) -> None:
+    compared("-n", "1", "--allocators", "system", "--", "sh", "-c", f"ps -o sid= $$ >{tmp_path}/session")
+    assert int((tmp_path / "session").read_text()) != os.getsid(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -71,6 +73,44 @@ def test_ctrl_c_while_the_command_is_loaded_ends_it_silently(
     (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     ended = snug(*words, PYTHONPATH=str(tmp_path))
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+# The program tells its process id and sends the command, the parent of its parent, a signal.
+SIGNAL_TO_COMMAND = """\
+echo $$ >{folder}/program; sleep 60 & echo $! >{folder}/child; {trap}
+kill -{name} $(cut -d' ' -f4 /proc/$PPID/stat); wait; wait; wait; sleep 60
+"""
+
+
+@pytest.mark.parametrize("trap", [":", "trap '' TERM"], ids=["obedient", "stubborn"])
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+def test_a_signal_that_ends_a_comparison_ends_the_program_and_its_children(
+    name: str, trap: str, tmp_path: Path
+) -> None:
+    program = SIGNAL_TO_COMMAND.format(folder=tmp_path, trap=trap, name=name)
+    ended = snug("compare", "--allocators", "system", "--", "bash", "-c", program, TMPDIR=str(tmp_path))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.Signals[f"SIG{name}"], "", "")
+    for file in ("program", "child"):
+        assert not is_running(int((tmp_path / file).read_text()))
+
+
+def test_a_comparison_that_is_killed_ends_the_program(tmp_path: Path) -> None:
+    program = SIGNAL_TO_COMMAND.format(
+        folder=tmp_path, trap=f"trap 'echo ended >{tmp_path}/end; exit' TERM", name="KILL"
+    )
+    os.mkfifo(tmp_path / "end")
+    with subprocess.Popen([SNUG, "compare", "--allocators", "system", "--", "bash", "-c", program]) as process:
+        assert (tmp_path / "end").read_text() == "ended\n"
+        assert process.wait() == -signal.SIGKILL
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and not only what its parent has not asked for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:

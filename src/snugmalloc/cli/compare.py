@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from snugcommand import tidy_at_end
+from snugmalloc.cli.files import writable_file, write_json
 from snugmalloc.cli.plot import PlotError, check_plot, plot_comparison
+from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.report import size
-from snugmalloc.cli.run import prepare, wants_plain_python
 from snugmalloc.launch.allocators import (
     OURS,
     PYMALLOC,
@@ -112,13 +113,20 @@ def _progress() -> Iterator[Progress]:
 
 def _choose(names: str | None, is_python: bool) -> list[Allocator]:
     """The allocators to compare, the system's first; for Python its own on the system's malloc too."""
-    listed = [name.strip() for name in names.split(",") if name.strip()] if names else installed_names()
+    listed = installed_names() if names is None else _names_in(names)
     if names is None and is_python:
         listed.insert(1, PYMALLOC)
     try:
         return find_allocators(list(dict.fromkeys([SYSTEM, *listed])))
     except (AllocatorError, PreloadError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _names_in(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter("the list is empty", param_hint="'--allocators'")
+    return names
 
 
 @click.command("compare", context_settings={"allow_interspersed_args": False})
@@ -129,9 +137,20 @@ def _choose(names: str | None, is_python: bool) -> list[Allocator]:
     help="Names with commas between them: system, snugmalloc, jemalloc, mimalloc, tcmalloc, pymalloc, or "
     "NAME=PATH for any other library. By default all that are installed.",
 )
-@click.option("--plot", metavar="FILE", help="Draw time against memory, as .svg, or as .png.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the figures as JSON; '-' is standard output.")
+@click.option(
+    "--plot", metavar="FILE", callback=writable_file, help="Draw time against memory, as .svg, or as .png."
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    callback=writable_file,
+    help="Write the figures as JSON; '-' is standard output.",
+)
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
+@click.option(
+    "--no-trace", is_flag=True, help="Do not trace the program: its final resident memory stays unknown."
+)
 @click.argument(
     "program", metavar="[--] PROGRAM [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED
 )
@@ -142,6 +161,7 @@ def command(
     plot: str | None,
     json_file: str | None,
     keep_pymalloc: bool,
+    no_trace: bool,
 ) -> None:
     """Compare PROGRAM's time and memory on every allocator installed.
 
@@ -154,31 +174,34 @@ def command(
     final resident what PROGRAM itself holds when it ends. Python programs run with PYTHONMALLOC=malloc, and
     once more as they are (pymalloc).
     """
+    tidy_at_end()
     if plot is not None:
         try:
             check_plot(Path(plot))
         except PlotError as error:
             raise click.UsageError(str(error)) from None
     found = prepare(program, [])
-    plain_python = wants_plain_python(found, keep_pymalloc)
+    plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
+    tell_ignored(os.environ)
+    trace = not no_trace and can_be_traced(found, os.environ)
     chosen = _choose(allocators, plain_python)
     for allocator in chosen:
         prepare(program, allocator.libraries)
     try:
         with _progress() as told:
-            result = compare(program, chosen, runs, os.environ, plain_python=plain_python, told=told)
+            result = compare(
+                program, chosen, runs, os.environ, plain_python=plain_python, trace=trace, told=told
+            )
     except RuntimeError as error:
         raise click.ClickException(f"{program[0]} fails on the system's malloc: {error}") from None
-    if json_file == "-":
-        click.echo(json.dumps(as_json(result), indent=1))
-    else:
+    if json_file != "-":
         _show(result)
-    try:
-        if json_file not in (None, "-"):
-            Path(str(json_file)).write_text(json.dumps(as_json(result), indent=1) + "\n")
-        if plot is not None:
+    if json_file is not None:
+        write_json(json_file, as_json(result))
+    if plot is not None:
+        try:
             plot_comparison(result, Path(plot))
-    except (OSError, PlotError) as error:
-        raise click.ClickException(str(error)) from None
+        except PlotError as error:
+            raise click.ClickException(str(error)) from None
     if any(series.failure is not None for series in result.series):
         raise click.exceptions.Exit(1)

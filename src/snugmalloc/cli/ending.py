@@ -1,18 +1,19 @@
 """The end of ``snug run --report``: replaces the launcher when the program has ended, reports, ends likewise.
 
-    python -m snugmalloc.cli.ending STATE
+    python -m snugmalloc.cli.ending DESCRIPTOR
 
-STATE is the JSON that `snugmalloc.cli.run` made: the program, where its figures are, and what is to be told.
+DESCRIPTOR is open for what `snugmalloc.cli.run` handed over: the program, its figures, and what is to be told.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snugmalloc.cli.files import write_json
+from snugmalloc.cli.handover import take_over
 from snugmalloc.cli.report import size
-from snugmalloc.launch.launcher import Figures, read_figures
+from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
+from snugmalloc.launch.launcher import Figures
 from snugmalloc.launch.run_report import ProcessReport, read_reports
 
 BAR_WIDTH = 24
@@ -193,26 +197,32 @@ def end_like(figures: Figures) -> int:
 
 
 def main() -> int:
-    """Read what the launcher and the library left, report, and end as the program did."""
-    state = json.loads(sys.argv[1])
-    os.lseek(state["figures"], 0, os.SEEK_SET)
-    with os.fdopen(state["figures"]) as file:
-        figures = read_figures(file.read())
+    """Read what the launcher and the library left, report, and end as the program did in any case."""
+    check_output()
+    state, figures = take_over(int(sys.argv[1]))
     reports = read_reports(Path(state["folder"]))
     shutil.rmtree(state["folder"], ignore_errors=True)
     if state["report"]:
-        show(state, figures, reports)
+        with _failure_told():
+            show(state, figures, reports)
     if state["json"]:
-        text = json.dumps(as_json(state, figures, reports), indent=1) + "\n"
-        try:
-            if state["json"] == "-":
-                sys.stdout.write(text)
-            else:
-                Path(state["json"].replace("%p", str(figures.pid))).write_text(text)
-        except OSError as error:
-            print(f"snug: {state['json']}: {error.strerror}", file=sys.stderr)
-    sys.stdout.flush()
+        with _failure_told():
+            file = state["json"].replace("%p", str(figures.pid))
+            write_json(file, as_json(state, figures, reports))
     return end_like(figures)
+
+
+@contextmanager
+def _failure_told() -> Iterator[None]:
+    """A part of the report that cannot be read or written costs one line, and nothing else."""
+    try:
+        with settled_output():
+            yield
+    except OutputError as error:
+        if not error.is_closed_pipe:
+            tell(str(error))
+    except OSError as error:
+        tell(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
 
 
 if __name__ == "__main__":

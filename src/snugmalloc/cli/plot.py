@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from snugmalloc.cli.files import write_file
 from snugmalloc.launch.allocators import OURS
 from snugmalloc.launch.comparison import Comparison, Spread
 
@@ -46,15 +47,19 @@ def check_plot(path: Path) -> None:
 
 def plot_comparison(comparison: Comparison, path: Path) -> None:
     """Draw `comparison` into the file `path`. Raises OSError and PlotError."""
-    svg = draw(comparison)
-    if path.suffix == ".svg":
-        path.write_text(svg)
-    elif converter := shutil.which("rsvg-convert"):
-        done = subprocess.run([converter, "--zoom=2", f"--output={path}"], input=svg.encode(), check=False)
-        if done.returncode:
-            raise PlotError(f"rsvg-convert could not write {path}")
-    else:
-        importlib.import_module("cairosvg").svg2png(bytestring=svg.encode(), write_to=str(path), scale=2)
+    svg = draw(comparison).encode(errors="replace")
+    write_file(str(path), svg if path.suffix == ".svg" else _as_png(svg))
+
+
+def _as_png(svg: bytes) -> bytes:
+    converter = shutil.which("rsvg-convert")
+    if converter is None:
+        png: bytes = importlib.import_module("cairosvg").svg2png(bytestring=svg, scale=2)
+        return png
+    done = subprocess.run([converter, "--zoom=2"], input=svg, capture_output=True, check=False)
+    if done.returncode:
+        raise PlotError(f"rsvg-convert: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
 
 
 # ---- Places ----------------------------------------------------------------------------------------------

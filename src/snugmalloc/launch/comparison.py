@@ -72,6 +72,7 @@ def compare(
     environment: Mapping[str, str],
     *,
     plain_python: bool,
+    trace: bool,
     told: Progress,
 ) -> Comparison:
     """Run `program` `rounds` times on each of `allocators`, the first of which is the system's malloc.
@@ -79,7 +80,7 @@ def compare(
     A first run that does not count warms the page cache. Then come rounds, each with one run on every
     allocator, beginning with another one each time, so that what slows the machine down for a while slows all
     of them. The program reads nothing and its output is dropped. `plain_python` sets PYTHONMALLOC=malloc
-    everywhere but for the allocator `pymalloc`.
+    everywhere but for the allocator `pymalloc`; without `trace` the final resident memory stays unknown.
 
     An allocator on which the program does not end as on the system's malloc fails, and is left out from there
     on. Raises RuntimeError when the program fails on the system's malloc.
@@ -87,7 +88,7 @@ def compare(
     series = tuple(Series(allocator) for allocator in allocators)
     total = 1 + rounds * len(series)
     told(SYSTEM, 0, total)
-    _run(program, series[0].allocator, environment, plain_python)
+    _run(program, series[0].allocator, environment, plain_python, trace)
     done = 1
     for turn in range(rounds):
         for index in range(len(series)):
@@ -97,7 +98,7 @@ def compare(
             if current.failure is not None:
                 continue
             try:
-                current.runs.append(_run(program, current.allocator, environment, plain_python))
+                current.runs.append(_run(program, current.allocator, environment, plain_python, trace))
             except RuntimeError as error:
                 if current is series[0]:
                     raise
@@ -106,7 +107,11 @@ def compare(
 
 
 def _run(
-    program: Sequence[str], allocator: Allocator, environment: Mapping[str, str], plain_python: bool
+    program: Sequence[str],
+    allocator: Allocator,
+    environment: Mapping[str, str],
+    plain_python: bool,
+    trace: bool,
 ) -> Figures:
     """One run. Raises RuntimeError if the program fails or the loader leaves the allocator out."""
     plain = plain_python and allocator.name != PYMALLOC
@@ -114,7 +119,7 @@ def _run(
     if allocator.name == PYMALLOC:
         added["PYTHONMALLOC"] = "pymalloc"
     with tempfile.TemporaryFile() as errors:
-        figures = measure(program, added, output=subprocess.DEVNULL, errors=errors)
+        figures = measure(program, added, output=subprocess.DEVNULL, errors=errors, trace=trace)
         said = _end_of(errors)
     if LOADER_COMPLAINT in said or figures.exit_status != 0:
         lines = said.decode(errors="replace").strip().splitlines()

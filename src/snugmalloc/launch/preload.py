@@ -14,6 +14,7 @@ SEPARATORS = re.compile("[: ]+")  # where ld.so splits LD_PRELOAD; there is no w
 ALLOCATOR_NAME = re.compile(
     r"lib(snugmalloc|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|mesh|hardened_malloc)"
 )
+MALLOC_SETTINGS = ("malloc", "malloc_debug")  # of PYTHONMALLOC: with them every object comes from malloc
 
 
 class PreloadError(Exception):
@@ -74,6 +75,6 @@ def additions(
     off, so that every object comes from malloc.
     """
     added = {"LD_PRELOAD": preload_list(libraries, environment.get("LD_PRELOAD", "")), **settings}
-    if plain_python and not environment.get("PYTHONMALLOC", "").startswith("malloc"):
+    if plain_python and environment.get("PYTHONMALLOC") not in MALLOC_SETTINGS:
         added["PYTHONMALLOC"] = "malloc"
     return added

@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snugmalloc.launch.elf import ElfHeader, read_elf
+from snugmalloc.launch.elf import ElfHeader, read_dynamic_strings, read_elf
 
 MOST_SCRIPTS = 5  # of interpreters that are scripts, as many as Linux follows
 SHEBANG_BYTES = 256
@@ -28,6 +29,10 @@ LOADER_OPTIONS_WITH_VALUE = (
     "--glibc-hwcaps-mask",
 )
 FREE_THREADED_NAME = re.compile(r"python\d+\.\d+td?")
+ALWAYS_WITH_GIL = re.compile(r"python(2.*|3\.\d|3\.1[012])(-dbg|d)?")
+ASK_FOR_GIL = "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"
+ASK_SECONDS = 10
+LEAK_SANITIZER = re.compile(rb"\0lib[la]san\.so|\0__lsan_")
 
 
 class ProgramError(Exception):
@@ -59,8 +64,17 @@ class Program:
 
     @property
     def is_free_threaded(self) -> bool:
-        """Whether that interpreter is built without the GIL; such a build stops at PYTHONMALLOC=malloc."""
-        return any(FREE_THREADED_NAME.fullmatch(name) for name in self._names())
+        """Whether that interpreter is built without the GIL: its name tells, else it is asked."""
+        interpreters = [file for file in self.files if any(map(PYTHON_NAME.fullmatch, _names(file)))]
+        return any(_is_free_threaded(file) for file in interpreters)
+
+    @property
+    def has_leak_sanitizer(self) -> bool:
+        """Whether it is built with LeakSanitizer, alone or in AddressSanitizer: it fails when it is traced."""
+        try:
+            return bool(LEAK_SANITIZER.search(read_dynamic_strings(self.files[-1])))
+        except OSError:
+            return False
 
     def _names(self) -> set[str]:
         return {name for file in self.files for name in _names(file)}
@@ -155,6 +169,25 @@ def _interpreter(script: Path) -> Path | None:
 def _names(file: Path) -> tuple[str, str]:
     """What `file` is called, by itself and behind links."""
     return file.name, file.resolve().name
+
+
+def _is_free_threaded(interpreter: Path) -> bool:
+    names = _names(interpreter)
+    if any(map(FREE_THREADED_NAME.fullmatch, names)):
+        return True
+    if any(map(ALWAYS_WITH_GIL.fullmatch, names)):
+        return False
+    try:
+        asked = subprocess.run(
+            [interpreter, "-I", "-S", "-c", ASK_FOR_GIL],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ASK_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return asked.stdout.strip() == b"1"
 
 
 def _is_loader(file: Path) -> bool:

@@ -1,12 +1,14 @@
 /* snug-launch - starts a program, waits for it, tells what it cost, and ends as it ended.
  *
- *     snug-launch [-e NAME=VALUE]... [-f FD] [-n] [-a WORD]... -- PROGRAM [ARGUMENT]...
+ *     snug-launch [-e NAME=VALUE]... [-f FD] [-n] [-k] [-a WORD]... -- PROGRAM [ARGUMENT]...
  *
  *     -e NAME=VALUE  add to the program's environment, not to this process's own
  *     -f FD          write the figures to this descriptor, a line `name value` each; the program does not get it
  *     -n             do not trace: the resident memory at exit stays unknown
+ *     -k             end the program, by SIGTERM, when the process that started this one is gone
  *     -a WORD        one word of a command that takes this process's place when the program has ended (it reads
- *                    FD); without it this process exits with the program's status or dies of the same signal
+ *                    FD, and ignores SIGINT); without it this process exits with the program's status or dies of the
+ *                    same signal
  *
  * Why a program of its own, and in C: the peak that wait4 tells of a child includes the process that forked it, as
  * it was before exec. A Python interpreter would put its own 20 MB under every figure; this stays near 1 MB, also
@@ -29,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -205,7 +208,7 @@ int main(int count, char **words)
     struct sigaction on_child;
     Program program = {.final_resident = -1};
 
-    while ((option = getopt(count, words, "+e:f:na:")) != -1) {
+    while ((option = getopt(count, words, "+e:f:nka:")) != -1) {
         if (option == 'e' && addition_count < MOST_WORDS && strchr(optarg, '='))
             additions[addition_count++] = optarg;
         else if (option == 'a' && after_count < MOST_WORDS)
@@ -214,11 +217,17 @@ int main(int count, char **words)
             figures_fd = atoi(optarg);
         else if (option == 'n')
             trace = 0;
+        else if (option == 'k')
+            prctl(PR_SET_PDEATHSIG, SIGTERM); /* handed on like any other */
         else
             return BAD_USAGE;
     }
-    if (optind >= count || pipe2(go, O_CLOEXEC) || pipe2(failure, O_CLOEXEC))
+    if (optind >= count)
         return BAD_USAGE;
+    if (pipe2(go, O_CLOEXEC) || pipe2(failure, O_CLOEXEC)) {
+        perror("snug: cannot start a process");
+        return NOT_EXECUTABLE;
+    }
     if (figures_fd >= 0)
         fcntl(figures_fd, F_SETFD, FD_CLOEXEC);
 
@@ -256,6 +265,8 @@ int main(int count, char **words)
         fprintf(stderr, "snug: cannot start %s: %s\n", words[optind], strerror(error));
     if (figures_fd >= 0)
         write_figures(figures_fd, &program, wall, error);
+    if (after_count)
+        signal(SIGINT, SIG_IGN); /* the one that ended the program may come once more: it would end the report */
     sigprocmask(SIG_SETMASK, &before, NULL);
     sigaction(SIGCHLD, &on_child, NULL);
     if (after_count) {
