@@ -324,6 +324,16 @@ def test_children_that_ended_are_listed(tmp_path: Path) -> None:
     assert child["pid"] != report["pid"]
 
 
+def test_children_are_shown_by_program_and_the_largest_first(tmp_path: Path) -> None:
+    script = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12; do cat /dev/null; (:); done; {PYTHON} -c ''; true"
+    ended = snug("run", "--report", "--", "bash", "-c", script, COLUMNS="100")
+    rows = ended.stderr.partition("children that ended")[2].splitlines()[2:]
+    names = [row.split()[:2] for row in rows if " MiB " in row]
+    assert sorted(names[1:]) == [["bash", "12"], ["cat", "12"]]
+    assert names[0] == [Path(PYTHON).name, "1"]
+    assert "Memory is that of the largest process of each program." in ended.stderr
+
+
 def test_a_program_killed_by_a_signal_has_no_heap_to_report(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     ended = snug("run", "--json", file, "--", "sh", "-c", "kill -TERM $$")

@@ -20,6 +20,7 @@ from snugmalloc.cli.files import writable_file, write_json
 from snugmalloc.cli.plot import PlotError, check_plot, plot_comparison
 from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.report import size
+from snugmalloc.cli.tables import print_table
 from snugmalloc.launch.allocators import (
     OURS,
     PYMALLOC,
@@ -75,7 +76,7 @@ def _show(comparison: Comparison) -> None:
             table.add_row(name, "[red]failed[/red]", style=style)
         else:
             table.add_row(name, *(_cell(comparison, series, metric) for metric in METRICS), style=style)
-    console.print(table)
+    print_table(console, table)
     runs = "1 run" if comparison.rounds == 1 else f"{comparison.rounds} runs"
     console.print(f"Median of {runs} each, ± half the spread, and (the ratio to the system's malloc).")
     if any(series.allocator.name == PYMALLOC for series in comparison.series):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snugmalloc.cli.tables import print_table
 from snugmalloc.launch.diagnosis import Finding, NoSuchProcess, diagnose, read_process
 
 
@@ -43,4 +44,4 @@ def _show(findings: list[Finding]) -> None:
         advice = f"\n[yellow]→ {escape(finding.advice)}[/yellow]" if finding.advice else ""
         table.add_row("" if finding.name == previous else finding.name, escape(finding.value) + advice)
         previous = finding.name
-    Console(highlight=False).print(table)
+    print_table(Console(highlight=False), table)

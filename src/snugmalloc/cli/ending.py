@@ -12,7 +12,7 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from snugmalloc.cli.files import write_json
 from snugmalloc.cli.handover import take_over
 from snugmalloc.cli.report import size
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
+from snugmalloc.cli.tables import print_table
 from snugmalloc.launch.launcher import Figures
 from snugmalloc.launch.run_report import ProcessReport, read_reports
 
 BAR_WIDTH = 24
-PROCESSES_SHOWN = 8
+PROGRAMS_SHOWN = 8
 
 
 def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> dict[str, Any]:
@@ -93,10 +94,10 @@ def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessRepo
     if own and own.heap:
         _add_heap(table, own, own.heap)
     table.add_row("proof", _proof(state, own))
-    console.print(table)
+    print_table(console, table)
     if own and own.sizes:
         _show_sizes(console, own)
-    _show_children(console, {pid: child for pid, child in reports.items() if pid != figures.pid})
+    _show_children(console, (child for pid, child in reports.items() if pid != figures.pid))
 
 
 def _table() -> Table:
@@ -161,28 +162,40 @@ def _show_sizes(console: Console, own: ProcessReport) -> None:
             size(held),
             ("#" if console.options.ascii_only else "█") * round(held / most * BAR_WIDTH),
         )
-    console.print(table)
+    print_table(console, table)
 
 
-def _show_children(console: Console, children: dict[int, ProcessReport]) -> None:
-    if not children:
+def _show_children(console: Console, children: Iterable[ProcessReport]) -> None:
+    """One row for each program, the one with the largest process first."""
+    groups = _by_program(children)
+    if not groups:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("child that ended", "process", "peak resident", "final resident", "final live"):
-        table.add_column(title, justify="left" if title == "child that ended" else "right")
-    largest = sorted(children.values(), key=lambda child: -child.peak_resident_bytes)
-    for child in largest[:PROCESSES_SHOWN]:
-        live = size(child.heap["live_bytes"]) if child.heap else "not on snugmalloc"
+    for title in ("children that ended", "processes", "peak resident", "final resident", "final live"):
+        table.add_column(title, justify="left" if title == "children that ended" else "right")
+    for group in groups[:PROGRAMS_SHOWN]:
+        largest = group[0]
+        live = size(largest.heap["live_bytes"]) if largest.heap else "not on snugmalloc"
         table.add_row(
-            escape(child.command),
-            str(child.pid),
-            size(child.peak_resident_bytes),
-            size(child.resident_bytes),
+            escape(largest.command),
+            f"{len(group):,}",
+            size(largest.peak_resident_bytes),
+            size(largest.resident_bytes),
             live,
         )
-    console.print(table)
-    if len(largest) > PROCESSES_SHOWN:
-        console.print(f"and {len(largest) - PROCESSES_SHOWN:,} smaller ones")
+    print_table(console, table)
+    if len(groups) > PROGRAMS_SHOWN:
+        console.print(f"and {len(groups) - PROGRAMS_SHOWN:,} smaller programs")
+    if any(len(group) > 1 for group in groups[:PROGRAMS_SHOWN]):
+        console.print("Memory is that of the largest process of each program.")
+
+
+def _by_program(children: Iterable[ProcessReport]) -> list[list[ProcessReport]]:
+    """The children in groups of one program each; groups and their processes by peak, the largest first."""
+    groups: dict[str, list[ProcessReport]] = {}
+    for child in sorted(children, key=lambda child: -child.peak_resident_bytes):
+        groups.setdefault(child.command, []).append(child)
+    return list(groups.values())
 
 
 def end_like(figures: Figures) -> int:

@@ -14,12 +14,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from snugmalloc import heap_map
+from snugmalloc.cli.tables import print_table
 from snugmalloc.heapmap import counted
 from snugmalloc.replay import Progress as Told
 from snugmalloc.replay import Replay, TraceError, read_trace, replay
 
 CURVE = " ▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 48
+NAMES_WIDTH = 22  # of the column before the curve
 
 
 def play(path: Path) -> Replay:
@@ -56,15 +58,16 @@ def show(played: Replay) -> None:
     console = Console(highlight=False)
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for name, value in _rows(played, console.options.ascii_only):
+    table.add_column(overflow="fold")
+    curve_width = 0 if console.options.ascii_only else min(CURVE_WIDTH, max(8, console.width - NAMES_WIDTH))
+    for name, value in _rows(played, curve_width):
         table.add_row(name, value)
-    console.print(table)
+    print_table(console, table)
     click.echo(f"The heap after {played.at_peak.call:,} calls, when most was live:")
     print(heap_map(played.blocks_at_peak))
 
 
-def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
+def _rows(played: Replay, curve_width: int) -> Iterator[tuple[str, str]]:
     trace, peak, end = played.trace, played.at_peak, played.at_end
     yield (
         "trace",
@@ -78,10 +81,10 @@ def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
         "fragmentation",
         f"{peak.fragmentation:.3f} at the peak, {end.fragmentation:.3f} at the end (heap / live)",
     )
-    if not ascii_only:
+    if curve_width:
         top = played.peak_system
-        yield "heap over time", _curve([sample.system for sample in played.samples], top)
-        yield "live over time", _curve([sample.live for sample in played.samples], top)
+        yield "heap over time", _curve([sample.system for sample in played.samples], top, curve_width)
+        yield "live over time", _curve([sample.live for sample in played.samples], top, curve_width)
     yield "system calls", ", ".join(f"{count:,} {name}" for name, count in played.system_calls.items())
     if trace.calls["memalign"]:
         yield "memalign", f"{trace.calls['memalign']:,} calls, played as os_malloc(size + alignment)"
@@ -94,11 +97,9 @@ def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
         yield "added", f"{trace.missing_frees:,} frees that the recording missed"
 
 
-def _curve(values: Sequence[int], top: int) -> str:
-    """`values`, evenly spaced in time, as a curve from 0 to `top`; each column shows its highest."""
-    columns = [
-        values[at * len(values) // CURVE_WIDTH :][: -(-len(values) // CURVE_WIDTH)] for at in range(CURVE_WIDTH)
-    ]
+def _curve(values: Sequence[int], top: int, width: int) -> str:
+    """`values`, evenly spaced in time, as `width` columns from 0 to `top`; each shows its highest."""
+    columns = [values[at * len(values) // width :][: -(-len(values) // width)] for at in range(width)]
     return "".join(CURVE[max(column) * (len(CURVE) - 1) // top] for column in columns if column)
 
 
