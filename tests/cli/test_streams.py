@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from .programs import SNUG, snug
 
+SLEEP = shutil.which("sleep") or "/bin/sleep"
 TRACE = "1: malloc 0xa 1000\n1: free 0xa\n"
 COMMANDS = (
     ["--help"],
@@ -63,6 +65,42 @@ def test_a_line_that_cannot_be_told_does_not_change_the_status(
 def test_a_closed_standard_input_is_nobody_elses(tmp_path: Path) -> None:
     ended = in_shell("<&-", "replay", "trace.txt", folder=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "words",
+    [["doctor"], ["compare", "-n", "2", "--allocators", "system", "--", "true"]],
+    ids=lambda words: words[0],
+)
+def test_characters_that_an_encoding_does_not_have_are_spelled(encoding: str, words: list[str]) -> None:
+    command: list[str | Path] = [SNUG, *words]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    text = ended.stdout.decode(encoding)
+    assert "\\u" not in text and ("-> " in text or "+-" in text or "±" in text)
+
+
+def test_a_name_that_is_no_text_is_shown_with_escapes(tmp_path: Path) -> None:
+    program = os.fsencode(tmp_path) + b"/na\xffme"
+    os.symlink(SLEEP, program)
+    with subprocess.Popen([program, "60"]) as process:
+        for command in (["doctor", str(process.pid)], ["doctor", str(process.pid), "--json"]):
+            ended = snug(*command)
+            assert (ended.returncode, ended.stderr) == (0, "")
+        process.kill()
+    ended = snug("run", "--", os.fsdecode(program) + "-not-there")
+    assert (ended.returncode, ended.stderr.count("\n"), "na\\udcffme" in ended.stderr) == (127, 1, True)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "x", "-5"])
+def test_a_width_that_makes_no_sense_is_not_kept_to(columns: str) -> None:
+    assert "page size " in snug("doctor", COLUMNS=columns).stdout
+
+
+def test_a_trace_that_cannot_be_read_is_told_by_name() -> None:
+    ended = snug("replay", "/proc/self/mem")
+    assert (ended.returncode, ended.stderr) == (1, "snug: mem: Input/output error\n")
 
 
 @pytest.mark.parametrize("module", ["click", "rich"])

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -20,7 +19,7 @@ from snugmalloc.cli.files import writable_file, write_json
 from snugmalloc.cli.plot import PlotError, check_plot, plot_comparison
 from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.report import size
-from snugmalloc.cli.tables import print_table
+from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.launch.allocators import (
     OURS,
     PYMALLOC,
@@ -64,7 +63,7 @@ def _series_as_json(comparison: Comparison, series: Series) -> dict[str, Any]:
 
 
 def _show(comparison: Comparison) -> None:
-    console = Console(highlight=False)
+    console = get_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("allocator", no_wrap=True)
     for title in TITLES:
@@ -101,7 +100,7 @@ def _cell(comparison: Comparison, series: Series, metric: str) -> str:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """A bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
+    console = get_console(stderr=True)
     columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("")

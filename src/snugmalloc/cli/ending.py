@@ -26,7 +26,7 @@ from snugmalloc.cli.files import write_json
 from snugmalloc.cli.handover import take_over
 from snugmalloc.cli.report import size
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
-from snugmalloc.cli.tables import print_table
+from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.launch.launcher import Figures
 from snugmalloc.launch.run_report import ProcessReport, read_reports
 
@@ -80,7 +80,7 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
 
 def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> None:
     """Print the report to stderr: standard output is the program's."""
-    console = Console(stderr=True, highlight=False)
+    console = get_console(stderr=True)
     own = reports.get(figures.pid)
     table = _table()
     final = "unknown" if figures.final_resident_bytes is None else size(figures.final_resident_bytes)

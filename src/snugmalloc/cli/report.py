@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from snugmalloc import heap_map
-from snugmalloc.cli.tables import print_table
+from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.heapmap import counted
 from snugmalloc.replay import Progress as Told
 from snugmalloc.replay import Replay, TraceError, read_trace, replay
@@ -31,7 +30,9 @@ def play(path: Path) -> Replay:
             trace = read_trace(path, told)
         with _progress("playing") as told:
             return replay(trace, told)
-    except (TraceError, OSError, RuntimeError) as error:
+    except OSError as error:
+        raise click.ClickException(f"{path.name}: {error.strerror}") from None
+    except (TraceError, RuntimeError) as error:
         raise click.ClickException(str(error)) from None
     except MemoryError as error:
         raise click.ClickException(f"{path.name}: out of memory: {error}") from None
@@ -39,7 +40,7 @@ def play(path: Path) -> Replay:
 
 @contextmanager
 def _progress(what: str) -> Iterator[Told]:
-    console = Console(stderr=True)
+    console = get_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     # Without the bar's own thread: while there is one thread only, the heap takes no lock.
     with Progress(
@@ -55,7 +56,7 @@ def _progress(what: str) -> Iterator[Told]:
 
 def show(played: Replay) -> None:
     """Print the figures of `played` as a table, then the heap as it was when most was live."""
-    console = Console(highlight=False)
+    console = get_console()
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -11,6 +12,22 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 NAMES = ("standard input", "standard output", "standard error")
+
+
+# Of what the commands print, for terminals and files that take ASCII only.
+IN_ASCII = {"±": "+-", "→": "->"}
+SPELLED = "snug-spelled"
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """Text for characters that an encoding does not have: plain ones if there are, else escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end]
+    escaped = (IN_ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in characters)
+    return "".join(escaped), error.end
+
+
+codecs.register_error(SPELLED, _spell)
 
 
 class OutputError(Exception):
@@ -62,7 +79,7 @@ def _checked(descriptor: int, stream: TextIO | None) -> TextIO:
     return io.TextIOWrapper(
         raw,
         encoding=stream.encoding if stream else "utf-8",
-        errors=stream.errors if stream else "replace",
+        errors=SPELLED,
         line_buffering=descriptor == 2 or os.isatty(descriptor),
     )
 

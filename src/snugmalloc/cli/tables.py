@@ -8,9 +8,18 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+LEAST_WIDTH, USUAL_WIDTH = 10, 80  # characters
 FOLDED_WIDTH = 24  # characters: what a column of sentences and paths needs to be read
 UNBOUNDED = 1000
 ELLIPSIS = "…"  # what Rich puts where it cuts
+
+
+def get_console(*, stderr: bool = False) -> Console:
+    """Standard output, or standard error, for tables; where its width makes no sense it is taken for 80."""
+    console = Console(stderr=stderr, highlight=False)
+    if console.width < LEAST_WIDTH:
+        console.width = USUAL_WIDTH
+    return console
 
 
 def print_table(console: Console, table: Table) -> None:
