@@ -181,6 +181,31 @@ def test_a_free_threaded_python_is_known_by_its_file(name: str, expected: bool, 
     assert program.is_free_threaded == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-I", True),
+        ("-Es", True),
+        ("-uE -c pass", True),
+        ("-W ignore -I", True),
+        ("-Wignore -X dev -E", True),
+        ("-W E", False),
+        ("-X dev app.py -I", False),
+        ("-c I", False),
+        ("-cI", False),
+        ("-u", False),
+        ("--version", False),
+        ("- -I", False),
+        ("", False),
+    ],
+)
+def test_a_python_that_reads_no_settings_is_known(options: str, expected: bool, tmp_path: Path) -> None:
+    words = options.split()
+    assert find_program([PYTHON, *words]).ignores_python_settings == expected
+    for first_line in (f"#!{PYTHON} {options}", f"#!/usr/bin/env -S A=b python3 {options}"):
+        assert find_program([str(make_script(tmp_path, first_line)), "-I"]).ignores_python_settings == expected
+
+
 def test_the_header_of_a_program_and_of_a_library(tmp_path: Path) -> None:
     program, library = read_elf(TRUE), read_elf(LIBRARY)
     assert program is not None and library is not None

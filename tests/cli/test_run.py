@@ -116,6 +116,12 @@ def test_a_setting_of_the_users_is_kept_and_told(setting: str, tmp_path: Path) -
     assert ended.stderr.startswith(f"snug: PYTHONMALLOC={setting} is kept: objects up to 512 bytes come from")
 
 
+def test_a_python_that_reads_no_settings_is_told_about() -> None:
+    ended = snug("run", "--", PYTHON, "-I", "-c", TELL)
+    assert (ended.returncode, json.loads(ended.stdout)["PYTHONMALLOC"]) == (0, None)
+    assert ended.stderr.count("\n") == 1 and "told to read no PYTHONMALLOC (-E or -I)" in ended.stderr
+
+
 @pytest.mark.parametrize(("setting", "seen"), [("malloc_debug", "malloc_debug"), ("", "malloc")])
 def test_a_setting_that_means_malloc_is_not_worth_a_line(setting: str, seen: str, tmp_path: Path) -> None:
     python = make_python(tmp_path, "python3.14", is_free_threaded=False)

@@ -38,6 +38,12 @@ def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mappi
             "PYTHONMALLOC says, and only the rest comes from malloc"
         )
         return False
+    if program.ignores_python_settings:
+        tell(
+            f"{program.words[0]} is a Python that is told to read no PYTHONMALLOC (-E or -I): "
+            "objects up to 512 bytes come from its own allocator"
+        )
+        return False
     setting = environment.get("PYTHONMALLOC", "")
     if not setting or setting in MALLOC_SETTINGS:
         return True

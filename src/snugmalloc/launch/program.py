@@ -11,6 +11,7 @@ import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 
 from snugmalloc.launch.elf import ElfHeader, read_dynamic_strings, read_elf
@@ -34,6 +35,9 @@ ASK_FOR_GIL = "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED
 ASK_SECONDS = 10
 LEAK_SANITIZER = re.compile(rb"\0lib[la]san\.so|\0__lsan_")
 
+Step = tuple[Path, tuple[str, ...]]
+"""A file that is executed, and what it is given before anything else."""
+
 
 class ProgramError(Exception):
     """A program that cannot be started, or not with a library preloaded; `status` is a shell's status for
@@ -56,6 +60,8 @@ class Program:
     """The program's file, then the interpreter of each script; the last one is not a script."""
     elf: ElfHeader | None
     """Of the last file; None if that is no ELF file."""
+    arguments: tuple[tuple[str, ...], ...]
+    """What each file is given: by the command line, or in front of that by the script's first line."""
 
     @property
     def is_python(self) -> bool:
@@ -67,6 +73,15 @@ class Program:
         """Whether that interpreter is built without the GIL: its name tells, else it is asked."""
         interpreters = [file for file in self.files if any(map(PYTHON_NAME.fullmatch, _names(file)))]
         return any(_is_free_threaded(file) for file in interpreters)
+
+    @property
+    def ignores_python_settings(self) -> bool:
+        """Whether that interpreter is told, by -E or -I, not to read PYTHONMALLOC."""
+        return any(
+            _has_isolating_option(words)
+            for file, words in zip(self.files, self.arguments, strict=True)
+            if any(map(PYTHON_NAME.fullmatch, _names(file)))
+        )
 
     @property
     def has_leak_sanitizer(self) -> bool:
@@ -110,18 +125,21 @@ def find_program(words: Sequence[str]) -> Program:
     if found is None:
         raise _not_found(words[0])
     try:
-        files = _files(Path(found))
-        elf = read_elf(files[-1])
-        if elf is not None and elf.loader is None and _is_loader(files[-1]):
-            elf = replace(elf, loader=str(files[-1]))  # it loads itself, and obeys LD_PRELOAD for what it runs
-            if (target := _loaded(words[1:])) is not None:
-                files.append(target)
-                elf = read_elf(target)
+        chain = _follow(Path(found), words[1:])
+        file, _ = chain[-1]
+        elf = read_elf(file)
+        if elf is not None and elf.loader is None and _is_loader(file):
+            # The loader loads itself, and obeys LD_PRELOAD for what it runs.
+            elf = replace(elf, loader=str(file))
+            if (loaded := _loaded(words[1:])) is not None:
+                chain.append(loaded)
+                elf = read_elf(loaded[0])
     except OSError as error:
-        file = error.filename or words[0]
-        where = words[0] if Path(file) == Path(words[0]) else f"{words[0]}: {file}"
+        culprit = error.filename or words[0]
+        where = words[0] if Path(culprit) == Path(words[0]) else f"{words[0]}: {culprit}"
         raise ProgramError(f"{where}: {error.strerror}", ProgramError.NOT_USABLE) from None
-    return Program(tuple(words), tuple(files), elf)
+    files, arguments = zip(*chain, strict=True)
+    return Program(tuple(words), files, elf, arguments)
 
 
 def _not_found(name: str) -> ProgramError:
@@ -132,24 +150,25 @@ def _not_found(name: str) -> ProgramError:
     return ProgramError(f"{name or repr(name)}: no such program", ProgramError.NOT_FOUND)
 
 
-def _files(program: Path) -> list[Path]:
+def _follow(program: Path, arguments: Sequence[str]) -> list[Step]:
     """`program`, then the interpreter of each script. Raises OSError where Linux would."""
-    files = [program]
+    chain: list[Step] = [(program, tuple(arguments))]
     while True:
-        if not stat.S_ISREG(files[-1].stat().st_mode):
-            raise OSError(errno.EACCES, "not a regular file", str(files[-1]))
-        if not os.access(files[-1], os.X_OK):
-            raise OSError(errno.EACCES, "not executable", str(files[-1]))
-        interpreter = _interpreter(files[-1])
+        file = chain[-1][0]
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise OSError(errno.EACCES, "not a regular file", str(file))
+        if not os.access(file, os.X_OK):
+            raise OSError(errno.EACCES, "not executable", str(file))
+        interpreter = _interpreter(file)
         if interpreter is None:
-            return files
-        if len(files) > MOST_SCRIPTS:
+            return chain
+        if len(chain) > MOST_SCRIPTS:
             why = f"a script, its interpreter too, and so on: Linux follows {MOST_SCRIPTS} of them"
             raise OSError(errno.ELOOP, why, str(program))
-        files.append(interpreter)
+        chain.append(interpreter)
 
 
-def _interpreter(script: Path) -> Path | None:
+def _interpreter(script: Path) -> Step | None:
     """The program that a script names in its first line, found if that is `env`; None if it is no script."""
     with script.open("rb") as file:
         first = file.read(SHEBANG_BYTES)
@@ -159,16 +178,34 @@ def _interpreter(script: Path) -> Path | None:
     if not words:
         return None
     if Path(words[0]).name != "env":
-        return Path(words[0])
-    # env [-S] [-options] [NAME=VALUE]... PROGRAM
-    named = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
-    found = shutil.which(named) if named else None
-    return Path(found or words[0])
+        return Path(words[0]), tuple(words[1:])
+    # env [-S] [-options] [NAME=VALUE]... PROGRAM [ARGUMENT]...
+    named = list(dropwhile(lambda word: word.startswith("-") or "=" in word, words[1:]))
+    found = shutil.which(named[0]) if named else None
+    return (Path(found), tuple(named[1:])) if found else (Path(words[0]), tuple(words[1:]))
 
 
 def _names(file: Path) -> tuple[str, str]:
     """What `file` is called, by itself and behind links."""
     return file.name, file.resolve().name
+
+
+def _has_isolating_option(arguments: Sequence[str]) -> bool:
+    """Whether a Python with these arguments ignores its environment."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-") or word in ("-", "--"):
+            return False
+        for place, letter in enumerate(word[1:], 2):
+            if letter in "EI":
+                return True
+            if letter in "cm-":
+                return False
+            if letter in "WX":
+                if place == len(word):
+                    next(words, None)
+                break
+    return False
 
 
 def _is_free_threaded(interpreter: Path) -> bool:
@@ -195,12 +232,12 @@ def _is_loader(file: Path) -> bool:
     return any(LOADER_NAME.fullmatch(name) for name in _names(file))
 
 
-def _loaded(arguments: Sequence[str]) -> Path | None:
+def _loaded(arguments: Sequence[str]) -> Step | None:
     """The program that the loader is told to run: ld.so [OPTION]... PROGRAM; None if it is not there."""
     words = iter(arguments)
     for word in words:
         if not word.startswith("-"):
-            return Path(word) if Path(word).is_file() else None
+            return (Path(word), tuple(words)) if Path(word).is_file() else None
         if word in LOADER_OPTIONS_WITH_VALUE:
             next(words, None)
     return None
