@@ -12,10 +12,11 @@ from .contenders import Contender
 from .harness import Figure, markdown_table
 from .summary import Table
 
-CPU, WALL, PEAK, FINAL, FAULTS = (
+CPU, WALL, PEAK, MEAN, FINAL, FAULTS = (
     "cpu_s",
     "wall_s",
     "peak_resident_bytes",
+    "mean_resident_bytes",
     "final_resident_bytes",
     "minor_faults",
 )
@@ -23,12 +24,14 @@ TITLES = {
     CPU: "Processor time",
     WALL: "Wall time",
     PEAK: "Peak resident memory",
+    MEAN: "Mean resident memory",
     FINAL: "Final resident memory",
     FAULTS: "Page faults",
 }
 NOTES = {
     CPU: "In the program and in the kernel for it, its children included.",
     PEAK: "Of the largest process of the program.",
+    MEAN: "Over time, of the program itself.",
     FINAL: "Of the program itself, when it ends.",
     FAULTS: "Those that read nothing from disk.",
 }

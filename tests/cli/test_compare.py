@@ -15,7 +15,7 @@ from snugmalloc.launch.allocators import AllocatorError, find_allocators, instal
 from .programs import PYTHON, make_static, snug
 
 FEW = "system,jemalloc"
-METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 # Frees all of 60 MB but one block in a hundred; fails on jemalloc if that is asked for.
 CHURN = "a = [bytes(1000) for _ in range(60000)]; a = a[::100]"
 FAIL_ON_JEMALLOC = "grep -q jemalloc /proc/self/maps && { echo broken >&2; exit 3; }; exit 0"
@@ -79,9 +79,9 @@ def test_pythonmalloc_is_as_the_table_says(arguments: list[str], setting: str, t
 
 
 def test_the_table_is_for_people() -> None:
-    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="100")
+    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="140")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert re.search(r"allocator +wall +processor +peak resident +final resident", ended.stdout)
+    assert re.search(r"allocator +wall +processor +peak resident +mean resident +final resident", ended.stdout)
     assert re.search(r"system +\d+\.\d{3} s ±\d+% \(1\.00\) .* MiB ±\d+% \(1\.00\)", ended.stdout)
     assert "Median of 2 runs each" in ended.stdout
 

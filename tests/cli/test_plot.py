@@ -43,7 +43,7 @@ CROWDED = [
 
 def figures(wall: float, peak: float, final: float | None) -> Figures:
     resident = None if final is None else int(final * MIB)
-    return Figures(1, wall, wall, 0.0, int(peak * MIB), resident, 0, 0, 0, None)
+    return Figures(1, wall, wall, 0.0, int(peak * MIB), resident, resident, 0, 0, 0, None)
 
 
 def comparison(rows: list[tuple[str, float, float, float]]) -> Comparison:

@@ -31,7 +31,7 @@ from snugmalloc.launch.allocators import (
 from snugmalloc.launch.comparison import METRICS, Comparison, Progress, Series, compare
 from snugmalloc.launch.preload import PreloadError
 
-TITLES = ("wall", "processor", "peak resident", "final resident")
+TITLES = ("wall", "processor", "peak resident", "mean resident", "final resident")
 CLEARLY_LESS = 0.97
 CLEARLY_MORE = 1.03
 

@@ -13,7 +13,7 @@ from snugmalloc.launch.allocators import PYMALLOC, SYSTEM, Allocator
 from snugmalloc.launch.launcher import Figures, measure
 from snugmalloc.launch.preload import additions
 
-METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 LOADER_COMPLAINT = b"ERROR: ld.so: object"
 SAID_BYTES = 4096  # of the end of what a program wrote to stderr, when it fails
 
