@@ -41,8 +41,8 @@ class Contender:
 
     @property
     def is_peer(self) -> bool:
-        """Whether ours is measured against it, the system's malloc aside."""
-        return self.name != SYSTEM and self.allocator.name != OURS and not self.is_for_python
+        """Whether ours is measured against it: neither the system's malloc nor any build of ours."""
+        return self.name != SYSTEM and not self.allocator.is_ours and not self.is_for_python
 
     @property
     def is_for_python(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.catalogue import ALL, Workload
-from benchmarks.contenders import Contender, read_variant
+from benchmarks.contenders import Contender, find_contenders, read_variant
 from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
 from snugmalloc.launch.allocators import Allocator, AllocatorError, find_allocators
 
@@ -98,6 +98,15 @@ def test_a_variant_is_a_name_with_options() -> None:
     for wrong in ("small", "small:limit", ":limit=1"):
         with pytest.raises(AllocatorError):
             read_variant(wrong)
+
+
+def test_another_build_of_ours_is_no_peer_whatever_its_name(tmp_path: Path) -> None:
+    (ours,) = find_allocators(["snugmalloc"])
+    before = tmp_path / "libbefore.so"
+    before.symlink_to(ours.path)
+    contenders = {c.name: c for c in find_contenders([f"before={before}", "jemalloc", "snugmalloc"])}
+    assert [name for name, contender in contenders.items() if contender.is_peer] == ["jemalloc"]
+    assert contenders["before"].described()["library"] == "libbefore.so"
 
 
 def test_a_variants_options_reach_the_library_by_their_names_in_the_environment() -> None:

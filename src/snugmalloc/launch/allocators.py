@@ -29,7 +29,7 @@ PEERS = {
 }
 FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/{machine}-linux-gnu")
 
-# Run with the library preloaded: the version that the library tells of itself.
+# Run with the library preloaded: whether it is one of ours, and the version that it tells of itself.
 ASK = """
 import ctypes, sys
 process = ctypes.CDLL(None)
@@ -37,7 +37,9 @@ def text(name, *arguments):
     function = getattr(process, name)
     function.restype = ctypes.c_char_p
     return function(*arguments).decode()
-if hasattr(process, "snug_version"):
+is_ours = hasattr(process, "snug_version")
+print(is_ours)
+if is_ours:
     print(text("snug_version"))
 elif hasattr(process, "mi_version"):
     digits = process.mi_version()
@@ -65,6 +67,8 @@ class Allocator:
     name: str
     path: Path
     version: str | None
+    is_ours: bool = False
+    """Whether it is a build of snugmalloc, whatever its name: it exports `snug_version`."""
 
     @property
     def is_preloaded(self) -> bool:
@@ -132,7 +136,8 @@ def _ask(name: str, library: Path | None) -> Allocator:
         why = (complaints or [f"malloc still comes from {reports[0].malloc_from}"])[0]
         raise AllocatorError(f"{name}: {library} cannot be preloaded: {why}")
     path = library or Path(reports[0].malloc_from or "")
-    return Allocator(name, path, asked.stdout.strip() or _version_in_name(path))
+    ours, version = (*asked.stdout.splitlines(), "")[:2]
+    return Allocator(name, path, version or _version_in_name(path), ours == str(True))
 
 
 def _version_in_name(library: Path) -> str | None:
