@@ -109,6 +109,22 @@ def test_another_build_of_ours_is_no_peer_whatever_its_name(tmp_path: Path) -> N
     assert contenders["before"].described()["library"] == "libbefore.so"
 
 
+def test_ours_comes_under_pymalloc_too_and_that_is_for_python_programs_only() -> None:
+    contenders = {c.name: c for c in find_contenders(["snugmalloc"])}
+    under = contenders["snugmalloc-pymalloc"]
+    assert under.is_for_python and not under.is_peer
+    assert under.environment()["PYTHONMALLOC"] == "pymalloc"
+    assert under.environment()["LD_PRELOAD"] == contenders["snugmalloc"].environment()["LD_PRELOAD"] != ""
+    assert contenders["snugmalloc"].environment()["PYTHONMALLOC"] == "malloc"
+    assert "snugmalloc" not in contenders["pymalloc"].environment()["LD_PRELOAD"]
+
+
+def test_a_contender_that_is_named_twice_runs_once() -> None:
+    names = [contender.name for contender in find_contenders(["pymalloc", "system", "jemalloc"])]
+    assert sorted(set(names)) == sorted(names)
+    assert names[:2] == ["system", "jemalloc"] and "pymalloc" in names
+
+
 def test_a_variants_options_reach_the_library_by_their_names_in_the_environment() -> None:
     variant = Contender("keeping", find_allocators(["snugmalloc"])[0], {"purge_delay": "5"})
     assert variant.environment()["SNUG_PURGE_DELAY"] == "5"

@@ -20,6 +20,10 @@ from snugmalloc.launch.run_report import read_reports
 SYSTEM = "system"
 PYMALLOC = "pymalloc"
 OURS = "snugmalloc"
+OURS_UNDER_PYMALLOC = "snugmalloc-pymalloc"
+UNDER_PYMALLOC = (PYMALLOC, OURS_UNDER_PYMALLOC)  # Python keeps its own allocator of small objects
+# What tables and plots call an allocator, where that is not its name.
+LABELS = {PYMALLOC: "stock Python"}
 
 # Peer: the libraries it may be installed as, the preferred one first.
 PEERS = {
@@ -76,6 +80,16 @@ class Allocator:
         return self.name not in (SYSTEM, PYMALLOC)
 
     @property
+    def keeps_pymalloc(self) -> bool:
+        """Whether a Python program keeps its own allocator of small objects on it."""
+        return self.name in UNDER_PYMALLOC
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return LABELS.get(self.name, self.name)
+
+    @property
     def libraries(self) -> list[Path]:
         """What to preload for it."""
         return [self.path] if self.is_preloaded else []
@@ -88,6 +102,8 @@ def installed_names() -> list[str]:
 
 def find_allocators(names: Sequence[str]) -> list[Allocator]:
     """The allocators called `names`: `system`, `snugmalloc`, a peer, or `name=path` for any other library.
+
+    `pymalloc` and `snugmalloc-pymalloc` are the system's malloc and ours under Python's own allocator.
 
     Each is loaded once in a process of its own to see that malloc comes from it. Raises AllocatorError.
     """
@@ -102,12 +118,13 @@ def _find(text: str) -> Allocator:
         return _ask(name, Path(path).absolute())
     if name in (SYSTEM, PYMALLOC):
         return _ask(name, None)
-    library = _own_library() if name == OURS else _peer_library(name)
+    ours = (OURS, OURS_UNDER_PYMALLOC)
+    library = _own_library() if name in ours else _peer_library(name)
     if library is None:
         known = ", ".join([SYSTEM, OURS, *PEERS])
         what = (
             f"{name} is not installed"
-            if name in (*PEERS, OURS)
+            if name in (*PEERS, *ours)
             else f"no allocator is called {name!r} (there are {known})"
         )
         raise AllocatorError(f"{what}; any library can be given as {name}=PATH")
