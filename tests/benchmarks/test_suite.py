@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from benchmarks.catalogue import ALL, Workload
+from benchmarks.catalogue import ALL, WORKLOADS, Workload
 from benchmarks.contenders import Contender, find_contenders, read_variant
 from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
 from snugmalloc.launch.allocators import Allocator, AllocatorError, find_allocators
 
+# All but the one that needs the recorded trace beside it.
+OWN_SOURCES = sorted(
+    source for source in WORKLOADS.iterdir() if source.suffix in (".c", ".cpp") and source.stem != "replay"
+)
 LIBC = Allocator("system", Path("libc.so.6"), None)
 
 
@@ -91,6 +96,31 @@ def test_the_clock_counts_hours() -> None:
 
 def test_every_workload_has_a_name_of_its_own() -> None:
     assert len({entry.name for entry in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("source", OWN_SOURCES, ids=lambda source: source.name)
+def test_an_own_program_runs_to_its_end(source: Path, tmp_path: Path) -> None:
+    program = tmp_path / source.stem
+    compiler = "g++" if source.suffix == ".cpp" else "gcc"
+    flags = [
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fno-builtin-malloc",
+        "-fno-builtin-free",
+        "-pthread",
+        "-lm",
+    ]
+    subprocess.run([compiler, source, "-o", program, *flags], check=True)
+    ended = subprocess.run([program, "1"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(told(ended.stdout)) == len(ended.stdout.splitlines())
+
+
+def test_every_own_program_is_in_the_catalogue() -> None:
+    names = {entry.name for entry in ALL if entry.family == "own"}
+    assert names == {source.stem for source in OWN_SOURCES} | {"replay"}
 
 
 def test_a_variant_is_a_name_with_options() -> None:
