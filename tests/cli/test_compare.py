@@ -17,7 +17,7 @@ from snugmalloc.launch.allocators import AllocatorError, find_allocators, instal
 from .programs import PYTHON, make_leak_checked, make_python, make_static, snug
 
 FEW = "system,jemalloc"
-METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 # Frees all of 60 MB but one block in a hundred; fails on jemalloc if that is asked for.
 CHURN = "a = [bytes(1000) for _ in range(60000)]; a = a[::100]"
 FAIL_ON_JEMALLOC = "grep -q jemalloc /proc/self/maps && { echo broken >&2; exit 3; }; exit 0"
@@ -32,7 +32,7 @@ def compared(*arguments: str | Path) -> dict[str, Any]:
 
 def test_the_json_has_its_documented_form() -> None:
     result = compared("-n", "3", "--allocators", FEW, "--", "true")
-    assert (result["program"], result["runs"]) == (["true"], 3)
+    assert (result["program"], result["runs"], result["baseline"]) == (["true"], 3, "system")
     system, peer = result["allocators"]
     assert (system["name"], peer["name"]) == ("system", "jemalloc")
     assert re.fullmatch(r"\d+\.\d+", system["version"]) and re.fullmatch(r"[\d.]+", peer["version"])
@@ -41,9 +41,10 @@ def test_the_json_has_its_documented_form() -> None:
         assert set(entry) == {"name", "path", "version", *METRICS}
         for metric in METRICS:
             figure = entry[metric]
-            assert set(figure) == {"median", "min", "max", "ratio_to_system"}
+            assert set(figure) == {"median", "min", "max", "ratio_to_baseline", "ratio_to_system"}
             assert figure["min"] <= figure["median"] <= figure["max"]
             assert figure["ratio_to_system"] == pytest.approx(figure["median"] / system[metric]["median"])
+            assert figure["ratio_to_baseline"] == figure["ratio_to_system"]
 
 
 def test_every_peer_of_debian_is_found() -> None:
@@ -59,31 +60,71 @@ def test_any_library_can_be_given_by_name_and_path() -> None:
     assert result["allocators"][1]["path"] == str(peer.path)
 
 
-def test_a_python_program_is_compared_without_and_with_its_own_allocator() -> None:
-    result = compared("-n", "1", "--allocators", "pymalloc", "--", PYTHON, "-c", CHURN)
-    system, pymalloc = result["allocators"]
-    assert (system["name"], pymalloc["name"]) == ("system", "pymalloc")
-    assert system["peak_resident_bytes"]["median"] > 60_000_000
+def test_the_baseline_of_a_python_program_is_stock_python() -> None:
+    result = compared("-n", "1", "--allocators", "jemalloc", "--", PYTHON, "-c", CHURN)
+    assert result["baseline"] == "pymalloc"
+    assert [entry["name"] for entry in result["allocators"]] == ["pymalloc", "system", "jemalloc"]
+    stock, system, _ = result["allocators"]
+    assert stock["peak_resident_bytes"]["median"] > 60_000_000
+    for entry in result["allocators"]:
+        for metric in METRICS:
+            figure = entry[metric]
+            assert figure["ratio_to_baseline"] == pytest.approx(figure["median"] / stock[metric]["median"])
+            assert figure["ratio_to_system"] == pytest.approx(figure["median"] / system[metric]["median"])
+
+
+def test_a_python_program_runs_on_ours_without_and_with_its_own_allocator() -> None:
+    result = compared("-n", "1", "--", PYTHON, "-c", "0")
+    names = [entry["name"] for entry in result["allocators"]]
+    assert names[:2] == ["pymalloc", "system"] and names[-2:] == ["snugmalloc", "snugmalloc-pymalloc"]
+    alone, under = result["allocators"][-2:]
+    assert under["path"] == alone["path"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "setting"),
-    [([], "system malloc\npymalloc pymalloc\n"), (["--keep-pymalloc"], "system unset\n")],
+    [
+        (
+            ["--allocators", "snugmalloc,snugmalloc-pymalloc"],
+            "pymalloc pymalloc\nsystem malloc\nsnugmalloc malloc\nsnugmalloc-pymalloc pymalloc\n",
+        ),
+        (["--allocators", "snugmalloc", "--keep-pymalloc"], "system unset\nsnugmalloc unset\n"),
+    ],
 )
 def test_pythonmalloc_is_as_the_table_says(arguments: list[str], setting: str, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = f"import os; open({str(seen)!r}, 'a').write(os.environ.get('PYTHONMALLOC', 'unset') + '\\n')"
-    names = [line.split()[0] for line in setting.splitlines()]
-    compared("-n", "1", *arguments, "--allocators", ",".join(names), "--", PYTHON, "-c", program)
+    result = compared("-n", "1", *arguments, "--", PYTHON, "-c", program)
+    names = [entry["name"] for entry in result["allocators"]]
     warm_up, *counted = seen.read_text().split()
     assert [f"{name} {value}" for name, value in zip(names, counted, strict=True)] == setting.splitlines()
     assert warm_up == counted[0]
 
 
+def test_the_table_of_a_python_program_says_what_its_rows_are() -> None:
+    ended = snug(
+        "compare", "-n", "1", "--allocators", "snugmalloc-pymalloc", "--", PYTHON, "-c", "0", COLUMNS="140"
+    )
+    rows = [line.split("  ")[0].strip() for line in ended.stdout.splitlines()]
+    assert [row for row in rows if row in ("stock Python", "system", "snugmalloc-pymalloc")] == [
+        "stock Python",
+        "system",
+        "snugmalloc-pymalloc",
+    ]
+    assert re.search(r"stock Python +\d+\.\d{3} s \(1\.00\)", ended.stdout)
+    assert "(the ratio to stock Python)" in ended.stdout
+    assert "stock Python is pymalloc, its own allocator" in ended.stdout
+
+
+def test_where_the_table_is_too_wide_ratios_stand_below() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "true", COLUMNS="80")
+    assert re.search(r"^ system +\d+\.\d{3} s .* MiB *\n +\(1\.00\) +\(1\.00\)", ended.stdout, re.MULTILINE)
+
+
 def test_the_table_is_for_people() -> None:
-    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="100")
+    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="140")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert re.search(r"allocator +wall +processor +peak resident +final resident", ended.stdout)
+    assert re.search(r"allocator +wall +processor +peak resident +mean resident +final resident", ended.stdout)
     assert re.search(r"system +\d+\.\d{3} s ±\d+% \(1\.00\) .* MiB ±\d+% \(1\.00\)", ended.stdout)
     assert "Median of 2 runs each" in ended.stdout
 

@@ -289,7 +289,7 @@ def test_the_report_is_printed_to_stderr() -> None:
     for line in (
         r"program +.*python.* -c a = \[bytes",
         r"time +\d+\.\d\d s, processor \d+\.\d\d s \(",
-        r"resident +peak [\d.]+ MiB, final [\d.]+ MiB",
+        r"resident +peak [\d.]+ MiB, mean [\d.]+ MiB, final [\d.]+ MiB",
         r"live +peak [\d.]+ MiB, final [\d.]+ [KM]iB in [\d,]+ blocks",
         r"heap +peak [\d.]+ MiB, final [\d.]+ MiB, of that [\d.]+ [KM]iB resident",
         r"returned +[\d.]+ MiB given back to the system so far, in all",
@@ -310,6 +310,7 @@ def test_the_report_as_json_agrees_with_what_the_program_did(tmp_path: Path) -> 
     assert Path(report["library"]["malloc_from"]).samefile(LIBRARY)
     assert (report["exit_status"], report["signal"]) == (0, None)
     assert report["peak_resident_bytes"] > report["final_resident_bytes"] > 0
+    assert report["peak_resident_bytes"] > report["mean_resident_bytes"] > 0
     heap = report["heap"]
     assert heap["peak_live_bytes"] > 70 * 1000 * 1000
     assert heap["malloc_calls"] > 40000 and heap["free_calls"] <= heap["malloc_calls"]

@@ -54,6 +54,7 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
         "user_s": figures.user_s,
         "system_s": figures.system_s,
         "peak_resident_bytes": figures.peak_resident_bytes,
+        "mean_resident_bytes": figures.mean_resident_bytes,
         "final_resident_bytes": figures.final_resident_bytes,
         "minor_faults": figures.minor_faults,
         "major_faults": figures.major_faults,
@@ -83,14 +84,17 @@ def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessRepo
     console = get_console(stderr=True)
     own = reports.get(figures.pid)
     table = _table()
-    final = "unknown" if figures.final_resident_bytes is None else size(figures.final_resident_bytes)
     table.add_row("program", escape(f"{' '.join(state['program'])}: {figures.ending}"))
     table.add_row(
         "time",
         f"{figures.wall_s:.2f} s, processor {figures.cpu_s:.2f} s "
         f"({figures.user_s:.2f} s in the program, {figures.system_s:.2f} s in the kernel)",
     )
-    table.add_row("resident", f"peak {size(figures.peak_resident_bytes)}, final {final}")
+    table.add_row(
+        "resident",
+        f"peak {size(figures.peak_resident_bytes)}, mean {_size(figures.mean_resident_bytes)}, "
+        f"final {_size(figures.final_resident_bytes)}",
+    )
     if own and own.heap:
         _add_heap(table, own, own.heap)
     table.add_row("proof", _proof(state, own))
@@ -133,6 +137,10 @@ def _add_heap(table: Table, own: ProcessReport, heap: dict[str, int]) -> None:
     table.add_row("system calls", system_calls)
     if heap["refused_requests"]:
         table.add_row("refused", f"{heap['refused_requests']:,} requests were answered with NULL")
+
+
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else size(count)
 
 
 def _ratio(value: float | None) -> str:

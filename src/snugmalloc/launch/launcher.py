@@ -20,7 +20,10 @@ GRACE_SECONDS = 2  # for a program that has something to do before it ends
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run cost. The program's own children are in it, once it has waited for them, but for `final`."""
+    """What one run cost.
+
+    The program's own children are in it, once it has waited for them, but not in the mean and the final memory.
+    """
 
     pid: int
     wall_s: float
@@ -28,6 +31,8 @@ class Figures:
     system_s: float
     peak_resident_bytes: int
     """The most that one process, the program or one of its children, had in memory."""
+    mean_resident_bytes: int | None
+    """The mean over time of what the program itself had in memory; None if it could never be read."""
     final_resident_bytes: int | None
     """What the program itself had in memory when it ended; None where tracing is not permitted."""
     minor_faults: int
@@ -58,6 +63,7 @@ def read_figures(text: str) -> Figures:
         user_s=values["user_us"] / 1e6,
         system_s=values["system_us"] / 1e6,
         peak_resident_bytes=values["peak_resident_bytes"],
+        mean_resident_bytes=values.get("mean_resident_bytes"),
         final_resident_bytes=values.get("final_resident_bytes"),
         minor_faults=values["minor_faults"],
         major_faults=values["major_faults"],

@@ -71,8 +71,7 @@ def additions(
 ) -> dict[str, str]:
     """What to add to `environment` so that a program starts with `libraries` preloaded and `settings`.
 
-    `plain_python` turns Python's own allocator of small objects
-    off, so that every object comes from malloc.
+    `plain_python` turns Python's own allocator of small objects off, so that every object comes from malloc.
     """
     added = {"LD_PRELOAD": preload_list(libraries, environment.get("LD_PRELOAD", "")), **settings}
     if plain_python and environment.get("PYTHONMALLOC") not in MALLOC_SETTINGS:
