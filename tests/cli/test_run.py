@@ -424,6 +424,19 @@ def test_without_a_temporary_folder_it_runs_without_a_report() -> None:
     assert ended.stderr == "snug: the program runs without a report: No such file or directory\n"
 
 
+def test_what_does_not_fit_into_a_file_is_no_report(tmp_path: Path) -> None:
+    line = 'ulimit -f 1; "$0" run --report -- sh -c "exit 7" "$1"'
+    ended = subprocess.run(
+        ["bash", "-c", line, SNUG, "x" * 2000],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 7
+    assert ended.stderr == "snug: the program runs without a report: File too large\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_program_that_removes_the_reports_is_reported_without_them(tmp_path: Path) -> None:
     ended = snug("run", "--report", "--", "sh", "-c", f"rm -r {tmp_path}/*; exit 7", TMPDIR=str(tmp_path))
     assert ended.returncode == 7 and "exit status 7" in ended.stderr and "Traceback" not in ended.stderr

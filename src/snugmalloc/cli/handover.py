@@ -14,9 +14,10 @@ from snugmalloc.launch.launcher import Figures, read_figures
 
 def hand_over(state: dict[str, Any]) -> int:
     """A descriptor of a new file that begins with `state`; it stays open in what this process becomes."""
-    descriptor = os.memfd_create("snug-run", 0)
+    descriptor = os.memfd_create("snug-run")
     with os.fdopen(os.dup(descriptor), "w") as file:
         file.write(json.dumps(state) + "\n")
+    os.set_inheritable(descriptor, True)
     return descriptor
 
 

@@ -131,21 +131,20 @@ def _run_with_report(
 ) -> None:
     """Become the launcher of `program`, and in the end the report that `state` asks for.
 
-    Returns, after it has told so, when there is no room for a report: descriptors, a temporary folder.
+    Returns, after it has told so, when there is no room for a report: descriptors, a temporary folder, memory.
     """
-    try:
-        _try_descriptors(FOR_THE_LAUNCHER)
-        folder = tempfile.mkdtemp(prefix="snug-run-")
-    except OSError as error:
-        tell(f"the program runs without a report: {error.strerror}")
-        return
-    try:
-        descriptor = hand_over(state | {"folder": folder})
+    with contextlib.ExitStack() as undo:
+        try:
+            _try_descriptors(FOR_THE_LAUNCHER)
+            folder = tempfile.mkdtemp(prefix="snug-run-")
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            descriptor = hand_over(state | {"folder": folder})
+        except OSError as error:
+            tell(f"the program runs without a report: {error.strerror}")
+            return
         after = [sys.executable, "-P", "-m", "snugmalloc.cli.ending", str(descriptor)]
         added = added | {"_SNUG_RUN_REPORT": folder}
         _become(launch_command(program, added, descriptor, after, trace=trace), os.environ)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_descriptors(count: int) -> None:
