@@ -109,11 +109,10 @@ def python(name: str, module: str | None = None) -> Workload:
     return Workload(f"python-{name}", "python", lambda amount: [*start, str(amount)], module=module)
 
 
-def script(name: str, interpreter: str, file: str, package: str) -> Workload:
-    """A program of ``workloads/programs/`` for an interpreter that takes the amount as its argument."""
-    return Workload(
-        name, "programs", lambda amount: [interpreter, str(PROGRAMS / file), str(amount)], package=package
-    )
+def script(name: str, interpreter: str, file: str, package: str, *options: str) -> Workload:
+    """A program of ``workloads/programs/`` for an interpreter that takes `options` and then the amount."""
+    start = [interpreter, *options, str(PROGRAMS / file)]
+    return Workload(name, "programs", lambda amount: [*start, str(amount)], package=package)
 
 
 ALL = (
@@ -121,10 +120,16 @@ ALL = (
     own("batches.c"),
     own("sizes.c"),
     own("handover.c"),
+    own("mixed-handover.c"),
+    own("pipeline.c"),
+    own("sharing.c"),
     own("churn.c"),
+    own("slots.c"),
     own("vectors.cpp"),
     own("threads.c"),
+    own("idle-threads.c"),
     own("large.c"),
+    own("tables.c"),
     own("torture.c"),
     own("waves.c"),
     own("replay.c", str(TRACE), prepare=convert_trace),
@@ -132,6 +137,7 @@ ALL = (
     python("containers"),
     python("instances"),
     python("frames", "numpy"),
+    python("arrays", "numpy"),
     python("expiring"),
     python("service"),
     python("web", "django"),
@@ -157,6 +163,7 @@ ALL = (
     script("lua", "lua5.4", "words.lua", "lua5.4"),
     script("perl", "perl", "words.pl", "perl"),
     script("node", "node", "words.js", "nodejs"),
+    script("buffers", "node", "buffers.js", "nodejs", "--expose-gc"),
     script("ruby", "ruby", "words.rb", "ruby"),
     Workload(
         "ghostscript",

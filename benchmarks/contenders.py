@@ -13,6 +13,7 @@ from pathlib import Path
 
 from snugmalloc.launch.allocators import (
     OURS,
+    OURS_UNDER_PYMALLOC,
     PYMALLOC,
     SYSTEM,
     Allocator,
@@ -41,12 +42,12 @@ class Contender:
 
     @property
     def is_peer(self) -> bool:
-        """Whether ours is measured against it, the system's malloc aside."""
-        return self.name != SYSTEM and self.allocator.name != OURS and not self.is_for_python
+        """Whether ours is measured against it: neither the system's malloc nor any build of ours."""
+        return self.name != SYSTEM and not self.allocator.is_ours and not self.is_for_python
 
     @property
     def is_for_python(self) -> bool:
-        """Whether it is Python's own allocator, on the system's malloc."""
+        """Whether Python keeps an allocator of its own on it; programs that are no Python do not run on it."""
         return self.python != "malloc"
 
     def environment(self) -> dict[str, str]:
@@ -86,19 +87,22 @@ def find_contenders(names: Sequence[str], variants: Sequence[str] = ()) -> list[
     """`names` as `snug compare --allocators` takes them, or all that is installed; the system's comes first.
 
     Where ours is among them it comes again with other options: VARIANTS, and each of `variants` (see
-    `read_variant`). Python's own allocators stand at the end. Raises AllocatorError.
+    `read_variant`); and at the end, with Python's own allocators, under pymalloc. Raises AllocatorError.
     """
     every = VARIANTS | dict(map(read_variant, variants))
-    chosen = list(dict.fromkeys([SYSTEM, *(names or [*installed_names(), *newer_builds()])]))
-    found = [Contender(allocator.name, allocator) for allocator in find_allocators(chosen)]
+    chosen = [SYSTEM, *(names or [*installed_names(), *newer_builds()]), PYMALLOC]
+    if OURS in chosen:
+        chosen.append(OURS_UNDER_PYMALLOC)
+    found = [
+        Contender(allocator.name, allocator, python=PYMALLOC if allocator.keeps_pymalloc else "malloc")
+        for allocator in find_allocators(list(dict.fromkeys(chosen)))
+    ]
     for contender in list(found):
         if contender.name == OURS:
             found += [Contender(name, contender.allocator, options) for name, options in every.items()]
-    system = found[0].allocator
-    found.append(Contender(PYMALLOC, system, python="pymalloc"))
     if _python_takes("mimalloc"):
-        found.append(Contender(PYMIMALLOC, system, python="mimalloc"))
-    return found
+        found.append(Contender(PYMIMALLOC, found[0].allocator, python="mimalloc"))
+    return sorted(found, key=lambda contender: contender.is_for_python)
 
 
 def _python_takes(name: str) -> bool:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from snugmalloc.launch.allocators import OURS, SYSTEM
+from snugmalloc.launch.allocators import OURS, PYMALLOC, SYSTEM
 
 from . import catalogue, plots
 from .contenders import Contender
 from .harness import Figure, markdown_table
 from .summary import Table
 
-CPU, WALL, PEAK, FINAL, FAULTS = (
+CPU, WALL, PEAK, MEAN, FINAL, FAULTS = (
     "cpu_s",
     "wall_s",
     "peak_resident_bytes",
+    "mean_resident_bytes",
     "final_resident_bytes",
     "minor_faults",
 )
@@ -23,24 +24,27 @@ TITLES = {
     CPU: "Processor time",
     WALL: "Wall time",
     PEAK: "Peak resident memory",
+    MEAN: "Mean resident memory",
     FINAL: "Final resident memory",
     FAULTS: "Page faults",
 }
 NOTES = {
     CPU: "In the program and in the kernel for it, its children included.",
     PEAK: "Of the largest process of the program.",
+    MEAN: "Over time, of the program itself.",
     FINAL: "Of the program itself, when it ends.",
     FAULTS: "Those that read nothing from disk.",
 }
+AGAINST_STOCK_PYTHON = (CPU, PEAK, MEAN, FINAL)
 FAMILIES = {"own": "own programs", "python": "Python programs", "programs": "real programs"}
 RESIDENT = "resident "
 
 PAGE = """# The suite
 
 {workloads} workloads, {rounds} interleaved rounds{amount}.
-Python programs run with `PYTHONMALLOC=malloc`, but for the columns `pymalloc` and `pymimalloc`, which are
-Python's own allocators on the system's malloc. `snugmalloc-keeping` is snugmalloc told never to give memory
-back.
+Python programs run with `PYTHONMALLOC=malloc`, but for the columns `pymalloc` (stock Python) and `pymimalloc`,
+which are Python's own allocators on the system's malloc, and `snugmalloc-pymalloc`, which is snugmalloc under
+Python's own. `snugmalloc-keeping` is snugmalloc told never to give memory back.
 
 {contenders}
 
@@ -55,13 +59,28 @@ As multiples of the system's malloc, over the workloads that ran on both; lower 
 By kind of program, processor time and peak resident memory:
 
 {families}
-{metrics}
+{stock_python}{metrics}
 ## Memory that comes back
 
 What the programs themselves saw resident, in MB, at the stages that their head comments tell.
 
 {stages}
 {failures}"""
+
+STOCK_PYTHON = """
+## Against stock Python
+
+The Python programs, as multiples of what they take as they are: on Python's own allocator of small objects, and
+that on the system's malloc (`pymalloc`). The geometric means:
+
+{means}
+{metrics}"""
+
+STOCK_PYTHON_METRIC = """
+{title}:
+
+{table}
+"""
 
 METRIC = """
 ## {title}
@@ -96,13 +115,44 @@ def amount_text(metric: str, figure: Figure | None) -> str:
     return f"{figure.median:,.0f} ({figure.min:,.0f}-{figure.max:,.0f})"
 
 
-def means_table(table: Table) -> str:
-    """Each contender's geometric means, and over how many workloads."""
+def means_table(table: Table, metrics: Iterable[str] = tuple(TITLES), base: str = SYSTEM) -> str:
+    """Each contender's geometric means as multiples of `base`, and over how many workloads."""
+    metrics = list(metrics)
     rows = []
     for contender in table.contenders:
-        means = [ratio_text(table.mean_ratio(contender, metric, SYSTEM)) for metric in TITLES]
-        rows.append([contender, *means, str(len(table.ratios(contender, CPU, SYSTEM)))])
-    return markdown_table(["allocator", *(title.lower() for title in TITLES.values()), "workloads"], rows)
+        means = [ratio_text(table.mean_ratio(contender, metric, base)) for metric in metrics]
+        rows.append([contender, *means, str(len(table.ratios(contender, CPU, base)))])
+    return markdown_table(["allocator", *(TITLES[metric].lower() for metric in metrics), "workloads"], rows)
+
+
+def stock_python(table: Table) -> str:
+    """The section on the Python programs as multiples of stock Python; nothing where none ran on that."""
+    workloads = [workload for workload in table.workloads if table.get(workload, PYMALLOC, CPU)]
+    if not workloads:
+        return ""
+    others = [contender for contender in table.contenders if contender != PYMALLOC]
+    metrics = [
+        STOCK_PYTHON_METRIC.format(
+            title=TITLES[metric],
+            table=markdown_table(
+                ["workload", PYMALLOC, *others],
+                [
+                    [
+                        workload,
+                        amount_text(metric, table.get(workload, PYMALLOC, metric)),
+                        *(
+                            spread_text(table.ratio(workload, contender, metric, PYMALLOC))
+                            for contender in others
+                        ),
+                    ]
+                    for workload in workloads
+                ],
+            ),
+        )
+        for metric in AGAINST_STOCK_PYTHON
+    ]
+    means = means_table(table, AGAINST_STOCK_PYTHON, PYMALLOC)
+    return STOCK_PYTHON.format(means=means, metrics="".join(metrics))
 
 
 def families_table(table: Table) -> str:
@@ -189,6 +239,7 @@ def page(
         name=name,
         means=means_table(table),
         families=families_table(table),
+        stock_python=stock_python(table),
         metrics="".join(
             METRIC.format(
                 title=title,

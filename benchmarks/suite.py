@@ -28,6 +28,7 @@ METRICS = (
     "wall_s",
     "cpu_s",
     "peak_resident_bytes",
+    "mean_resident_bytes",
     "final_resident_bytes",
     "minor_faults",
     "major_faults",

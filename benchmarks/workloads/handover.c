@@ -1,81 +1,62 @@
-/* Producer and consumer: each pair of threads has a ring; one thread allocates 32 to 511 bytes and puts
+/* Producer and consumer: each pair of threads has a queue; one thread allocates 32 to 511 bytes and puts
  * them in, the other takes them out and frees them, 64 at a time. Stands for pipelines and message
  * passing: every block is freed by another thread than the one that allocated it.
  *
  * `handover AMOUNT [PAIRS]` */
 #include "workload.h"
 
-#include <pthread.h>
+#include "queue.h"
 
-enum { BATCH = 64, RING = 16, MOST_PAIRS = 8 };
+enum { MOST_PAIRS = 8 };
 
 typedef struct {
-    pthread_mutex_t lock;
-    pthread_cond_t moved;
-    char *blocks[RING][BATCH];
-    size_t put, taken, batches;
+    Queue queue;
+    size_t batches;
     Random random;
-} Ring;
+} Pair;
 
-static Ring rings[MOST_PAIRS];
+static Pair pairs[MOST_PAIRS];
 
 static void *produce(void *argument)
 {
-    Ring *ring = argument;
-    char *batch[BATCH];
+    Pair *pair = argument;
+    Batch batch;
 
-    for (size_t done = 0; done < ring->batches; done++) {
+    for (size_t left = pair->batches; left; left--) {
         for (int i = 0; i < BATCH; i++)
-            batch[i] = obtain(doubling_size(&ring->random, 5, 9));
-        pthread_mutex_lock(&ring->lock);
-        while (ring->put - ring->taken == RING)
-            pthread_cond_wait(&ring->moved, &ring->lock);
-        memcpy(ring->blocks[ring->put++ % RING], batch, sizeof batch);
-        pthread_cond_signal(&ring->moved);
-        pthread_mutex_unlock(&ring->lock);
+            batch.blocks[i] = obtain(doubling_size(&pair->random, 5, 9));
+        queue_put(&pair->queue, &batch);
     }
     return NULL;
 }
 
 static void *consume(void *argument)
 {
-    Ring *ring = argument;
-    char *batch[BATCH];
+    Pair *pair = argument;
 
-    for (size_t done = 0; done < ring->batches; done++) {
-        pthread_mutex_lock(&ring->lock);
-        while (ring->put == ring->taken)
-            pthread_cond_wait(&ring->moved, &ring->lock);
-        memcpy(batch, ring->blocks[ring->taken++ % RING], sizeof batch);
-        pthread_cond_signal(&ring->moved);
-        pthread_mutex_unlock(&ring->lock);
-        for (int i = 0; i < BATCH; i++)
-            free(batch[i]);
+    for (size_t left = pair->batches; left; left--) {
+        Batch batch = queue_take(&pair->queue);
+        free_batch(&batch);
     }
     return NULL;
 }
 
 int main(int count, char **words)
 {
-    size_t pairs = argument(count, words, 2, 1), batches = share(count, words, 500000) / pairs;
+    size_t number = argument(count, words, 2, 1), batches = share(count, words, 500000) / number;
     pthread_t threads[2 * MOST_PAIRS];
 
-    if (pairs > MOST_PAIRS)
+    if (number > MOST_PAIRS)
         return 2;
     double begin = now();
-    for (size_t i = 0; i < pairs; i++) {
-        rings[i] = (Ring){
-            .lock = PTHREAD_MUTEX_INITIALIZER,
-            .moved = PTHREAD_COND_INITIALIZER,
-            .batches = batches,
-            .random = {i},
-        };
-        if (pthread_create(&threads[2 * i], NULL, produce, &rings[i]) ||
-            pthread_create(&threads[2 * i + 1], NULL, consume, &rings[i]))
+    for (size_t i = 0; i < number; i++) {
+        pairs[i] = (Pair){.queue = QUEUE_INITIALIZER, .batches = batches, .random = {i}};
+        if (pthread_create(&threads[2 * i], NULL, produce, &pairs[i]) ||
+            pthread_create(&threads[2 * i + 1], NULL, consume, &pairs[i]))
             abort();
     }
-    for (size_t i = 0; i < 2 * pairs; i++)
+    for (size_t i = 0; i < 2 * number; i++)
         pthread_join(threads[i], NULL);
-    tell_speed(begin, batches * pairs * BATCH);
+    tell_speed(begin, batches * number * BATCH);
     return 0;
 }

@@ -33,7 +33,7 @@ static void put(size_t at)
 {
     size_t size = table[below(&source, TABLE)];
 
-    slots[at] = memset(checked(malloc(size)), 1, size);
+    slots[at] = filled(size);
     sizes[at] = (uint32_t)size;
     live_bytes += size;
 }

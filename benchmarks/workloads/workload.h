@@ -30,6 +30,12 @@ static inline size_t below(Random *random, size_t limit)
     return (size_t)(((next_random(random) >> 32) * limit) >> 32);
 }
 
+/* Uniform from `least` to `most`: more large blocks than small ones, and nearly all bytes in them. */
+static inline size_t any_size(Random *random, size_t least, size_t most)
+{
+    return least + below(random, most - least + 1);
+}
+
 /* Log-uniform in [1 << first, 1 << last): as many blocks in each doubling. */
 static inline size_t doubling_size(Random *random, unsigned first, unsigned last)
 {
@@ -51,6 +57,12 @@ static inline char *obtain(size_t size)
     block[0] = 1;
     block[size - 1] = 1;
     return block;
+}
+
+/* A block of `size` bytes, all of them written. */
+static inline char *filled(size_t size)
+{
+    return (char *)memset(checked(malloc(size)), 1, size);
 }
 
 /* Writes to every page of a block, as its user would. */

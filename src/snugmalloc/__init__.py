@@ -62,7 +62,7 @@ def heap_map(
     `blocks` are (address of the payload, its size in bytes, status); by default those of this process's heap as
     it stands now, but any will do, such as `snugmalloc.engine.Simulation.blocks()`.
 
-    `width` is the number of cells in a row (default: 32, 64 or 128, by the width of the terminal). `cell` is
+    `width` is the number of cells in a row (default: 16 to 128, by the width of the terminal). `cell` is
     the number of bytes that one cell stands for (default: the power of two, from 8, at which the picture stays
     short). `color` turns colours on or off; by default they are used where standard output is a terminal, is
     not dumb, and NO_COLOR is not set. Without colours a cell is a plain character, told in the last line.

@@ -221,7 +221,7 @@ def _paint(row: Sequence[Kind], color: bool) -> str:
 
 def _default_width() -> int:
     columns = shutil.get_terminal_size().columns
-    return 128 if columns >= 145 else 64 if columns >= 78 else 32
+    return 128 if columns >= 145 else 64 if columns >= 78 else 32 if columns >= 46 else 16
 
 
 def _default_cell(total: int, width: int) -> int:

@@ -7,8 +7,9 @@ allocation, and tells what it does not know.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ from snugmalloc.engine.dropin.layout import GIB
 
 PREFIX = "SNUG_"
 SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30}
-NUMBER = re.compile(r"(\d+)([KMG]?)", re.IGNORECASE)
+NUMBER = re.compile(r"([0-9]+)([KMG]?)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -160,3 +161,23 @@ def variables(settings: Mapping[str, str]) -> dict[str, str]:
         option.value_of(text)
         added[option.variable] = text
     return added
+
+
+def complaint(variable: str, text: str) -> str | None:
+    """Why the library ignores `variable`, a SNUG_ name, with the value `text`; None if it does not."""
+    known = {option.variable: option for option in OPTIONS.values()}
+    if variable in known:
+        try:
+            known[variable].value_of(text)
+        except ValueError:
+            return f"not a value of this option, ignored: it takes {known[variable].range}"
+        return None
+    alike = difflib.get_close_matches(variable.upper(), known, n=1)
+    return "no such option, ignored" + (f": is {alike[0]} meant?" if alike else "")
+
+
+def complaints(environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each variable in `environment` that the library ignores."""
+    for variable, text in sorted(environment.items()):
+        if variable.startswith(PREFIX) and (why := complaint(variable, text)) is not None:
+            yield f"{variable}={text}: {why}"

@@ -10,7 +10,7 @@ from benchmarks import plots, report
 from benchmarks.harness import Figure, command_line
 from benchmarks.summary import Table
 
-PEAK = "peak_resident_bytes"
+PEAK, MEAN = "peak_resident_bytes", "mean_resident_bytes"
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def table() -> Table:
     stage = "resident end"
     samples = {
         "web": {
-            "system": {"cpu_s": [2.0], PEAK: [100e6], stage: [50e6]},
+            "system": {"cpu_s": [2.0], PEAK: [100e6], MEAN: [80e6], stage: [50e6]},
             "peer": {"cpu_s": [1.0, 1.2, 1.4], PEAK: [200e6], stage: [60e6]},
-            "snugmalloc": {"cpu_s": [1.8], PEAK: [90e6], stage: [10e6]},
+            "snugmalloc": {"cpu_s": [1.8], PEAK: [90e6], MEAN: [20e6], stage: [10e6]},
         }
     }
     return Table.of(samples, ["peer"])
@@ -40,7 +40,29 @@ def test_memory_is_told_in_millions_of_bytes(table: Table) -> None:
 def test_the_means_have_a_row_for_each_allocator(table: Table) -> None:
     rows = report.means_table(table).splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| system", "| peer", "| snugmalloc"]
-    assert rows[4].startswith("| snugmalloc | 0.90 |  | 0.90 |  |  | 1 |")
+    assert rows[4].startswith("| snugmalloc | 0.90 |  | 0.90 | 0.25 |  |  | 1 |")
+
+
+def test_python_programs_are_told_as_multiples_of_stock_python() -> None:
+    samples = {
+        "python-web": {
+            "system": {"cpu_s": [3.0], PEAK: [110e6], MEAN: [90e6]},
+            "snugmalloc": {"cpu_s": [1.0], PEAK: [50e6], MEAN: [40e6]},
+            "pymalloc": {"cpu_s": [2.0], PEAK: [100e6], MEAN: [80e6]},
+        },
+        "redis": {"system": {"cpu_s": [1.0], PEAK: [1e6]}, "snugmalloc": {"cpu_s": [1.0], PEAK: [1e6]}},
+    }
+    section = report.stock_python(Table.of(samples, []))
+    assert "redis" not in section
+    assert "| snugmalloc | 0.50 | 0.50 | 0.50 |  | 1 |" in section
+    assert "| pymalloc | 1.00 | 1.00 | 1.00 |  | 1 |" in section
+    assert "| python-web | 2.00 s (2.00-2.00) | 1.50 (1.50-1.50) | 0.50 (0.50-0.50) |" in section
+    assert "| python-web | 80.0 MB (80.0-80.0) | 1.12 (1.12-1.12) | 0.50 (0.50-0.50) |" in section
+
+
+def test_without_a_python_program_there_is_nothing_to_tell_of_stock_python(table: Table) -> None:
+    assert report.stock_python(table) == ""
+    assert "stock Python" not in report.page(table, [], 5, 100, {}, "suite").partition("\n## ")[2]
 
 
 def test_the_stages_that_a_workload_tells_become_rows(table: Table) -> None:

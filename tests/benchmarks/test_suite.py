@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from benchmarks.catalogue import ALL, Workload
-from benchmarks.contenders import Contender, read_variant
+from benchmarks.catalogue import ALL, WORKLOADS, Workload
+from benchmarks.contenders import Contender, find_contenders, read_variant
 from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
 from snugmalloc.launch.allocators import Allocator, AllocatorError, find_allocators
 
+# All but the one that needs the recorded trace beside it.
+OWN_SOURCES = sorted(
+    source for source in WORKLOADS.iterdir() if source.suffix in (".c", ".cpp") and source.stem != "replay"
+)
 LIBC = Allocator("system", Path("libc.so.6"), None)
 
 
@@ -93,11 +98,61 @@ def test_every_workload_has_a_name_of_its_own() -> None:
     assert len({entry.name for entry in ALL}) == len(ALL)
 
 
+@pytest.mark.parametrize("source", OWN_SOURCES, ids=lambda source: source.name)
+def test_an_own_program_runs_to_its_end(source: Path, tmp_path: Path) -> None:
+    program = tmp_path / source.stem
+    compiler = "g++" if source.suffix == ".cpp" else "gcc"
+    flags = [
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fno-builtin-malloc",
+        "-fno-builtin-free",
+        "-pthread",
+        "-lm",
+    ]
+    subprocess.run([compiler, source, "-o", program, *flags], check=True)
+    ended = subprocess.run([program, "1"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(told(ended.stdout)) == len(ended.stdout.splitlines())
+
+
+def test_every_own_program_is_in_the_catalogue() -> None:
+    names = {entry.name for entry in ALL if entry.family == "own"}
+    assert names == {source.stem for source in OWN_SOURCES} | {"replay"}
+
+
 def test_a_variant_is_a_name_with_options() -> None:
     assert read_variant("small:limit=64M:stats=0") == ("small", {"limit": "64M", "stats": "0"})
     for wrong in ("small", "small:limit", ":limit=1"):
         with pytest.raises(AllocatorError):
             read_variant(wrong)
+
+
+def test_another_build_of_ours_is_no_peer_whatever_its_name(tmp_path: Path) -> None:
+    (ours,) = find_allocators(["snugmalloc"])
+    before = tmp_path / "libbefore.so"
+    before.symlink_to(ours.path)
+    contenders = {c.name: c for c in find_contenders([f"before={before}", "jemalloc", "snugmalloc"])}
+    assert [name for name, contender in contenders.items() if contender.is_peer] == ["jemalloc"]
+    assert contenders["before"].described()["library"] == "libbefore.so"
+
+
+def test_ours_comes_under_pymalloc_too_and_that_is_for_python_programs_only() -> None:
+    contenders = {c.name: c for c in find_contenders(["snugmalloc"])}
+    under = contenders["snugmalloc-pymalloc"]
+    assert under.is_for_python and not under.is_peer
+    assert under.environment()["PYTHONMALLOC"] == "pymalloc"
+    assert under.environment()["LD_PRELOAD"] == contenders["snugmalloc"].environment()["LD_PRELOAD"] != ""
+    assert contenders["snugmalloc"].environment()["PYTHONMALLOC"] == "malloc"
+    assert "snugmalloc" not in contenders["pymalloc"].environment()["LD_PRELOAD"]
+
+
+def test_a_contender_that_is_named_twice_runs_once() -> None:
+    names = [contender.name for contender in find_contenders(["pymalloc", "system", "jemalloc"])]
+    assert sorted(set(names)) == sorted(names)
+    assert names[:2] == ["system", "jemalloc"] and "pymalloc" in names
 
 
 def test_a_variants_options_reach_the_library_by_their_names_in_the_environment() -> None:

@@ -55,6 +55,23 @@ def make_set_user_id(folder: Path) -> Path:
     return program
 
 
+def make_leak_checked(folder: Path) -> Path:
+    """A program with LeakSanitizer that leaks nothing."""
+    source, program = folder / "checked.c", folder / "checked"
+    source.write_text("int main(void) { return 0; }\n")
+    subprocess.run(["gcc", "-fsanitize=leak", "-o", program, source], check=True)
+    return program
+
+
+def make_python(folder: Path, name: str, *, is_free_threaded: bool) -> Path:
+    """A stand-in for a Python: answers whether it is free-threaded, and else prints its PYTHONMALLOC."""
+    answer = "1" if is_free_threaded else "0"
+    body = (
+        f'#!/bin/sh\ncase "$*" in *Py_GIL_DISABLED*) echo {answer} ;; *) echo "${{PYTHONMALLOC-unset}}" ;; esac'
+    )
+    return make_script(folder, body, name)
+
+
 def make_script(folder: Path, first_line: str, name: str = "script") -> Path:
     """A script that begins with `first_line`."""
     script = folder / name

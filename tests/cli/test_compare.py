@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from snugmalloc.cli.files import check_writable
 from snugmalloc.launch.allocators import AllocatorError, find_allocators, installed_names
 
-from .programs import PYTHON, make_static, snug
+from .programs import PYTHON, make_leak_checked, make_python, make_static, snug
 
 FEW = "system,jemalloc"
-METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 # Frees all of 60 MB but one block in a hundred; fails on jemalloc if that is asked for.
 CHURN = "a = [bytes(1000) for _ in range(60000)]; a = a[::100]"
 FAIL_ON_JEMALLOC = "grep -q jemalloc /proc/self/maps && { echo broken >&2; exit 3; }; exit 0"
@@ -30,7 +32,7 @@ def compared(*arguments: str | Path) -> dict[str, Any]:
 
 def test_the_json_has_its_documented_form() -> None:
     result = compared("-n", "3", "--allocators", FEW, "--", "true")
-    assert (result["program"], result["runs"]) == (["true"], 3)
+    assert (result["program"], result["runs"], result["baseline"]) == (["true"], 3, "system")
     system, peer = result["allocators"]
     assert (system["name"], peer["name"]) == ("system", "jemalloc")
     assert re.fullmatch(r"\d+\.\d+", system["version"]) and re.fullmatch(r"[\d.]+", peer["version"])
@@ -39,9 +41,10 @@ def test_the_json_has_its_documented_form() -> None:
         assert set(entry) == {"name", "path", "version", *METRICS}
         for metric in METRICS:
             figure = entry[metric]
-            assert set(figure) == {"median", "min", "max", "ratio_to_system"}
+            assert set(figure) == {"median", "min", "max", "ratio_to_baseline", "ratio_to_system"}
             assert figure["min"] <= figure["median"] <= figure["max"]
             assert figure["ratio_to_system"] == pytest.approx(figure["median"] / system[metric]["median"])
+            assert figure["ratio_to_baseline"] == figure["ratio_to_system"]
 
 
 def test_every_peer_of_debian_is_found() -> None:
@@ -57,31 +60,71 @@ def test_any_library_can_be_given_by_name_and_path() -> None:
     assert result["allocators"][1]["path"] == str(peer.path)
 
 
-def test_a_python_program_is_compared_without_and_with_its_own_allocator() -> None:
-    result = compared("-n", "1", "--allocators", "pymalloc", "--", PYTHON, "-c", CHURN)
-    system, pymalloc = result["allocators"]
-    assert (system["name"], pymalloc["name"]) == ("system", "pymalloc")
-    assert system["peak_resident_bytes"]["median"] > 60_000_000
+def test_the_baseline_of_a_python_program_is_stock_python() -> None:
+    result = compared("-n", "1", "--allocators", "jemalloc", "--", PYTHON, "-c", CHURN)
+    assert result["baseline"] == "pymalloc"
+    assert [entry["name"] for entry in result["allocators"]] == ["pymalloc", "system", "jemalloc"]
+    stock, system, _ = result["allocators"]
+    assert stock["peak_resident_bytes"]["median"] > 60_000_000
+    for entry in result["allocators"]:
+        for metric in METRICS:
+            figure = entry[metric]
+            assert figure["ratio_to_baseline"] == pytest.approx(figure["median"] / stock[metric]["median"])
+            assert figure["ratio_to_system"] == pytest.approx(figure["median"] / system[metric]["median"])
+
+
+def test_a_python_program_runs_on_ours_without_and_with_its_own_allocator() -> None:
+    result = compared("-n", "1", "--", PYTHON, "-c", "0")
+    names = [entry["name"] for entry in result["allocators"]]
+    assert names[:2] == ["pymalloc", "system"] and names[-2:] == ["snugmalloc", "snugmalloc-pymalloc"]
+    alone, under = result["allocators"][-2:]
+    assert under["path"] == alone["path"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "setting"),
-    [([], "system malloc\npymalloc pymalloc\n"), (["--keep-pymalloc"], "system unset\n")],
+    [
+        (
+            ["--allocators", "snugmalloc,snugmalloc-pymalloc"],
+            "pymalloc pymalloc\nsystem malloc\nsnugmalloc malloc\nsnugmalloc-pymalloc pymalloc\n",
+        ),
+        (["--allocators", "snugmalloc", "--keep-pymalloc"], "system unset\nsnugmalloc unset\n"),
+    ],
 )
 def test_pythonmalloc_is_as_the_table_says(arguments: list[str], setting: str, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = f"import os; open({str(seen)!r}, 'a').write(os.environ.get('PYTHONMALLOC', 'unset') + '\\n')"
-    names = [line.split()[0] for line in setting.splitlines()]
-    compared("-n", "1", *arguments, "--allocators", ",".join(names), "--", PYTHON, "-c", program)
+    result = compared("-n", "1", *arguments, "--", PYTHON, "-c", program)
+    names = [entry["name"] for entry in result["allocators"]]
     warm_up, *counted = seen.read_text().split()
     assert [f"{name} {value}" for name, value in zip(names, counted, strict=True)] == setting.splitlines()
     assert warm_up == counted[0]
 
 
+def test_the_table_of_a_python_program_says_what_its_rows_are() -> None:
+    ended = snug(
+        "compare", "-n", "1", "--allocators", "snugmalloc-pymalloc", "--", PYTHON, "-c", "0", COLUMNS="140"
+    )
+    rows = [line.split("  ")[0].strip() for line in ended.stdout.splitlines()]
+    assert [row for row in rows if row in ("stock Python", "system", "snugmalloc-pymalloc")] == [
+        "stock Python",
+        "system",
+        "snugmalloc-pymalloc",
+    ]
+    assert re.search(r"stock Python +\d+\.\d{3} s \(1\.00\)", ended.stdout)
+    assert "(the ratio to stock Python)" in ended.stdout
+    assert "stock Python is pymalloc, its own allocator" in ended.stdout
+
+
+def test_where_the_table_is_too_wide_ratios_stand_below() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "true", COLUMNS="80")
+    assert re.search(r"^ system +\d+\.\d{3} s .* MiB *\n +\(1\.00\) +\(1\.00\)", ended.stdout, re.MULTILINE)
+
+
 def test_the_table_is_for_people() -> None:
-    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="100")
+    ended = snug("compare", "-n", "2", "--allocators", FEW, "--", "true", COLUMNS="140")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert re.search(r"allocator +wall +processor +peak resident +final resident", ended.stdout)
+    assert re.search(r"allocator +wall +processor +peak resident +mean resident +final resident", ended.stdout)
     assert re.search(r"system +\d+\.\d{3} s ±\d+% \(1\.00\) .* MiB ±\d+% \(1\.00\)", ended.stdout)
     assert "Median of 2 runs each" in ended.stdout
 
@@ -155,7 +198,71 @@ def test_files_are_written_where_they_should_be(tmp_path: Path) -> None:
     assert json.loads(figures.read_text())["runs"] == 1
 
 
-@pytest.mark.parametrize("arguments", [["--plot", "x.pdf", "--", "true"], ["-n", "0", "--", "true"], []])
-def test_wrong_usage_is_told_before_anything_runs(arguments: list[str]) -> None:
-    ended = snug("compare", *arguments)
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--plot", "x.pdf"], "a plot is a .svg or a .png file"),
+        (["--plot", ""], "the name of the file is empty"),
+        (["--plot", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
+        (["--plot", "/etc/passwd/x.svg"], "/etc/passwd/x.svg: Not a directory"),
+        (["--json", ""], "the name of the file is empty"),
+        (["--json", "/"], "/: Is a directory"),
+        (["--json", "x" * 300], "File name too long"),
+        (["--allocators", ""], "the list is empty"),
+        (["--allocators", " , "], "the list is empty"),
+        (["-n", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_runs(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    ended = snug("compare", *arguments, "--", "touch", tmp_path / "was run")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert reason in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_is_missing_is_wrong_usage() -> None:
+    ended = snug("compare")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+
+
+def test_looking_whether_a_file_can_be_written_changes_nothing(tmp_path: Path) -> None:
+    there, link = tmp_path / "there", tmp_path / "link"
+    there.write_text("before")
+    link.symlink_to("new")
+    for file in (there, link, tmp_path / "other"):
+        check_writable(str(file))
+    assert there.read_text() == "before"
+    assert sorted(tmp_path.iterdir()) == [link, there]
+
+
+def test_a_file_that_becomes_full_is_told_in_one_line() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", "system", "--json", "/dev/full", "--", "true")
+    assert (ended.returncode, ended.stderr) == (1, "snug: /dev/full: No space left on device\n")
+    assert "system" in ended.stdout
+
+
+def test_a_free_threaded_python_is_told_about_and_compared(tmp_path: Path) -> None:
+    python = make_python(tmp_path, "python3.14", is_free_threaded=True)
+    ended = snug("compare", "-n", "1", "--allocators", "system", "--", python)
+    assert (ended.returncode, ended.stderr.count("\n")) == (0, 1)
+    assert "is a free-threaded Python" in ended.stderr
+
+
+def test_what_the_environment_has_wrong_is_told_once() -> None:
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "true", SNUG_LIMT="1M")
+    assert ended.returncode == 0
+    assert ended.stderr == "snug: SNUG_LIMT=1M: no such option, ignored: is SNUG_LIMIT meant?\n"
+
+
+def test_a_program_with_leak_sanitizer_is_compared_untraced(tmp_path: Path) -> None:
+    program = make_leak_checked(tmp_path)
+    ended = snug("compare", "-n", "1", "--allocators", FEW, "--json", "-", "--", program)
+    assert ended.returncode == 0 and "--no-trace" in ended.stderr
+    assert [entry["final_resident_bytes"] for entry in json.loads(ended.stdout)["allocators"]] == [None, None]
+    (entry,) = compared("-n", "1", "--allocators", "system", "--no-trace", "--", program)["allocators"]
+    assert entry["final_resident_bytes"] is None
+
+
+def test_the_program_has_no_terminal_and_no_group_of_ours(tmp_path: Path) -> None:
+    compared("-n", "1", "--allocators", "system", "--", "sh", "-c", f"ps -o sid= $$ >{tmp_path}/session")
+    assert int((tmp_path / "session").read_text()) != os.getsid(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snugmalloc.launch.allocators import find_allocators
-from snugmalloc.launch.diagnosis import Finding, NoSuchProcess, diagnose, read_process
+from snugmalloc.launch.diagnosis import Finding, NoSuchProcess, bytes_text, diagnose, read_process
 
 from .programs import snug
 
@@ -30,7 +30,7 @@ def fake_machine(root: Path, **changes: str) -> Path:
             program=changes.pop("program", "server"), library=changes.pop("library", "/lib/libc.so.6")
         ),
         "proc/7/environ": "HOME=/\0",
-        "proc/7/status": "Name:\tx\nVmHWM:\t 2048 kB\nVmRSS:\t 1024 kB\nVmSwap:\t 0 kB\nTHP_enabled:\t1\n",
+        "proc/7/status": "Name:\tserver\nVmHWM:\t 2048 kB\nVmRSS:\t 1024 kB\nVmSwap:\t 0 kB\nTHP_enabled:\t1\n",
         "proc/7/limits": "Limit  Soft Limit  Hard Limit  Units\nMax data size  unlimited  unlimited  bytes\n",
         "proc/7/cgroup": "0::/a/b\n",
         "proc/sys/vm/overcommit_memory": "0\n",
@@ -90,13 +90,16 @@ def test_a_plain_process_needs_little_advice(tmp_path: Path) -> None:
         ("sys/fs/cgroup/memory/memory.limit_in_bytes", str(2 * GIB), "cgroup limit", "2.0 GiB", "SNUG_LIMIT"),
         ("sys/fs/cgroup/memory/memory.limit_in_bytes", str((1 << 63) - 4096), "cgroup limit", "none", None),
         ("proc/sys/vm/overcommit_memory", "2", "overcommit", "2, strict", "vm.overcommit_ratio"),
-        ("proc/sys/vm/max_map_count", "5", "mappings", "3 of at most 5", "vm.max_map_count"),
+        ("proc/sys/vm/max_map_count", "5", "mappings", "3 of at most 5", None),
+        ("proc/sys/vm/max_map_count", "4", "mappings", "3 of at most 4", "sysctl vm.max_map_count=8"),
+        ("proc/7/environ", "SNUG_LIMT=1G", "setting", "SNUG_LIMT=1G", "no such option, ignored: is SNUG_LIMIT"),
+        ("proc/7/environ", "SNUG_LIMIT=x", "setting", "SNUG_LIMIT=x", "not a value of this option"),
         (
             "proc/7/limits",
             "Limit  Soft  Hard\nMax address space  1073741824  unlimited  bytes\n",
             "limits",
             "address space (ulimit -v) 1.0 GiB",
-            "raise them",
+            "raise it if need be: prlimit --pid 7 --as=2147483648",
         ),
     ],
 )
@@ -107,6 +110,112 @@ def test_each_thing_that_matters_is_found_and_advised_on(
     assert found.value == value
     assert (advice is None) == (found.advice is None)
     assert advice is None or (found.advice is not None and advice in found.advice)
+
+
+STATUS = "Name:\tserver\nVmRSS:\t1024 kB\nVmHWM:\t2048 kB\nVmSize:\t{taken} kB\nVmData:\t{taken} kB\n"
+LIMITS = "Limit  Soft  Hard\n{name}  1073741824  unlimited  bytes\n"
+
+
+@pytest.mark.parametrize(("share", "near"), [(0.5, False), (0.7, False), (0.8, True), (1.0, True)])
+@pytest.mark.parametrize(
+    ("finding", "limit_file", "limit", "use_file", "action"),
+    [
+        ("limits", "proc/7/limits", LIMITS.format(name="Max address space"), "", "prlimit --pid 7 --as="),
+        ("limits", "proc/7/limits", LIMITS.format(name="Max data size"), "", "prlimit --pid 7 --data="),
+        ("cgroup limit", "sys/fs/cgroup/a/memory.max", str(GIB), "sys/fs/cgroup/a/memory.current", "raise it"),
+        (
+            "cgroup throttle",
+            "sys/fs/cgroup/a/b/memory.high",
+            str(GIB),
+            "sys/fs/cgroup/a/b/memory.current",
+            "raise memory.high",
+        ),
+        (
+            "cgroup limit",
+            "sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+            str(GIB),
+            "sys/fs/cgroup/memory/a/memory.usage_in_bytes",
+            "raise it",
+        ),
+    ],
+)
+def test_a_bound_that_is_near_is_warned_of(
+    share: float,
+    near: bool,
+    finding: str,
+    limit_file: str,
+    limit: str,
+    use_file: str,
+    action: str,
+    tmp_path: Path,
+) -> None:
+    taken = int(GIB * share)
+    used = {use_file: str(taken)} if use_file else {"proc/7/status": STATUS.format(taken=taken // 1024)}
+    found = findings(fake_machine(tmp_path, **{limit_file: limit}, **used))[finding]
+    assert f"1.0 GiB, {bytes_text(taken)} of it taken" in found.value
+    assert (found.advice or "").startswith("near: ") == near
+    assert not near or action in (found.advice or "")
+
+
+def test_file_cache_that_can_go_is_not_taken(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/a"
+    texts = {
+        "memory.max": str(GIB),
+        "memory.current": str(GIB),
+        "memory.stat": f"anon 1\ninactive_file {GIB // 2}\n",
+    }
+    root = fake_machine(tmp_path, **{f"{group}/{name}": text for name, text in texts.items()})
+    assert findings(root)["cgroup limit"].value == "1.0 GiB, 512.0 MiB of it taken"
+
+
+def test_strict_overcommit_that_is_nearly_used_up_is_warned_of(tmp_path: Path) -> None:
+    memory = "MemTotal: 4 kB\nMemAvailable: 2 kB\nCommitLimit: 1048576 kB\nCommitted_AS: 1048000 kB\n"
+    root = fake_machine(tmp_path, **{"proc/sys/vm/overcommit_memory": "2\n", "proc/meminfo": memory})
+    assert (findings(root)["overcommit"].advice or "").startswith("near: ")
+
+
+@pytest.mark.parametrize(
+    ("comm", "arguments", "shown"),
+    [
+        ("server", "server", "7: /opt/bin/server"),
+        ("redis-server", "redis-server *:6379", "7: redis-server (/opt/bin/server)"),
+        ("app.py", "python3\0app.py", "7: app.py (/opt/bin/server)"),
+        ("a-very-long-nam", "/x/a-very-long-name\0-v", "7: a-very-long-name (/opt/bin/server)"),
+        ("a-very-long-nam", "changed", "7: a-very-long-nam (/opt/bin/server)"),
+    ],
+)
+def test_a_process_is_shown_by_the_name_it_was_started_by(
+    comm: str, arguments: str, shown: str, tmp_path: Path
+) -> None:
+    texts = {"proc/7/status": f"Name:\t{comm}\n", "proc/7/cmdline": f"{arguments}\0"}
+    assert findings(fake_machine(tmp_path, **texts))["process"].value == shown
+
+
+def test_redis_is_not_taken_for_one_of_its_other_names(tmp_path: Path) -> None:
+    command = ["redis-server", "--port", "0", "--unixsocket", f"{tmp_path}/socket", "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        ended = snug("doctor", str(process.pid), "--json")
+        process.terminate()
+    found = {finding["name"]: finding["value"] for finding in json.loads(ended.stdout)}
+    assert found["process"].startswith(f"{process.pid}: redis-server")
+
+
+@pytest.mark.parametrize(
+    "file", ["/usr/lib/libpython3.14t.so.1.0", "/x/lib-dynload/math.cpython-313t-x86_64-linux-gnu.so"]
+)
+def test_a_free_threaded_python_is_known_by_what_it_has_loaded(file: str, tmp_path: Path) -> None:
+    root = fake_machine(tmp_path, library=file, **{"proc/7/environ": "PYTHONMALLOC=malloc"})
+    (root / "proc/7/exe").unlink()
+    (root / "proc/7/exe").symlink_to("/usr/bin/python3")
+    assert "own mimalloc" in findings(root)["Python's objects"].value
+
+
+def test_a_process_without_a_program_is_told(tmp_path: Path) -> None:
+    root = fake_machine(tmp_path)
+    (root / "proc/7/exe").unlink()
+    with pytest.raises(NoSuchProcess, match="process 7 has no memory: it is one of the kernel's, or has ended"):
+        read_process(7, root)
 
 
 def test_a_preloaded_allocator_is_the_one_in_use(tmp_path: Path) -> None:

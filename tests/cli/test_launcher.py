@@ -93,6 +93,76 @@ def test_the_figures_are_those_of_the_program() -> None:
     assert figures.wall_s > 0 and figures.cpu_s > 0
 
 
+# Holds 200 MB, writes to all of it, for about as long as it then goes on without.
+RISE_AND_FALL = """
+import time
+a = b"x" * 200_000_000
+time.sleep(0.5)
+del a
+time.sleep(0.5)
+"""
+
+
+def test_the_mean_is_that_over_time() -> None:
+    figures = figures_of(sys.executable, "-c", RISE_AND_FALL)
+    assert figures.mean_resident_bytes is not None and figures.final_resident_bytes is not None
+    assert figures.final_resident_bytes + 20_000_000 < figures.mean_resident_bytes
+    assert figures.mean_resident_bytes + 20_000_000 < figures.peak_resident_bytes
+
+
+# The same while signals come to the launcher, its parent, all the time.
+SIGNALLED = """
+import os, signal, time
+signal.signal(signal.SIGUSR1, lambda *_: None)
+def signalled():
+    for _ in range(500):
+        os.kill(os.getppid(), signal.SIGUSR1)
+        time.sleep(0.001)
+a = b"x" * 200_000_000
+signalled()
+del a
+signalled()
+"""
+
+
+def test_the_mean_is_read_while_signals_come_all_the_time() -> None:
+    figures = figures_of(sys.executable, "-c", SIGNALLED)
+    assert figures.mean_resident_bytes is not None and figures.final_resident_bytes is not None
+    assert figures.mean_resident_bytes > figures.final_resident_bytes + 20_000_000
+
+
+def test_the_mean_of_a_program_that_ends_at_once_is_what_it_held_at_its_end() -> None:
+    figures = figures_of("true")
+    assert figures.mean_resident_bytes is not None
+    assert 0 < figures.mean_resident_bytes <= figures.peak_resident_bytes
+
+
+def test_the_mean_is_not_above_the_peak() -> None:
+    # The peak that wait4 tells may lag behind by some hundred KB, which is much of a program as small as this.
+    figures = figures_of("sleep", "0.1")
+    assert figures.mean_resident_bytes is not None
+    assert figures.mean_resident_bytes <= figures.peak_resident_bytes
+
+
+def test_without_tracing_the_mean_is_known_and_the_final_memory_is_not() -> None:
+    with tempfile.TemporaryFile() as file:
+        command = launch_command([sys.executable, "-c", RISE_AND_FALL], {}, file.fileno())
+        subprocess.run([command[0], "-n", *command[1:]], pass_fds=[file.fileno()], check=True)
+        file.seek(0)
+        figures = read_figures(file.read().decode())
+    assert figures.final_resident_bytes is None
+    assert figures.mean_resident_bytes is not None
+    assert 20_000_000 < figures.mean_resident_bytes < figures.peak_resident_bytes - 20_000_000
+
+
+def test_what_was_not_measured_is_unknown() -> None:
+    told = (
+        "pid 1\nwall_ns 1\nuser_us 1\nsystem_us 1\npeak_resident_bytes 4096\nminor_faults 1\nmajor_faults 0\n"
+    )
+    figures = read_figures(told)
+    assert figures.mean_resident_bytes is None and figures.final_resident_bytes is None
+
+
 def test_the_peak_does_not_hold_the_caller() -> None:
     room = bytearray(200 << 20)
     room[::4096] = b"x" * len(room[::4096])

@@ -23,7 +23,7 @@ from snugmalloc.cli.plot import (
     make_axis,
     plot_comparison,
 )
-from snugmalloc.launch.allocators import Allocator
+from snugmalloc.launch.allocators import LABELS, Allocator
 from snugmalloc.launch.comparison import Comparison, Series
 from snugmalloc.launch.launcher import Figures
 
@@ -31,19 +31,20 @@ SVG = "{http://www.w3.org/2000/svg}"
 MIB = 1 << 20
 # Name, seconds, peak and final MiB: some apart, some on top of each other.
 CROWDED = [
-    ("system", 1.50, 70, 66),
     ("pymalloc", 1.20, 66, 27),
+    ("system", 1.50, 70, 66),
     ("jemalloc", 1.21, 67, 39),
     ("mimalloc", 1.21, 67, 61),
     ("tcmalloc", 1.21, 66.5, 66.5),
     ("snugmalloc", 1.20, 66.5, 26),
+    ("snugmalloc-pymalloc", 1.20, 66.4, 26),
     ("a-<b>&c", 1.205, 66.8, 66),
 ]
 
 
 def figures(wall: float, peak: float, final: float | None) -> Figures:
     resident = None if final is None else int(final * MIB)
-    return Figures(1, wall, wall, 0.0, int(peak * MIB), resident, 0, 0, 0, None)
+    return Figures(1, wall, wall, 0.0, int(peak * MIB), resident, resident, 0, 0, 0, None)
 
 
 def comparison(rows: list[tuple[str, float, float, float]]) -> Comparison:
@@ -70,7 +71,7 @@ def labels(svg: str, names: list[str]) -> list[Box]:
 
 
 def test_labels_do_not_cover_each_other_nor_leave_the_picture() -> None:
-    boxes = labels(draw(comparison(CROWDED)), [row[0] for row in CROWDED])
+    boxes = labels(draw(comparison(CROWDED)), [LABELS.get(name, name) for name, *_ in CROWDED])
     assert len(boxes) == len(CROWDED)
     assert all(one.overlap(other) == 0 for one, other in combinations(boxes, 2))
     assert all(box.left >= 0 and box.right <= WIDTH and box.top >= 0 and box.bottom <= HEIGHT for box in boxes)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from snugmalloc.launch.elf import read_elf
+from snugmalloc.launch.elf import read_dynamic_strings, read_elf
 from snugmalloc.launch.launcher import launcher_path
 from snugmalloc.launch.preload import additions, preload_entry, preload_list
 from snugmalloc.launch.program import ProgramError, find_program
@@ -61,6 +61,87 @@ def test_what_is_not_there_or_not_a_program_is_told(tmp_path: Path) -> None:
     assert (str(refusal(str(plain))), refusal(str(plain)).status) == (f"{plain} is not executable", 126)
 
 
+def test_the_beginning_of_a_program_is_told_as_what_it_is(tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    for length in range(4, 120):
+        cut.write_bytes(TRUE.read_bytes()[:length])
+        cut.chmod(0o755)
+        error = refusal(str(cut))
+        assert (str(error), error.status) == (f"{cut}: an ELF file that is cut short", 126)
+
+
+def test_a_damaged_program_is_told_or_run_but_never_more(tmp_path: Path) -> None:
+    whole, damaged = TRUE.read_bytes(), tmp_path / "damaged"
+    for place in range(4, 64 + 13 * 56):
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        damaged.chmod(0o755)
+        try:
+            find_program([str(damaged)]).check_preload(LIBRARY)
+            read_dynamic_strings(damaged)
+        except (ProgramError, OSError) as error:
+            assert str(error)
+
+
+def test_an_object_file_is_no_program(tmp_path: Path) -> None:
+    subprocess.run(["gcc", "-c", "-x", "c", "/dev/null", "-o", tmp_path / "part.o"], check=True)
+    (tmp_path / "part.o").chmod(0o755)
+    assert "neither a program nor a library" in str(refusal(str(tmp_path / "part.o")))
+
+
+def test_a_script_is_followed_as_far_as_linux_does(tmp_path: Path) -> None:
+    shutil.copy(TRUE, tmp_path / "0")
+    for depth in range(1, 7):
+        make_script(tmp_path, f"#!{tmp_path}/{depth - 1}", str(depth))
+    subprocess.run([tmp_path / "5"], check=True)
+    find_program([str(tmp_path / "5")]).check_preload(LIBRARY)
+    with pytest.raises(OSError, match="symbolic links"):
+        subprocess.run([tmp_path / "6"], check=True)
+    assert "Linux follows 5 of them" in str(refusal(str(tmp_path / "6")))
+
+
+def test_a_script_that_is_its_own_interpreter_is_told(tmp_path: Path) -> None:
+    loop = make_script(tmp_path, f"#!{tmp_path}/loop", "loop")
+    error = refusal(str(loop))
+    assert (str(error).startswith(f"{loop}: a script, its interpreter too"), error.status) == (True, 126)
+
+
+def test_what_cannot_be_a_program_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o755)
+    assert "not a regular file" in str(refusal(str(tmp_path / "pipe")))
+    plain = make_script(tmp_path, "x", "plain")
+    plain.chmod(0o644)
+    assert f"{plain}: not executable" in str(refusal(str(make_script(tmp_path, f"#!{plain}"))))
+    assert f"{tmp_path}: not a regular file" in str(refusal(str(make_script(tmp_path, f"#!{tmp_path}"))))
+    assert str(refusal("")) == "'': no such program"
+
+
+def test_the_loader_can_be_preloaded_into_and_what_it_runs_is_seen(tmp_path: Path) -> None:
+    loader = str(read_loader(TRUE))
+    find_program([loader]).check_preload(LIBRARY)
+    find_program([loader, "--library-path", "/lib", str(TRUE)]).check_preload(LIBRARY)
+    assert find_program([loader, PYTHON, "-c", ""]).is_python
+    assert "statically linked" in str(refusal(loader, str(make_static(tmp_path))))
+    ended = subprocess.run(
+        [loader, shutil.which("cat") or "cat", "/proc/self/maps"],
+        env={"LD_PRELOAD": str(LIBRARY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(LIBRARY) in ended.stdout
+
+
+def read_loader(program: Path) -> str:
+    header = read_elf(program)
+    assert header is not None and header.loader is not None
+    return header.loader
+
+
+def test_the_names_that_a_program_gives_to_the_loader() -> None:
+    assert b"\0libc.so.6\0" in read_dynamic_strings(TRUE)
+    assert b"__libc_start_main" in read_dynamic_strings(TRUE)
+
+
 def test_an_interpreter_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "/nosuch/python: No such file" in str(refusal(str(make_script(tmp_path, "#!/nosuch/python"))))
 
@@ -98,6 +179,31 @@ def test_a_free_threaded_python_is_known_by_its_file(name: str, expected: bool, 
     program = find_program([str(tmp_path / "python")])
     assert program.is_python
     assert program.is_free_threaded == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-I", True),
+        ("-Es", True),
+        ("-uE -c pass", True),
+        ("-W ignore -I", True),
+        ("-Wignore -X dev -E", True),
+        ("-W E", False),
+        ("-X dev app.py -I", False),
+        ("-c I", False),
+        ("-cI", False),
+        ("-u", False),
+        ("--version", False),
+        ("- -I", False),
+        ("", False),
+    ],
+)
+def test_a_python_that_reads_no_settings_is_known(options: str, expected: bool, tmp_path: Path) -> None:
+    words = options.split()
+    assert find_program([PYTHON, *words]).ignores_python_settings == expected
+    for first_line in (f"#!{PYTHON} {options}", f"#!/usr/bin/env -S A=b python3 {options}"):
+        assert find_program([str(make_script(tmp_path, first_line)), "-I"]).ignores_python_settings == expected
 
 
 def test_the_header_of_a_program_and_of_a_library(tmp_path: Path) -> None:

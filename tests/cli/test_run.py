@@ -16,7 +16,18 @@ import pytest
 
 import snugmalloc
 
-from .programs import PYTHON, SNUG, make_foreign, make_script, make_set_user_id, make_static, snug
+from .programs import (
+    PYTHON,
+    SNUG,
+    TRUE,
+    make_foreign,
+    make_leak_checked,
+    make_python,
+    make_script,
+    make_set_user_id,
+    make_static,
+    snug,
+)
 
 LIBRARY = snugmalloc.get_library("snugmalloc")
 MIB = 1 << 20
@@ -82,13 +93,42 @@ def test_a_program_that_is_no_python_is_left_alone() -> None:
     assert ended.stdout == "unset\n"
 
 
-def test_a_free_threaded_python_is_told_about_and_runs(tmp_path: Path) -> None:
-    program = tmp_path / "python3.13t"  # env by another name: it prints its environment
-    shutil.copy(Path(shutil.which("env") or "/usr/bin/env").resolve(), program)
-    ended = snug("run", "--", program)
-    assert ended.returncode == 0
-    assert "PYTHONMALLOC" not in ended.stdout and f"LD_PRELOAD={LIBRARY}" in ended.stdout
-    assert "python3.13t is a free-threaded build, which refuses PYTHONMALLOC=malloc" in ended.stderr
+@pytest.mark.parametrize("name", ["python3.13t", "python3.14", "python"])
+def test_a_free_threaded_python_is_told_about_and_runs(name: str, tmp_path: Path) -> None:
+    program = make_python(tmp_path, name, is_free_threaded=True)
+    for words in ([program], [make_script(tmp_path, f"#!{program}", "gunicorn")]):
+        ended = snug("run", "--", *words)
+        assert (ended.returncode, ended.stdout) == (0, "unset\n")
+        assert f"{words[0]} is a free-threaded Python: its objects come from its own mimalloc" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+
+
+def test_a_python_with_the_gil_is_asked_and_gets_all_its_objects_from_malloc(tmp_path: Path) -> None:
+    ended = snug("run", "--", make_python(tmp_path, "python3.14", is_free_threaded=False))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "malloc\n", "")
+
+
+@pytest.mark.parametrize("setting", ["debug", "pymalloc", "default"])
+def test_a_setting_of_the_users_is_kept_and_told(setting: str, tmp_path: Path) -> None:
+    python = make_python(tmp_path, "python3.14", is_free_threaded=False)
+    ended = snug("run", "--", python, PYTHONMALLOC=setting)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (0, f"{setting}\n", 1)
+    assert ended.stderr.startswith(f"snug: PYTHONMALLOC={setting} is kept: objects up to 512 bytes come from")
+
+
+def test_a_python_that_reads_no_settings_is_told_about() -> None:
+    ended = snug("run", "--", PYTHON, "-I", "-c", TELL)
+    assert (ended.returncode, json.loads(ended.stdout)["PYTHONMALLOC"]) == (0, None)
+    assert ended.stderr.count("\n") == 1 and "told to read no PYTHONMALLOC (-E or -I)" in ended.stderr
+
+
+@pytest.mark.parametrize(("setting", "seen"), [("malloc_debug", "malloc_debug"), ("", "malloc")])
+def test_a_setting_that_means_malloc_is_not_worth_a_line(setting: str, seen: str, tmp_path: Path) -> None:
+    python = make_python(tmp_path, "python3.14", is_free_threaded=False)
+    ended = snug("run", "--", python, PYTHONMALLOC=setting)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{seen}\n", "")
+    ended = snug("run", "--keep-pymalloc", "--", python, PYTHONMALLOC="debug")
+    assert (ended.stdout, ended.stderr) == ("debug\n", "")
 
 
 # ---- Children --------------------------------------------------------------------------------------------
@@ -168,7 +208,15 @@ def test_a_program_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--"], ["--set", "limit", "--", "true"], ["--nosuch", "--", "true"]]
+    "arguments",
+    [
+        [],
+        ["--"],
+        ["--set", "limit", "--", "true"],
+        ["--nosuch", "--", "true"],
+        ["--json", "", "--", "true"],
+        ["--set", "", "--", "true"],
+    ],
 )
 def test_wrong_usage_is_told(arguments: list[str]) -> None:
     ended = snug("run", *arguments)
@@ -188,6 +236,33 @@ def test_a_setting_that_is_none_is_told_and_the_program_not_run(setting: str, re
     ended = snug("run", "--set", setting, "--", "echo", "output")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     assert reason in ended.stderr
+
+
+@pytest.mark.parametrize("report", [[], ["--report"]], ids=["plain", "report"])
+def test_options_in_the_environment_that_are_none_are_told_once(report: list[str]) -> None:
+    ended = snug(
+        "run",
+        *report,
+        "--set",
+        "align=16",
+        "--",
+        make_silent(),
+        SNUG_LIMT="64M",
+        SNUG_LIMIT="much",
+        SNUG_ALIGN="9",
+        SNUG_FILL="1",
+    )
+    own = [line for line in ended.stderr.splitlines() if line.startswith("snug: ")]
+    assert ended.returncode == 0
+    assert own == [
+        "snug: SNUG_LIMIT=much: not a value of this option, ignored: it takes 0 and more bytes",
+        "snug: SNUG_LIMT=64M: no such option, ignored: is SNUG_LIMIT meant?",
+    ]
+
+
+def make_silent() -> str:
+    """A program that does nothing, and so calls no malloc."""
+    return str(TRUE)
 
 
 def test_the_package_may_lie_in_a_folder_with_spaces(tmp_path: Path) -> None:
@@ -214,7 +289,7 @@ def test_the_report_is_printed_to_stderr() -> None:
     for line in (
         r"program +.*python.* -c a = \[bytes",
         r"time +\d+\.\d\d s, processor \d+\.\d\d s \(",
-        r"resident +peak [\d.]+ MiB, final [\d.]+ MiB",
+        r"resident +peak [\d.]+ MiB, mean [\d.]+ MiB, final [\d.]+ MiB",
         r"live +peak [\d.]+ MiB, final [\d.]+ [KM]iB in [\d,]+ blocks",
         r"heap +peak [\d.]+ MiB, final [\d.]+ MiB, of that [\d.]+ [KM]iB resident",
         r"returned +[\d.]+ MiB given back to the system so far, in all",
@@ -235,6 +310,7 @@ def test_the_report_as_json_agrees_with_what_the_program_did(tmp_path: Path) -> 
     assert Path(report["library"]["malloc_from"]).samefile(LIBRARY)
     assert (report["exit_status"], report["signal"]) == (0, None)
     assert report["peak_resident_bytes"] > report["final_resident_bytes"] > 0
+    assert report["peak_resident_bytes"] > report["mean_resident_bytes"] > 0
     heap = report["heap"]
     assert heap["peak_live_bytes"] > 70 * 1000 * 1000
     assert heap["malloc_calls"] > 40000 and heap["free_calls"] <= heap["malloc_calls"]
@@ -253,6 +329,16 @@ def test_children_that_ended_are_listed(tmp_path: Path) -> None:
     (child,) = report["children"]
     assert child["command"] == "cat" and child["heap"]["live_bytes"] > 0
     assert child["pid"] != report["pid"]
+
+
+def test_children_are_shown_by_program_and_the_largest_first(tmp_path: Path) -> None:
+    script = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12; do cat /dev/null; (:); done; {PYTHON} -c ''; true"
+    ended = snug("run", "--report", "--", "bash", "-c", script, COLUMNS="100")
+    rows = ended.stderr.partition("children that ended")[2].splitlines()[2:]
+    names = [row.split()[:2] for row in rows if " MiB " in row]
+    assert sorted(names[1:]) == [["bash", "12"], ["cat", "12"]]
+    assert names[0] == [Path(PYTHON).name, "1"]
+    assert "Memory is that of the largest process of each program." in ended.stderr
 
 
 def test_a_program_killed_by_a_signal_has_no_heap_to_report(tmp_path: Path) -> None:
@@ -274,6 +360,119 @@ def test_a_report_that_cannot_be_written_does_not_change_the_status() -> None:
     ended = snug("run", "--json", "/nosuch/file", "--", "sh", "-c", "exit 5")
     assert ended.returncode == 5
     assert ended.stderr == "snug: /nosuch/file: No such file or directory\n"
+
+
+REDIRECTIONS = ["2>/dev/full", "2>&-", "2> >(true)", ">&-", ">/dev/full", ">&- 2>&- <&-", "2>&1 >/dev/full"]
+
+
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+@pytest.mark.parametrize("ending", ["exit 7", "kill -TERM $$"])
+@pytest.mark.parametrize("report", [["--report"], ["--json", "-"], ["--report", "--json", "-"]], ids=" ".join)
+def test_a_stream_that_cannot_be_written_does_not_change_the_status(
+    redirection: str, ending: str, report: list[str], tmp_path: Path
+) -> None:
+    line = f'"$0" run "$@" {redirection}'
+    words: list[str | Path] = ["bash", "-c", line, SNUG, *report, "--", "sh", "-c", ending]
+    ended = subprocess.run(words, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True)
+    assert ended.returncode in (7, -signal.SIGTERM, 128 + signal.SIGTERM)
+    assert (ended.returncode == 7) == (ending == "exit 7")
+    assert "Traceback" not in ended.stderr and list(tmp_path.iterdir()) == []
+
+
+def test_the_json_is_written_although_the_table_cannot_be(tmp_path: Path) -> None:
+    line = f'"$0" run --report --json {tmp_path}/report.json -- sh -c "exit 7" 2>/dev/full'
+    assert subprocess.run(["bash", "-c", line, SNUG]).returncode == 7
+    assert json.loads((tmp_path / "report.json").read_text())["exit_status"] == 7
+
+
+def test_what_cannot_be_written_is_told_in_one_line() -> None:
+    line = '"$0" run --json - -- sh -c "exit 7" >/dev/full'
+    ended = subprocess.run(["bash", "-c", line, SNUG], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (7, "snug: standard output: No space left on device\n")
+
+
+def test_closed_streams_are_closed_for_the_program_too() -> None:
+    for report in ([], ["--report"]):
+        line = """"$0" run "$@" -- sh -c 'ls /proc/$$/fd' <&- 2>&-"""
+        ended = subprocess.run(["bash", "-c", line, SNUG, *report], capture_output=True, text=True)
+        assert {"0", "2"} & set(ended.stdout.split()) == set()
+        assert "1" in ended.stdout.split()
+
+
+def test_without_descriptors_it_runs_without_a_report(tmp_path: Path) -> None:
+    for count in range(6, 12):
+        line = f'ulimit -n {count}; "$0" run --report -- echo there'
+        ended = subprocess.run(
+            ["bash", "-c", line, SNUG],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert (ended.returncode, ended.stdout) == (0, "there\n")
+        without = "snug: the program runs without a report: Too many open files\n"
+        assert ended.stderr == without or "malloc of process" in ended.stderr.replace("\n", " ")
+        assert (ended.stderr == without) == (count < 8)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_temporary_folder_it_runs_without_a_report() -> None:
+    program = "import tempfile, sys; tempfile.tempdir = '/nosuch'; from snugcommand import main; main()"
+    words = [sys.executable, "-c", program, "run", "--report", "--", "sh", "-c", "exit 7"]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == 7
+    assert ended.stderr == "snug: the program runs without a report: No such file or directory\n"
+
+
+def test_what_does_not_fit_into_a_file_is_no_report(tmp_path: Path) -> None:
+    line = 'ulimit -f 1; "$0" run --report -- sh -c "exit 7" "$1"'
+    ended = subprocess.run(
+        ["bash", "-c", line, SNUG, "x" * 2000],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 7
+    assert ended.stderr == "snug: the program runs without a report: File too large\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_removes_the_reports_is_reported_without_them(tmp_path: Path) -> None:
+    ended = snug("run", "--report", "--", "sh", "-c", f"rm -r {tmp_path}/*; exit 7", TMPDIR=str(tmp_path))
+    assert ended.returncode == 7 and "exit status 7" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_long_command_line_is_reported(tmp_path: Path) -> None:
+    long = "x" * 120_000
+    ended = snug("run", "--json", tmp_path / "report.json", "--", "true", long, long)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads((tmp_path / "report.json").read_text())["program"] == ["true", long, long]
+
+
+def test_a_program_with_leak_sanitizer_is_not_traced(tmp_path: Path) -> None:
+    program, file = make_leak_checked(tmp_path), tmp_path / "report.json"
+    ended = snug("run", "--json", file, "--", program)
+    assert (ended.returncode, ended.stderr.count("\n")) == (0, 1)
+    assert "has LeakSanitizer" in ended.stderr and "--no-trace" in ended.stderr
+    assert json.loads(file.read_text())["final_resident_bytes"] is None
+    for asked in (
+        snug("run", "--no-trace", "--json", file, "--", program),
+        snug("run", "--json", file, "--", program, LSAN_OPTIONS="detect_leaks=0"),
+        snug("run", "--", program),
+    ):
+        assert (asked.returncode, asked.stderr) == (0, "")
+
+
+def test_without_tracing_the_final_memory_is_unknown(tmp_path: Path) -> None:
+    assert reported(tmp_path, "--no-trace", "--", "true")["final_resident_bytes"] is None
+    assert reported(tmp_path, "--", "true")["final_resident_bytes"] > 0
+
+
+def test_an_interrupt_does_not_end_the_report(tmp_path: Path) -> None:
+    # A module that only the report loads.
+    (tmp_path / "resource.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = snug("run", "--report", "--", "sh", "-c", "exit 7", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 7 and "exit status 7" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -91,6 +91,15 @@ def test_json_goes_to_a_file_or_to_standard_output(short: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["replay", "/dev/null", "--json", ""],
+            "snug replay: Invalid value for '--json': the name of the file is empty (see: snug replay --help)",
+        ),
+        (
+            ["replay", "/dev/null", "--json", "/nosuch/x"],
+            "snug replay: Invalid value for '--json': /nosuch/x: No such file or directory"
+            " (see: snug replay --help)",
+        ),
         (["sing"], "snug: No such command 'sing'. (see: snug --help)"),
         (["--loud"], "snug: No such option '--loud'. (see: snug --help)"),
         (["replay"], "snug replay: Missing argument 'TRACE'. (see: snug replay --help)"),

@@ -62,7 +62,7 @@ def test_the_wheel_holds_the_libraries_and_the_extensions(wheel: set[str]) -> No
 
 
 def test_the_wheel_holds_nothing_that_only_the_build_needs(wheel: set[str]) -> None:
-    assert {name.partition("/")[0].split("-")[0] for name in wheel} == {"snugmalloc"}
+    assert {name.partition("/")[0].split("-")[0] for name in wheel} == {"snugcommand", "snugmalloc"}
 
 
 def test_the_wheel_has_the_command_and_the_licence(wheel: set[str]) -> None:

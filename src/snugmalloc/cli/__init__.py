@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from snugcommand import INTERRUPTED
 from snugmalloc import __version__
 from snugmalloc.cli import compare, demo, doctor, replay, run
+from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
 class OneLineErrors(click.Group):
@@ -16,18 +18,26 @@ class OneLineErrors(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         extra["standalone_mode"] = False
+        check_output()
         try:
-            status = super().main(*args, **extra)
+            with settled_output():
+                status = super().main(*args, **extra)
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "snug"
-            click.echo(f"{where}: {error.format_message()} (see: {where} --help)", err=True)
+            tell(f"{error.format_message()} (see: {where} --help)", where)
             sys.exit(error.exit_code)
         except click.ClickException as error:
-            click.echo(f"snug: {error.format_message()}", err=True)
+            tell(error.format_message())
             sys.exit(error.exit_code)
         except click.Abort:
-            click.echo("snug: interrupted", err=True)
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
+        except OutputError as error:
+            if not error.is_closed_pipe:
+                tell(str(error))
+            sys.exit(1)
+        except OSError as error:
+            tell(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+            sys.exit(1)
         sys.exit(status if isinstance(status, int) else 0)
 
 

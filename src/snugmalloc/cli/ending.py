@@ -1,18 +1,19 @@
 """The end of ``snug run --report``: replaces the launcher when the program has ended, reports, ends likewise.
 
-    python -m snugmalloc.cli.ending STATE
+    python -m snugmalloc.cli.ending DESCRIPTOR
 
-STATE is the JSON that `snugmalloc.cli.run` made: the program, where its figures are, and what is to be told.
+DESCRIPTOR is open for what `snugmalloc.cli.run` handed over: the program, its figures, and what is to be told.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
 import signal
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snugmalloc.cli.files import write_json
+from snugmalloc.cli.handover import take_over
 from snugmalloc.cli.report import size
-from snugmalloc.launch.launcher import Figures, read_figures
+from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
+from snugmalloc.cli.tables import get_console, print_table
+from snugmalloc.launch.launcher import Figures
 from snugmalloc.launch.run_report import ProcessReport, read_reports
 
 BAR_WIDTH = 24
-PROCESSES_SHOWN = 8
+PROGRAMS_SHOWN = 8
 
 
 def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> dict[str, Any]:
@@ -49,6 +54,7 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
         "user_s": figures.user_s,
         "system_s": figures.system_s,
         "peak_resident_bytes": figures.peak_resident_bytes,
+        "mean_resident_bytes": figures.mean_resident_bytes,
         "final_resident_bytes": figures.final_resident_bytes,
         "minor_faults": figures.minor_faults,
         "major_faults": figures.major_faults,
@@ -75,24 +81,27 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
 
 def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> None:
     """Print the report to stderr: standard output is the program's."""
-    console = Console(stderr=True, highlight=False)
+    console = get_console(stderr=True)
     own = reports.get(figures.pid)
     table = _table()
-    final = "unknown" if figures.final_resident_bytes is None else size(figures.final_resident_bytes)
     table.add_row("program", escape(f"{' '.join(state['program'])}: {figures.ending}"))
     table.add_row(
         "time",
         f"{figures.wall_s:.2f} s, processor {figures.cpu_s:.2f} s "
         f"({figures.user_s:.2f} s in the program, {figures.system_s:.2f} s in the kernel)",
     )
-    table.add_row("resident", f"peak {size(figures.peak_resident_bytes)}, final {final}")
+    table.add_row(
+        "resident",
+        f"peak {size(figures.peak_resident_bytes)}, mean {_size(figures.mean_resident_bytes)}, "
+        f"final {_size(figures.final_resident_bytes)}",
+    )
     if own and own.heap:
         _add_heap(table, own, own.heap)
     table.add_row("proof", _proof(state, own))
-    console.print(table)
+    print_table(console, table)
     if own and own.sizes:
         _show_sizes(console, own)
-    _show_children(console, {pid: child for pid, child in reports.items() if pid != figures.pid})
+    _show_children(console, (child for pid, child in reports.items() if pid != figures.pid))
 
 
 def _table() -> Table:
@@ -130,6 +139,10 @@ def _add_heap(table: Table, own: ProcessReport, heap: dict[str, int]) -> None:
         table.add_row("refused", f"{heap['refused_requests']:,} requests were answered with NULL")
 
 
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else size(count)
+
+
 def _ratio(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}"
 
@@ -157,28 +170,40 @@ def _show_sizes(console: Console, own: ProcessReport) -> None:
             size(held),
             ("#" if console.options.ascii_only else "█") * round(held / most * BAR_WIDTH),
         )
-    console.print(table)
+    print_table(console, table)
 
 
-def _show_children(console: Console, children: dict[int, ProcessReport]) -> None:
-    if not children:
+def _show_children(console: Console, children: Iterable[ProcessReport]) -> None:
+    """One row for each program, the one with the largest process first."""
+    groups = _by_program(children)
+    if not groups:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("child that ended", "process", "peak resident", "final resident", "final live"):
-        table.add_column(title, justify="left" if title == "child that ended" else "right")
-    largest = sorted(children.values(), key=lambda child: -child.peak_resident_bytes)
-    for child in largest[:PROCESSES_SHOWN]:
-        live = size(child.heap["live_bytes"]) if child.heap else "not on snugmalloc"
+    for title in ("children that ended", "processes", "peak resident", "final resident", "final live"):
+        table.add_column(title, justify="left" if title == "children that ended" else "right")
+    for group in groups[:PROGRAMS_SHOWN]:
+        largest = group[0]
+        live = size(largest.heap["live_bytes"]) if largest.heap else "not on snugmalloc"
         table.add_row(
-            escape(child.command),
-            str(child.pid),
-            size(child.peak_resident_bytes),
-            size(child.resident_bytes),
+            escape(largest.command),
+            f"{len(group):,}",
+            size(largest.peak_resident_bytes),
+            size(largest.resident_bytes),
             live,
         )
-    console.print(table)
-    if len(largest) > PROCESSES_SHOWN:
-        console.print(f"and {len(largest) - PROCESSES_SHOWN:,} smaller ones")
+    print_table(console, table)
+    if len(groups) > PROGRAMS_SHOWN:
+        console.print(f"and {len(groups) - PROGRAMS_SHOWN:,} smaller programs")
+    if any(len(group) > 1 for group in groups[:PROGRAMS_SHOWN]):
+        console.print("Memory is that of the largest process of each program.")
+
+
+def _by_program(children: Iterable[ProcessReport]) -> list[list[ProcessReport]]:
+    """The children in groups of one program each; groups and their processes by peak, the largest first."""
+    groups: dict[str, list[ProcessReport]] = {}
+    for child in sorted(children, key=lambda child: -child.peak_resident_bytes):
+        groups.setdefault(child.command, []).append(child)
+    return list(groups.values())
 
 
 def end_like(figures: Figures) -> int:
@@ -193,26 +218,32 @@ def end_like(figures: Figures) -> int:
 
 
 def main() -> int:
-    """Read what the launcher and the library left, report, and end as the program did."""
-    state = json.loads(sys.argv[1])
-    os.lseek(state["figures"], 0, os.SEEK_SET)
-    with os.fdopen(state["figures"]) as file:
-        figures = read_figures(file.read())
+    """Read what the launcher and the library left, report, and end as the program did in any case."""
+    check_output()
+    state, figures = take_over(int(sys.argv[1]))
     reports = read_reports(Path(state["folder"]))
     shutil.rmtree(state["folder"], ignore_errors=True)
     if state["report"]:
-        show(state, figures, reports)
+        with _failure_told():
+            show(state, figures, reports)
     if state["json"]:
-        text = json.dumps(as_json(state, figures, reports), indent=1) + "\n"
-        try:
-            if state["json"] == "-":
-                sys.stdout.write(text)
-            else:
-                Path(state["json"].replace("%p", str(figures.pid))).write_text(text)
-        except OSError as error:
-            print(f"snug: {state['json']}: {error.strerror}", file=sys.stderr)
-    sys.stdout.flush()
+        with _failure_told():
+            file = state["json"].replace("%p", str(figures.pid))
+            write_json(file, as_json(state, figures, reports))
     return end_like(figures)
+
+
+@contextmanager
+def _failure_told() -> Iterator[None]:
+    """A part of the report that cannot be read or written costs one line, and nothing else."""
+    try:
+        with settled_output():
+            yield
+    except OutputError as error:
+        if not error.is_closed_pipe:
+            tell(str(error))
+    except OSError as error:
+        tell(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
 
 
 if __name__ == "__main__":

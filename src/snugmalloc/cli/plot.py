@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from snugmalloc.cli.files import write_file
 from snugmalloc.launch.allocators import OURS
 from snugmalloc.launch.comparison import Comparison, Spread
 
@@ -46,15 +47,19 @@ def check_plot(path: Path) -> None:
 
 def plot_comparison(comparison: Comparison, path: Path) -> None:
     """Draw `comparison` into the file `path`. Raises OSError and PlotError."""
-    svg = draw(comparison)
-    if path.suffix == ".svg":
-        path.write_text(svg)
-    elif converter := shutil.which("rsvg-convert"):
-        done = subprocess.run([converter, "--zoom=2", f"--output={path}"], input=svg.encode(), check=False)
-        if done.returncode:
-            raise PlotError(f"rsvg-convert could not write {path}")
-    else:
-        importlib.import_module("cairosvg").svg2png(bytestring=svg.encode(), write_to=str(path), scale=2)
+    svg = draw(comparison).encode(errors="replace")
+    write_file(str(path), svg if path.suffix == ".svg" else _as_png(svg))
+
+
+def _as_png(svg: bytes) -> bytes:
+    converter = shutil.which("rsvg-convert")
+    if converter is None:
+        png: bytes = importlib.import_module("cairosvg").svg2png(bytestring=svg, scale=2)
+        return png
+    done = subprocess.run([converter, "--zoom=2"], input=svg, capture_output=True, check=False)
+    if done.returncode:
+        raise PlotError(f"rsvg-convert: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
 
 
 # ---- Places ----------------------------------------------------------------------------------------------
@@ -137,7 +142,8 @@ def place_label(text: str, x: float, y: float, taken: Sequence[Box]) -> tuple[fl
 class Dot:
     """One allocator: seconds, and bytes as MiB."""
 
-    name: str
+    label: str
+    is_own: bool
     color: str
     wall: Spread
     peak: Spread
@@ -150,10 +156,10 @@ def _dots(comparison: Comparison) -> list[Dot]:
         wall, peak = series.spread("wall_s"), series.spread("peak_resident_bytes")
         if wall is None or peak is None:
             continue
-        name = series.allocator.name
-        color = OWN_COLOR if name == OURS else COLORS[index % len(COLORS)]
+        is_own = series.allocator.name == OURS
+        color = OWN_COLOR if is_own else COLORS[index % len(COLORS)]
         final = series.spread("final_resident_bytes")
-        dots.append(Dot(name, color, wall, _in_mib(peak), final and _in_mib(final)))
+        dots.append(Dot(series.allocator.label, is_own, color, wall, _in_mib(peak), final and _in_mib(final)))
     return dots
 
 
@@ -181,13 +187,13 @@ def draw(comparison: Comparison) -> str:
         taken += _boxes(dot, across, up)
     for dot in sorted(dots, key=lambda dot: dot.peak.median):
         x, y = across.at(dot.wall.median), up.at(dot.peak.median)
-        label_x, baseline, anchor, box = place_label(dot.name, x, y, taken)
+        label_x, baseline, anchor, box = place_label(dot.label, x, y, taken)
         taken.append(box)
-        weight = ' font-weight="700"' if dot.name == OURS else ""
+        weight = ' font-weight="700"' if dot.is_own else ""
         parts.append(
             f'<text x="{label_x:.1f}" y="{baseline:.1f}" text-anchor="{anchor}" font-size="{LABEL_SIZE}"'
             f' fill="{dot.color}"{weight} stroke="white" stroke-width="3" paint-order="stroke">'
-            f"{escape(dot.name)}</text>"
+            f"{escape(dot.label)}</text>"
         )
     return "\n".join([*parts, "</svg>", ""])
 
@@ -238,7 +244,7 @@ def _mark(dot: Dot, across: Axis, up: Axis) -> Iterator[str]:
     top, bottom = up.at(dot.peak.high), up.at(dot.peak.low)
     yield f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}" {pen} stroke-opacity="0.6"/>'
     yield f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" {pen} stroke-opacity="0.6"/>'
-    radius = DOT + 1.5 if dot.name == OURS else DOT
+    radius = DOT + 1.5 if dot.is_own else DOT
     yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{dot.color}"/>'
 
 

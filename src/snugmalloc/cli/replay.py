@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from snugmalloc.cli import report
+from snugmalloc.cli.files import writable_file, write_json
 
 
 @click.command("replay")
@@ -16,11 +15,11 @@ from snugmalloc.cli import report
 @click.option(
     "--json",
     "json_file",
-    type=click.File("w", lazy=True),
     metavar="FILE",
+    callback=writable_file,
     help="Write the figures as JSON to FILE, '-' for standard output, instead of the table and the map.",
 )
-def command(trace: Path, json_file: TextIO | None) -> None:
+def command(trace: Path, json_file: str | None) -> None:
     """Play a recorded TRACE and tell speed, peaks and fragmentation.
 
     TRACE is Android memory_replay text, or a .zip with one such file in it. It is played through the four
@@ -30,4 +29,4 @@ def command(trace: Path, json_file: TextIO | None) -> None:
     if json_file is None:
         report.show(played)
     else:
-        json_file.write(json.dumps(report.as_json(played), indent=1) + "\n")
+        write_json(json_file, report.as_json(played))

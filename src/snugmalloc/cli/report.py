@@ -9,17 +9,18 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from snugmalloc import heap_map
+from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.heapmap import counted
 from snugmalloc.replay import Progress as Told
 from snugmalloc.replay import Replay, TraceError, read_trace, replay
 
 CURVE = " ▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 48
+NAMES_WIDTH = 22  # of the column before the curve
 
 
 def play(path: Path) -> Replay:
@@ -29,7 +30,9 @@ def play(path: Path) -> Replay:
             trace = read_trace(path, told)
         with _progress("playing") as told:
             return replay(trace, told)
-    except (TraceError, OSError, RuntimeError) as error:
+    except OSError as error:
+        raise click.ClickException(f"{path.name}: {error.strerror}") from None
+    except (TraceError, RuntimeError) as error:
         raise click.ClickException(str(error)) from None
     except MemoryError as error:
         raise click.ClickException(f"{path.name}: out of memory: {error}") from None
@@ -37,7 +40,7 @@ def play(path: Path) -> Replay:
 
 @contextmanager
 def _progress(what: str) -> Iterator[Told]:
-    console = Console(stderr=True)
+    console = get_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     # Without the bar's own thread: while there is one thread only, the heap takes no lock.
     with Progress(
@@ -53,18 +56,19 @@ def _progress(what: str) -> Iterator[Told]:
 
 def show(played: Replay) -> None:
     """Print the figures of `played` as a table, then the heap as it was when most was live."""
-    console = Console(highlight=False)
+    console = get_console()
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for name, value in _rows(played, console.options.ascii_only):
+    table.add_column(overflow="fold")
+    curve_width = 0 if console.options.ascii_only else min(CURVE_WIDTH, max(8, console.width - NAMES_WIDTH))
+    for name, value in _rows(played, curve_width):
         table.add_row(name, value)
-    console.print(table)
+    print_table(console, table)
     click.echo(f"The heap after {played.at_peak.call:,} calls, when most was live:")
     print(heap_map(played.blocks_at_peak))
 
 
-def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
+def _rows(played: Replay, curve_width: int) -> Iterator[tuple[str, str]]:
     trace, peak, end = played.trace, played.at_peak, played.at_end
     yield (
         "trace",
@@ -78,10 +82,10 @@ def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
         "fragmentation",
         f"{peak.fragmentation:.3f} at the peak, {end.fragmentation:.3f} at the end (heap / live)",
     )
-    if not ascii_only:
+    if curve_width:
         top = played.peak_system
-        yield "heap over time", _curve([sample.system for sample in played.samples], top)
-        yield "live over time", _curve([sample.live for sample in played.samples], top)
+        yield "heap over time", _curve([sample.system for sample in played.samples], top, curve_width)
+        yield "live over time", _curve([sample.live for sample in played.samples], top, curve_width)
     yield "system calls", ", ".join(f"{count:,} {name}" for name, count in played.system_calls.items())
     if trace.calls["memalign"]:
         yield "memalign", f"{trace.calls['memalign']:,} calls, played as os_malloc(size + alignment)"
@@ -94,11 +98,9 @@ def _rows(played: Replay, ascii_only: bool) -> Iterator[tuple[str, str]]:
         yield "added", f"{trace.missing_frees:,} frees that the recording missed"
 
 
-def _curve(values: Sequence[int], top: int) -> str:
-    """`values`, evenly spaced in time, as a curve from 0 to `top`; each column shows its highest."""
-    columns = [
-        values[at * len(values) // CURVE_WIDTH :][: -(-len(values) // CURVE_WIDTH)] for at in range(CURVE_WIDTH)
-    ]
+def _curve(values: Sequence[int], top: int, width: int) -> str:
+    """`values`, evenly spaced in time, as `width` columns from 0 to `top`; each shows its highest."""
+    columns = [values[at * len(values) // width :][: -(-len(values) // width)] for at in range(width)]
     return "".join(CURVE[max(column) * (len(CURVE) - 1) // top] for column in columns if column)
 
 

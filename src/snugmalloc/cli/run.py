@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 import snugmalloc
+from snugmalloc.cli.files import named_file
+from snugmalloc.cli.handover import hand_over
+from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
+from snugmalloc.cli.streams import tell
 from snugmalloc.launch.launcher import become, launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.launch.program import Program, ProgramError, find_program
+from snugmalloc.launch.program import ProgramError
 from snugmalloc.options import variables
+
+FOR_THE_LAUNCHER = 5  # descriptors: its figures, and two pipes to the program while that is started
 
 
 def split_settings(
@@ -34,35 +43,6 @@ def split_settings(
     return settings
 
 
-def prepare(words: tuple[str, ...], libraries: list[Path]) -> Program:
-    """The program that `words` start, once it is sure that `libraries` can be preloaded into it.
-
-    Ends the command with the status a shell would give, 127 or 126, and a line that says why.
-    """
-    try:
-        program = find_program(words)
-        for library in libraries:
-            program.check_preload(library)
-    except ProgramError as error:
-        click.echo(f"snug: {error}", err=True)
-        raise click.exceptions.Exit(error.status) from None
-    return program
-
-
-def wants_plain_python(program: Program, keep_pymalloc: bool) -> bool:
-    """Whether to set PYTHONMALLOC=malloc; a free-threaded Python, which refuses it, is told about."""
-    if not program.is_python or keep_pymalloc:
-        return False
-    if program.is_free_threaded:
-        click.echo(
-            f"snug: {program.files[-1].name} is a free-threaded build, which refuses PYTHONMALLOC=malloc: "
-            "its objects stay in its own allocator, and only the rest is on snugmalloc",
-            err=True,
-        )
-        return False
-    return True
-
-
 def get_own_library() -> Path:
     """libsnugmalloc.so, or an error that says that it is missing."""
     try:
@@ -79,7 +59,11 @@ def get_own_library() -> Path:
     "--report", is_flag=True, help="When the program has ended, print what memory it used, to stderr."
 )
 @click.option(
-    "--json", "json_file", metavar="FILE", help="Write the report as JSON to FILE; %p in it is the process id."
+    "--json",
+    "json_file",
+    metavar="FILE",
+    callback=named_file,
+    help="Write the report as JSON to FILE; %p in it is the process id.",
 )
 @click.option(
     "--set",
@@ -88,6 +72,9 @@ def get_own_library() -> Path:
     multiple=True,
     callback=split_settings,
     help="Set an option of the allocator, such as limit=64M: the same as SNUG_LIMIT=64M in the environment.",
+)
+@click.option(
+    "--no-trace", is_flag=True, help="Do not trace the program: its final resident memory stays unknown."
 )
 @click.option("--no-children", is_flag=True, help="Start the program's own children without the allocator.")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
@@ -99,6 +86,7 @@ def command(
     report: bool,
     json_file: str | None,
     settings: dict[str, str],
+    no_trace: bool,
     no_children: bool,
     keep_pymalloc: bool,
 ) -> None:
@@ -116,34 +104,60 @@ def command(
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).
     """
-    wants_report = report or json_file is not None
     library = get_own_library()
+    wants_report = report or json_file is not None
     companion = [Path(snugmalloc.get_library("snug-run"))] if wants_report or no_children else []
     found = prepare(program, [library])
-    plain_python = wants_plain_python(found, keep_pymalloc)
+    plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
+    set_here = variables(settings)
+    tell_ignored({name: value for name, value in os.environ.items() if name not in set_here})
     if wants_report:
-        settings = {"stats": "1"} | settings
+        set_here = {"SNUG_STATS": "1"} | set_here
     try:
-        added = additions(
-            [library, *companion], variables(settings), plain_python=plain_python, environment=os.environ
-        )
+        added = additions([library, *companion], set_here, plain_python=plain_python, environment=os.environ)
     except PreloadError as error:
         raise click.ClickException(str(error)) from None
     if no_children:
         added["_SNUG_RUN_ONCE"] = "1"
-    if not wants_report:
-        become(program, os.environ | added)
-    folder = tempfile.mkdtemp(prefix="snug-run-")
-    added["_SNUG_RUN_REPORT"] = folder
-    figures = os.memfd_create("figures", 0)
-    state = {
-        "program": program,
-        "library": str(library),
-        "version": snugmalloc.__version__,
-        "figures": figures,
-        "folder": folder,
-        "report": report,
-        "json": json_file,
-    }
-    after = [sys.executable, "-P", "-m", "snugmalloc.cli.ending", json.dumps(state)]
-    become(launch_command(program, added, figures, after), os.environ)
+    if wants_report:
+        state = {"program": program, "library": str(library), "report": report, "json": json_file}
+        trace = not no_trace and can_be_traced(found, os.environ)
+        _run_with_report(program, added, state, trace)
+    _become(program, os.environ | added)
+
+
+def _run_with_report(
+    program: tuple[str, ...], added: dict[str, str], state: dict[str, Any], trace: bool
+) -> None:
+    """Become the launcher of `program`, and in the end the report that `state` asks for.
+
+    Returns, after it has told so, when there is no room for a report: descriptors, a temporary folder, memory.
+    """
+    with contextlib.ExitStack() as undo:
+        try:
+            _try_descriptors(FOR_THE_LAUNCHER)
+            folder = tempfile.mkdtemp(prefix="snug-run-")
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            descriptor = hand_over(state | {"folder": folder})
+        except OSError as error:
+            tell(f"the program runs without a report: {error.strerror}")
+            return
+        after = [sys.executable, "-P", "-m", "snugmalloc.cli.ending", str(descriptor)]
+        added = added | {"_SNUG_RUN_REPORT": folder}
+        _become(launch_command(program, added, descriptor, after, trace=trace), os.environ)
+
+
+def _try_descriptors(count: int) -> None:
+    """Raises OSError if fewer than `count` descriptors can be opened."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(count):
+            opened.enter_context(open(os.devnull))
+
+
+def _become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Put `command` in this process's place; end with a shell's status for what cannot be started."""
+    try:
+        become(command, environment)
+    except OSError as error:
+        tell(f"cannot start {command[0]}: {error.strerror}")
+        raise click.exceptions.Exit(ProgramError.NOT_USABLE) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import shutil
@@ -20,6 +21,10 @@ from snugmalloc.launch.run_report import read_reports
 SYSTEM = "system"
 PYMALLOC = "pymalloc"
 OURS = "snugmalloc"
+OURS_UNDER_PYMALLOC = "snugmalloc-pymalloc"
+UNDER_PYMALLOC = (PYMALLOC, OURS_UNDER_PYMALLOC)  # Python keeps its own allocator of small objects
+# What tables and plots call an allocator, where that is not its name.
+LABELS = {PYMALLOC: "stock Python"}
 
 # Peer: the libraries it may be installed as, the preferred one first.
 PEERS = {
@@ -29,7 +34,7 @@ PEERS = {
 }
 FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/{machine}-linux-gnu")
 
-# Run with the library preloaded: the version that the library tells of itself.
+# Run with the library preloaded: whether it is one of ours, and the version that it tells of itself.
 ASK = """
 import ctypes, sys
 process = ctypes.CDLL(None)
@@ -37,7 +42,9 @@ def text(name, *arguments):
     function = getattr(process, name)
     function.restype = ctypes.c_char_p
     return function(*arguments).decode()
-if hasattr(process, "snug_version"):
+is_ours = hasattr(process, "snug_version")
+print(is_ours)
+if is_ours:
     print(text("snug_version"))
 elif hasattr(process, "mi_version"):
     digits = process.mi_version()
@@ -65,11 +72,23 @@ class Allocator:
     name: str
     path: Path
     version: str | None
+    is_ours: bool = False
+    """Whether it is a build of snugmalloc, whatever its name: it exports `snug_version`."""
 
     @property
     def is_preloaded(self) -> bool:
         """Whether it is loaded by LD_PRELOAD, and not what the system gives."""
         return self.name not in (SYSTEM, PYMALLOC)
+
+    @property
+    def keeps_pymalloc(self) -> bool:
+        """Whether a Python program keeps its own allocator of small objects on it."""
+        return self.name in UNDER_PYMALLOC
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return LABELS.get(self.name, self.name)
 
     @property
     def libraries(self) -> list[Path]:
@@ -85,6 +104,8 @@ def installed_names() -> list[str]:
 def find_allocators(names: Sequence[str]) -> list[Allocator]:
     """The allocators called `names`: `system`, `snugmalloc`, a peer, or `name=path` for any other library.
 
+    `pymalloc` and `snugmalloc-pymalloc` are the system's malloc and ours under Python's own allocator.
+
     Each is loaded once in a process of its own to see that malloc comes from it. Raises AllocatorError.
     """
     return [_find(name) for name in names]
@@ -98,12 +119,13 @@ def _find(text: str) -> Allocator:
         return _ask(name, Path(path).absolute())
     if name in (SYSTEM, PYMALLOC):
         return _ask(name, None)
-    library = _own_library() if name == OURS else _peer_library(name)
+    ours = (OURS, OURS_UNDER_PYMALLOC)
+    library = _own_library() if name in ours else _peer_library(name)
     if library is None:
         known = ", ".join([SYSTEM, OURS, *PEERS])
         what = (
             f"{name} is not installed"
-            if name in (*PEERS, OURS)
+            if name in (*PEERS, *ours)
             else f"no allocator is called {name!r} (there are {known})"
         )
         raise AllocatorError(f"{what}; any library can be given as {name}=PATH")
@@ -132,7 +154,8 @@ def _ask(name: str, library: Path | None) -> Allocator:
         why = (complaints or [f"malloc still comes from {reports[0].malloc_from}"])[0]
         raise AllocatorError(f"{name}: {library} cannot be preloaded: {why}")
     path = library or Path(reports[0].malloc_from or "")
-    return Allocator(name, path, asked.stdout.strip() or _version_in_name(path))
+    ours, version = (*asked.stdout.splitlines(), "")[:2]
+    return Allocator(name, path, version or _version_in_name(path), ours == str(True))
 
 
 def _version_in_name(library: Path) -> str | None:
@@ -153,9 +176,10 @@ def _peer_library(name: str) -> Path | None:
     own = read_elf(Path(sys.executable))
     for library in PEERS.get(name, ()):
         for path in (*_cached(library), *_in_folders(library)):
-            header = read_elf(path) if path.exists() else None
-            if header and own and header.runs_with(own):
-                return path
+            with contextlib.suppress(OSError):  # not there, or damaged
+                header = read_elf(path)
+                if header and own and header.runs_with(own):
+                    return path
     return None
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from snugmalloc.launch.allocators import PYMALLOC, SYSTEM, Allocator
+from snugmalloc.launch.allocators import PYMALLOC, Allocator
 from snugmalloc.launch.launcher import Figures, measure
 from snugmalloc.launch.preload import additions
 
-METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "final_resident_bytes")
+METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 LOADER_COMPLAINT = b"ERROR: ld.so: object"
 SAID_BYTES = 4096  # of the end of what a program wrote to stderr, when it fails
 
@@ -53,16 +53,22 @@ class Series:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was measured; the system's malloc comes first."""
+    """All that was measured; the baseline comes first."""
 
     program: tuple[str, ...]
     rounds: int
     series: tuple[Series, ...]
 
-    def ratio(self, series: Series, metric: str) -> float | None:
-        """The median over that of the system's malloc."""
-        own, base = series.spread(metric), self.series[0].spread(metric)
-        return own.median / base.median if own and base and base.median else None
+    @property
+    def baseline(self) -> Series:
+        """What the others are compared to."""
+        return self.series[0]
+
+    def ratio(self, series: Series, metric: str, base: str) -> float | None:
+        """The median over that on the allocator called `base`; None if one of them is not known."""
+        others = {other.allocator.name: other for other in self.series}
+        own, other = series.spread(metric), others[base].spread(metric)
+        return own.median / other.median if own and other and other.median else None
 
 
 def compare(
@@ -72,32 +78,34 @@ def compare(
     environment: Mapping[str, str],
     *,
     plain_python: bool,
+    trace: bool,
     told: Progress,
 ) -> Comparison:
-    """Run `program` `rounds` times on each of `allocators`, the first of which is the system's malloc.
+    """Run `program` `rounds` times on each of `allocators`, the first of which is the baseline.
 
     A first run that does not count warms the page cache. Then come rounds, each with one run on every
     allocator, beginning with another one each time, so that what slows the machine down for a while slows all
     of them. The program reads nothing and its output is dropped. `plain_python` sets PYTHONMALLOC=malloc
-    everywhere but for the allocator `pymalloc`.
+    everywhere but where Python keeps its own allocator; without `trace` the final
+    resident memory stays unknown.
 
-    An allocator on which the program does not end as on the system's malloc fails, and is left out from there
-    on. Raises RuntimeError when the program fails on the system's malloc.
+    An allocator on which the program fails is left out from there on. Raises RuntimeError when it fails on the
+    baseline.
     """
     series = tuple(Series(allocator) for allocator in allocators)
     total = 1 + rounds * len(series)
-    told(SYSTEM, 0, total)
-    _run(program, series[0].allocator, environment, plain_python)
+    told(allocators[0].label, 0, total)
+    _run(program, series[0].allocator, environment, plain_python, trace)
     done = 1
     for turn in range(rounds):
         for index in range(len(series)):
             current = series[(turn + index) % len(series)]
-            told(current.allocator.name, done, total)
+            told(current.allocator.label, done, total)
             done += 1
             if current.failure is not None:
                 continue
             try:
-                current.runs.append(_run(program, current.allocator, environment, plain_python))
+                current.runs.append(_run(program, current.allocator, environment, plain_python, trace))
             except RuntimeError as error:
                 if current is series[0]:
                     raise
@@ -106,15 +114,19 @@ def compare(
 
 
 def _run(
-    program: Sequence[str], allocator: Allocator, environment: Mapping[str, str], plain_python: bool
+    program: Sequence[str],
+    allocator: Allocator,
+    environment: Mapping[str, str],
+    plain_python: bool,
+    trace: bool,
 ) -> Figures:
     """One run. Raises RuntimeError if the program fails or the loader leaves the allocator out."""
-    plain = plain_python and allocator.name != PYMALLOC
+    plain = plain_python and not allocator.keeps_pymalloc
     added = additions(allocator.libraries, {}, plain_python=plain, environment=environment)
-    if allocator.name == PYMALLOC:
-        added["PYTHONMALLOC"] = "pymalloc"
+    if allocator.keeps_pymalloc:
+        added["PYTHONMALLOC"] = PYMALLOC
     with tempfile.TemporaryFile() as errors:
-        figures = measure(program, added, output=subprocess.DEVNULL, errors=errors)
+        figures = measure(program, added, output=subprocess.DEVNULL, errors=errors, trace=trace)
         said = _end_of(errors)
     if LOADER_COMPLAINT in said or figures.exit_status != 0:
         lines = said.decode(errors="replace").strip().splitlines()

@@ -14,11 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snugmalloc.launch.preload import ALLOCATOR_NAME, SEPARATORS
+from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS
 from snugmalloc.launch.program import PYTHON_NAME
+from snugmalloc.options import PREFIX, complaint
 
 LIBC_NAME = re.compile(r"libc(\.so\.6|-[\d.]+\.so|\.musl.*)|ld-musl.*")
 GLIBC_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+NEAR = 0.75  # of a limit: from there on it is worth a warning
+MOST_COMM = 15  # characters of a process's name that the kernel keeps
+FREE_THREADED_FILE = re.compile(r"^python\d\.\d+td?$|^libpython\d\.\d+td?\.so|\.cpython-\d+td?-")
 NO_LIMIT_V1 = 1 << 62  # what the first version of cgroups says for none is about 2^63
 GIB, MIB, KIB = 1 << 30, 1 << 20, 1 << 10
 
@@ -42,6 +46,8 @@ class Process:
 
     pid: int
     executable: str
+    name: str
+    """What it was started by: a link, or a script."""
     mapped: tuple[str, ...]
     """The files mapped into it, in the order of addresses."""
     mappings: int
@@ -63,24 +69,38 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
     if not folder.exists():
         raise NoSuchProcess(f"there is no process {pid}")
     try:
-        maps = (folder / "maps").read_text().splitlines()
+        maps = (folder / "maps").read_text(errors="replace").splitlines()
         environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
         executable = os.readlink(folder / "exe")
-    except OSError as error:
+    except PermissionError as error:
         raise NoSuchProcess(f"process {pid} may not be looked at: {error.strerror} (try sudo)") from None
+    except OSError:
+        raise NoSuchProcess(f"process {pid} has no memory: it is one of the kernel's, or has ended") from None
     files = [line.split(maxsplit=5)[5] for line in maps if len(line.split(maxsplit=5)) == 6]
-    status = (line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
-    limits = (re.split(r"\s{2,}", line) for line in (folder / "limits").read_text().splitlines()[1:])
+    status = {
+        name: value.strip()
+        for name, found, value in (line.partition(":") for line in _text(folder / "status").splitlines())
+        if found
+    }
+    limits = (re.split(r"\s{2,}", line) for line in _text(folder / "limits").splitlines()[1:])
     return Process(
         pid=pid,
         executable=executable,
+        name=_started_as(folder, status.get("Name", "")),
         mapped=tuple(dict.fromkeys(file for file in files if file.startswith("/"))),
         mappings=len(maps),
         environment=dict(entry.split("=", 1) for entry in environment if "=" in entry),
-        status={name: value.strip() for name, value in status},
-        limits={fields[0]: fields[1] for fields in limits},
+        status=status,
+        limits={fields[0]: fields[1] for fields in limits if len(fields) > 1},
         cgroup=_cgroup(folder),
     )
+
+
+def _started_as(folder: Path, short: str) -> str:
+    """The kernel's name of the process, which it takes from the file executed: in full, if argv[0] has it."""
+    first = _text(folder / "cmdline").partition("\0")[0].partition(" ")[0]
+    full = first.rpartition("/")[2]
+    return full if len(short) == MOST_COMM and full.startswith(short) else short
 
 
 def _cgroup(folder: Path) -> str:
@@ -94,7 +114,7 @@ def _cgroup(folder: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return ""
 
@@ -108,13 +128,15 @@ def diagnose(process: Process, root: Path = Path("/")) -> Iterator[Finding]:
     yield from _preloaded(process)
     yield from _settings(process)
     yield from _pages(process, root)
-    yield _cgroup_limit(process, root)
-    yield _rlimits(process)
+    yield from _cgroup_limits(process, root)
+    yield from _rlimits(process)
     yield from _system(process, root)
 
 
 def _own(process: Process) -> Iterator[Finding]:
-    yield Finding("process", f"{process.pid}: {process.executable}")
+    is_named_so = process.name in ("", Path(process.executable).name)
+    program = process.executable if is_named_so else f"{process.name} ({process.executable})"
+    yield Finding("process", f"{process.pid}: {program}")
     status = process.status
     if "VmRSS" in status:
         amounts = [f"{_kilobytes(status, 'VmRSS')} resident, peak {_kilobytes(status, 'VmHWM')}"]
@@ -159,9 +181,11 @@ def _python_objects(process: Process) -> Finding:
     name = Path(process.executable).name
     setting = process.environment.get("PYTHONMALLOC", "")
     own = process.pid == os.getpid()
-    if name.removesuffix("d").endswith("t") or (own and sysconfig.get_config_var("Py_GIL_DISABLED")):
-        return Finding("Python's objects", "in the interpreter's own mimalloc: a free-threaded build", None)
-    if setting.startswith("malloc"):
+    names = [name, *(Path(file).name for file in process.mapped)]
+    if any(map(FREE_THREADED_FILE.search, names)) or (own and sysconfig.get_config_var("Py_GIL_DISABLED")):
+        value = "in the interpreter's own mimalloc, whatever PYTHONMALLOC says: a free-threaded build"
+        return Finding("Python's objects", value)
+    if setting in MALLOC_SETTINGS:
         return Finding("Python's objects", f"from malloc (PYTHONMALLOC={setting})")
     advice = "PYTHONMALLOC=malloc puts them on the allocator (snug run sets it)"
     version = f" of Python {platform.python_version()}" if own else ""
@@ -189,8 +213,8 @@ def _preloaded(process: Process) -> Iterator[Finding]:
 
 def _settings(process: Process) -> Iterator[Finding]:
     for name, value in sorted(process.environment.items()):
-        if name.startswith("SNUG_"):
-            yield Finding("setting", f"{name}={value}")
+        if name.startswith(PREFIX):
+            yield Finding("setting", f"{name}={value}", complaint(name, value))
         elif name in GLIBC_SETTINGS:
             yield Finding("setting", f"{name}={value}", "only glibc's malloc reads it")
 
@@ -212,52 +236,103 @@ def _pages(process: Process, root: Path) -> Iterator[Finding]:
         yield Finding("huge pages", mode)
 
 
-def _cgroup_limit(process: Process, root: Path) -> Finding:
-    """The tightest limit on the way from the process's group to the root of the tree."""
-    limits = []
-    for tree, file in (
-        (root / "sys/fs/cgroup", "memory.max"),
-        (root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-    ):
-        path = Path(process.cgroup.lstrip("/"))
-        for part in (path, *path.parents):
-            text = _text(tree / part / file)
-            if text.isdigit() and int(text) < NO_LIMIT_V1:
-                limits.append(int(text))
-    if not limits:
-        return Finding("cgroup limit", "none")
-    limit = min(limits)
-    advice = f"beyond it the kernel kills; SNUG_LIMIT={limit * 9 // 10 // MIB}M makes malloc answer NULL before"
-    return Finding("cgroup limit", bytes_text(limit), advice)
+@dataclass(frozen=True)
+class Bound:
+    """A limit in bytes, and how much of it is taken, if that is known."""
+
+    most: int
+    taken: int | None
+
+    @property
+    def is_near(self) -> bool:
+        """Whether most of it is taken."""
+        return self.taken is not None and self.taken >= self.most * NEAR
+
+    def __str__(self) -> str:
+        of_it = "" if self.taken is None else f", {bytes_text(self.taken)} of it taken"
+        return bytes_text(self.most) + of_it
 
 
-def _rlimits(process: Process) -> Finding:
-    names = {"Max address space": "address space (ulimit -v)", "Max data size": "data (ulimit -d)"}
-    found = [
-        f"{text} {bytes_text(int(process.limits[name]))}"
-        for name, text in names.items()
-        if process.limits.get(name, "unlimited").isdigit()
+def _cgroup_limits(process: Process, root: Path) -> Iterator[Finding]:
+    """The tightest limits on the way from the process's group to the root of the tree."""
+    tree = root / "sys/fs/cgroup"
+    hard = [
+        *_bounds(tree, process.cgroup, "memory.max", "memory.current"),
+        *_bounds(tree / "memory", process.cgroup, "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ]
-    if not found:
-        return Finding("limits", "address space and data: unlimited")
-    return Finding(
-        "limits", ", ".join(found), "malloc answers NULL when they are reached: raise them if need be"
-    )
+    if hard:
+        limit = min(hard, key=lambda bound: bound.most)
+        near = "near: " if limit.is_near else ""
+        advice = (
+            f"{near}beyond it the kernel kills; raise it, or "
+            f"SNUG_LIMIT={limit.most * 9 // 10 // MIB}M makes malloc answer NULL before"
+        )
+        yield Finding("cgroup limit", str(limit), advice)
+    else:
+        yield Finding("cgroup limit", "none")
+    for limit in sorted(_bounds(tree, process.cgroup, "memory.high", "memory.current"), key=lambda b: b.most)[
+        :1
+    ]:
+        advice = "near: beyond it the kernel holds the process up to reclaim memory; raise memory.high"
+        yield Finding("cgroup throttle", str(limit), advice if limit.is_near else None)
+
+
+def _bounds(tree: Path, cgroup: str, limit_file: str, use_file: str) -> Iterator[Bound]:
+    """The limits that are set in the groups of one tree. The file cache that can go is not counted as taken."""
+    path = Path(cgroup.lstrip("/"))
+    for folder in (tree / part for part in (path, *path.parents)):
+        limit, use = _text(folder / limit_file), _text(folder / use_file)
+        if limit.isdigit() and int(limit) < NO_LIMIT_V1:
+            cached = re.search(r"^(?:total_)?inactive_file (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+            taken = max(0, int(use) - int(cached[1] if cached else 0)) if use.isdigit() else None
+            yield Bound(int(limit), taken)
+
+
+def _rlimits(process: Process) -> Iterator[Finding]:
+    limited = False
+    for name, what, option, field in (
+        ("Max address space", "address space (ulimit -v)", "as", "VmSize"),
+        ("Max data size", "data (ulimit -d)", "data", "VmData"),
+    ):
+        text = process.limits.get(name, "unlimited")
+        if not text.isdigit():
+            continue
+        limited = True
+        taken = process.status.get(field)
+        bound = Bound(int(text), int(taken.split()[0]) * KIB if taken else None)
+        when = "near: malloc soon answers NULL" if bound.is_near else "malloc answers NULL when it is reached"
+        more = f"prlimit --pid {process.pid} --{option}={2 * bound.most}"
+        yield Finding("limits", f"{what} {bound}", f"{when}; raise it if need be: {more}")
+    if not limited:
+        yield Finding("limits", "address space and data: unlimited")
 
 
 def _system(process: Process, root: Path) -> Iterator[Finding]:
-    overcommit = _text(root / "proc/sys/vm/overcommit_memory")
-    meaning = {"0": "0, by guess", "1": "1, always", "2": "2, strict"}.get(overcommit, overcommit or "unknown")
-    strict = "what is reserved counts as used: leave room in vm.overcommit_ratio" if overcommit == "2" else None
-    yield Finding("overcommit", meaning, strict)
+    memory = dict(line.split(":", 1) for line in _text(root / "proc/meminfo").splitlines() if ":" in line)
+    yield _overcommit(_text(root / "proc/sys/vm/overcommit_memory"), memory)
     most = _text(root / "proc/sys/vm/max_map_count")
     if most.isdigit():
-        near = process.mappings * 2 > int(most)
-        advice = "near the most that the kernel allows: raise vm.max_map_count" if near else None
-        yield Finding("mappings", f"{process.mappings:,} of at most {int(most):,}", advice)
-    memory = dict(line.split(":", 1) for line in _text(root / "proc/meminfo").splitlines() if ":" in line)
+        advice = (
+            "near: then mmap fails, and malloc answers NULL; raise it, as root: "
+            f"sysctl vm.max_map_count={2 * int(most)}"
+        )
+        near = process.mappings >= int(most) * NEAR
+        value = f"{process.mappings:,} of at most {int(most):,}"
+        yield Finding("mappings", value, advice if near else None)
     if "MemAvailable" in memory:
         available, total = _kilobytes(memory, "MemAvailable"), _kilobytes(memory, "MemTotal")
         swap = int(memory.get("SwapTotal", "0").split()[0])
         swap_text = bytes_text(swap * KIB) if swap else "none"
         yield Finding("machine", f"{available} available of {total}, swap {swap_text}")
+
+
+def _overcommit(mode: str, memory: Mapping[str, str]) -> Finding:
+    meaning = {"0": "0, by guess", "1": "1, always", "2": "2, strict"}.get(mode, mode or "unknown")
+    if mode != "2":
+        return Finding("overcommit", meaning)
+    advice = "what is reserved counts as used: leave room in vm.overcommit_ratio"
+    if "CommitLimit" in memory and "Committed_AS" in memory:
+        most, taken = (int(memory[name].split()[0]) * KIB for name in ("CommitLimit", "Committed_AS"))
+        bound = Bound(most, taken)
+        return Finding("overcommit", f"{meaning}: {bound}", ("near: " if bound.is_near else "") + advice)
+    return Finding("overcommit", meaning, advice)

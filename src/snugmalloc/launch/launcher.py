@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,14 +11,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import snugmalloc
+
+GRACE_SECONDS = 2  # for a program that has something to do before it ends
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run cost. The program's own children are in it, once it has waited for them, but for `final`."""
+    """What one run cost.
+
+    The program's own children are in it, once it has waited for them, but not in the mean and the final memory.
+    """
 
     pid: int
     wall_s: float
@@ -25,6 +31,8 @@ class Figures:
     system_s: float
     peak_resident_bytes: int
     """The most that one process, the program or one of its children, had in memory."""
+    mean_resident_bytes: int | None
+    """The mean over time of what the program itself had in memory; None if it could never be read."""
     final_resident_bytes: int | None
     """What the program itself had in memory when it ended; None where tracing is not permitted."""
     minor_faults: int
@@ -55,6 +63,7 @@ def read_figures(text: str) -> Figures:
         user_s=values["user_us"] / 1e6,
         system_s=values["system_us"] / 1e6,
         peak_resident_bytes=values["peak_resident_bytes"],
+        mean_resident_bytes=values.get("mean_resident_bytes"),
         final_resident_bytes=values.get("final_resident_bytes"),
         minor_faults=values["minor_faults"],
         major_faults=values["major_faults"],
@@ -69,11 +78,23 @@ def launcher_path() -> Path:
 
 
 def launch_command(
-    words: Sequence[str], added: Mapping[str, str], figures_fd: int, after: Sequence[str] = ()
+    words: Sequence[str],
+    added: Mapping[str, str],
+    figures_fd: int,
+    after: Sequence[str] = (),
+    *,
+    trace: bool = True,
+    ends_with_caller: bool = False,
 ) -> list[str]:
     """The command line that runs `words` with `added` in its environment, writes figures to `figures_fd`, then
-    becomes the command `after`, if that is not empty."""
+    becomes the command `after`, if that is not empty.
+
+    Without `trace` the final resident memory stays unknown. `ends_with_caller` ends the program when the
+    process that started the command is gone.
+    """
     command = [str(launcher_path()), "-f", str(figures_fd)]
+    command += [] if trace else ["-n"]
+    command += ["-k"] if ends_with_caller else []
     for name, value in added.items():
         command += ["-e", f"{name}={value}"]
     for word in after:
@@ -82,28 +103,61 @@ def launch_command(
 
 
 def measure(
-    words: Sequence[str], added: Mapping[str, str], *, output: IO[bytes] | int, errors: IO[bytes]
+    words: Sequence[str],
+    added: Mapping[str, str],
+    *,
+    output: IO[bytes] | int,
+    errors: IO[bytes],
+    trace: bool = True,
 ) -> Figures:
     """Run `words` to its end with `added` in its environment, and bring back its figures.
 
-    The program reads nothing, writes to `output` and its errors to `errors`.
+    The program reads nothing, writes to `output` and its errors to `errors`. It has a session of its own,
+    without a terminal, and is ended with all that it started when an exception ends the waiting for it. Raises
+    OSError and RuntimeError if it cannot be started.
     """
     with tempfile.TemporaryFile() as figures:
-        subprocess.run(
-            launch_command(words, added, figures.fileno()),
+        process = subprocess.Popen(
+            launch_command(words, added, figures.fileno(), trace=trace, ends_with_caller=True),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
             pass_fds=[figures.fileno()],
-            check=False,
+            start_new_session=True,
         )
+        try:
+            process.wait()
+        except BaseException:
+            _end(process)
+            raise
         figures.seek(0)
-        return read_figures(figures.read().decode())
+        text = figures.read().decode()
+    if not text:
+        raise RuntimeError(f"{launcher_path().name} ended with status {process.returncode} and without figures")
+    return read_figures(text)
 
 
-def become(command: Sequence[str], environment: Mapping[str, str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the launcher `process` and its whole group: politely first, which it hands on, then for good."""
+    try:
+        process.terminate()
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Put `command` in this process's place, with the signals as Python found them. Raises OSError."""
-    for changed in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these two for itself
-        signal.signal(changed, signal.SIG_DFL)
     path = shutil.which(command[0], path=environment.get("PATH")) or command[0]
-    os.execve(path, list(command), dict(environment))
+    changed = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these two for itself
+    for number in changed:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(path, list(command), dict(environment))
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_IGN)

@@ -14,6 +14,7 @@ SEPARATORS = re.compile("[: ]+")  # where ld.so splits LD_PRELOAD; there is no w
 ALLOCATOR_NAME = re.compile(
     r"lib(snugmalloc|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|mesh|hardened_malloc)"
 )
+MALLOC_SETTINGS = ("malloc", "malloc_debug")  # of PYTHONMALLOC: with them every object comes from malloc
 
 
 class PreloadError(Exception):
@@ -70,10 +71,9 @@ def additions(
 ) -> dict[str, str]:
     """What to add to `environment` so that a program starts with `libraries` preloaded and `settings`.
 
-    `plain_python` turns Python's own allocator of small objects
-    off, so that every object comes from malloc.
+    `plain_python` turns Python's own allocator of small objects off, so that every object comes from malloc.
     """
     added = {"LD_PRELOAD": preload_list(libraries, environment.get("LD_PRELOAD", "")), **settings}
-    if plain_python and not environment.get("PYTHONMALLOC", "").startswith("malloc"):
+    if plain_python and environment.get("PYTHONMALLOC") not in MALLOC_SETTINGS:
         added["PYTHONMALLOC"] = "malloc"
     return added

@@ -3,20 +3,40 @@ library can be preloaded into it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 
-from snugmalloc.launch.elf import ElfHeader, read_elf
+from snugmalloc.launch.elf import ElfHeader, read_dynamic_strings, read_elf
 
-SCRIPT_DEPTH = 4  # as many interpreters of interpreters as Linux follows
+MOST_SCRIPTS = 5  # of interpreters that are scripts, as many as Linux follows
 SHEBANG_BYTES = 256
 PYTHON_NAME = re.compile(r"python(\d+(\.\d+)*t?)?(-dbg|d)?")
+LOADER_NAME = re.compile(r"ld(-linux.*|-musl.*|64|-[\d.]+)?\.so(\.\d+)*")
+LOADER_OPTIONS_WITH_VALUE = (
+    "--library-path",
+    "--inhibit-rpath",
+    "--audit",
+    "--preload",
+    "--argv0",
+    "--glibc-hwcaps-prepend",
+    "--glibc-hwcaps-mask",
+)
 FREE_THREADED_NAME = re.compile(r"python\d+\.\d+td?")
+ALWAYS_WITH_GIL = re.compile(r"python(2.*|3\.\d|3\.1[012])(-dbg|d)?")
+ASK_FOR_GIL = "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"
+ASK_SECONDS = 10
+LEAK_SANITIZER = re.compile(rb"\0lib[la]san\.so|\0__lsan_")
+
+Step = tuple[Path, tuple[str, ...]]
+"""A file that is executed, and what it is given before anything else."""
 
 
 class ProgramError(Exception):
@@ -40,6 +60,8 @@ class Program:
     """The program's file, then the interpreter of each script; the last one is not a script."""
     elf: ElfHeader | None
     """Of the last file; None if that is no ELF file."""
+    arguments: tuple[tuple[str, ...], ...]
+    """What each file is given: by the command line, or in front of that by the script's first line."""
 
     @property
     def is_python(self) -> bool:
@@ -48,11 +70,29 @@ class Program:
 
     @property
     def is_free_threaded(self) -> bool:
-        """Whether that interpreter is built without the GIL; such a build stops at PYTHONMALLOC=malloc."""
-        return any(FREE_THREADED_NAME.fullmatch(name) for name in self._names())
+        """Whether that interpreter is built without the GIL: its name tells, else it is asked."""
+        interpreters = [file for file in self.files if any(map(PYTHON_NAME.fullmatch, _names(file)))]
+        return any(_is_free_threaded(file) for file in interpreters)
+
+    @property
+    def ignores_python_settings(self) -> bool:
+        """Whether that interpreter is told, by -E or -I, not to read PYTHONMALLOC."""
+        return any(
+            _has_isolating_option(words)
+            for file, words in zip(self.files, self.arguments, strict=True)
+            if any(map(PYTHON_NAME.fullmatch, _names(file)))
+        )
+
+    @property
+    def has_leak_sanitizer(self) -> bool:
+        """Whether it is built with LeakSanitizer, alone or in AddressSanitizer: it fails when it is traced."""
+        try:
+            return bool(LEAK_SANITIZER.search(read_dynamic_strings(self.files[-1])))
+        except OSError:
+            return False
 
     def _names(self) -> set[str]:
-        return {name for file in self.files for name in (file.name, file.resolve().name)}
+        return {name for file in self.files for name in _names(file)}
 
     def check_preload(self, library: Path) -> None:
         """Raises ProgramError, with why, if the dynamic loader would not load `library` into this program."""
@@ -72,6 +112,8 @@ class Program:
             return f"{binary} is statically linked: its malloc is inside it and no library can be preloaded"
         if "musl" in Path(self.elf.loader).name:
             return f"{binary} is built for musl ({self.elf.loader}), the library for glibc"
+        if _is_loader(self.files[0]):
+            return None  # what the loader is told to run gets no privileges
         if drops_preload(binary):
             return f"{binary} runs with more privileges than you have: the loader ignores LD_PRELOAD"
         return None
@@ -81,37 +123,124 @@ def find_program(words: Sequence[str]) -> Program:
     """The program that the command line `words` starts. Raises ProgramError if it cannot be run."""
     found = shutil.which(words[0])
     if found is None:
-        there = Path(words[0])
-        if "/" in words[0] and there.exists():
-            why = "is a folder" if there.is_dir() else "is not executable"
-            raise ProgramError(f"{words[0]} {why}", ProgramError.NOT_USABLE)
-        raise ProgramError(f"{words[0]}: no such program", ProgramError.NOT_FOUND)
-    files = [Path(found)]
+        raise _not_found(words[0])
     try:
-        while (interpreter := _interpreter(files[-1])) is not None and len(files) <= SCRIPT_DEPTH:
-            files.append(interpreter)
-        elf = read_elf(files[-1])
+        chain = _follow(Path(found), words[1:])
+        file, _ = chain[-1]
+        elf = read_elf(file)
+        if elf is not None and elf.loader is None and _is_loader(file):
+            # The loader loads itself, and obeys LD_PRELOAD for what it runs.
+            elf = replace(elf, loader=str(file))
+            if (loaded := _loaded(words[1:])) is not None:
+                chain.append(loaded)
+                elf = read_elf(loaded[0])
     except OSError as error:
-        message = f"{words[0]}: {error.filename}: {error.strerror}"
-        raise ProgramError(message, ProgramError.NOT_USABLE) from None
-    return Program(tuple(words), tuple(files), elf)
+        culprit = error.filename or words[0]
+        where = words[0] if Path(culprit) == Path(words[0]) else f"{words[0]}: {culprit}"
+        raise ProgramError(f"{where}: {error.strerror}", ProgramError.NOT_USABLE) from None
+    files, arguments = zip(*chain, strict=True)
+    return Program(tuple(words), files, elf, arguments)
 
 
-def _interpreter(script: Path) -> Path | None:
+def _not_found(name: str) -> ProgramError:
+    there = Path(name)
+    if "/" in name and there.exists():
+        why = "is a folder" if there.is_dir() else "is not executable"
+        return ProgramError(f"{name} {why}", ProgramError.NOT_USABLE)
+    return ProgramError(f"{name or repr(name)}: no such program", ProgramError.NOT_FOUND)
+
+
+def _follow(program: Path, arguments: Sequence[str]) -> list[Step]:
+    """`program`, then the interpreter of each script. Raises OSError where Linux would."""
+    chain: list[Step] = [(program, tuple(arguments))]
+    while True:
+        file = chain[-1][0]
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise OSError(errno.EACCES, "not a regular file", str(file))
+        if not os.access(file, os.X_OK):
+            raise OSError(errno.EACCES, "not executable", str(file))
+        interpreter = _interpreter(file)
+        if interpreter is None:
+            return chain
+        if len(chain) > MOST_SCRIPTS:
+            why = f"a script, its interpreter too, and so on: Linux follows {MOST_SCRIPTS} of them"
+            raise OSError(errno.ELOOP, why, str(program))
+        chain.append(interpreter)
+
+
+def _interpreter(script: Path) -> Step | None:
     """The program that a script names in its first line, found if that is `env`; None if it is no script."""
     with script.open("rb") as file:
         first = file.read(SHEBANG_BYTES)
     if not first.startswith(b"#!"):
         return None
-    words = first[2:].split(b"\n", 1)[0].decode(errors="replace").split()
+    words = os.fsdecode(first[2:].split(b"\n", 1)[0]).split()
     if not words:
         return None
     if Path(words[0]).name != "env":
-        return Path(words[0])
-    # env [-S] [-options] [NAME=VALUE]... PROGRAM
-    named = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
-    found = shutil.which(named) if named else None
-    return Path(found or words[0])
+        return Path(words[0]), tuple(words[1:])
+    # env [-S] [-options] [NAME=VALUE]... PROGRAM [ARGUMENT]...
+    named = list(dropwhile(lambda word: word.startswith("-") or "=" in word, words[1:]))
+    found = shutil.which(named[0]) if named else None
+    return (Path(found), tuple(named[1:])) if found else (Path(words[0]), tuple(words[1:]))
+
+
+def _names(file: Path) -> tuple[str, str]:
+    """What `file` is called, by itself and behind links."""
+    return file.name, file.resolve().name
+
+
+def _has_isolating_option(arguments: Sequence[str]) -> bool:
+    """Whether a Python with these arguments ignores its environment."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-") or word in ("-", "--"):
+            return False
+        for place, letter in enumerate(word[1:], 2):
+            if letter in "EI":
+                return True
+            if letter in "cm-":
+                return False
+            if letter in "WX":
+                if place == len(word):
+                    next(words, None)
+                break
+    return False
+
+
+def _is_free_threaded(interpreter: Path) -> bool:
+    names = _names(interpreter)
+    if any(map(FREE_THREADED_NAME.fullmatch, names)):
+        return True
+    if any(map(ALWAYS_WITH_GIL.fullmatch, names)):
+        return False
+    try:
+        asked = subprocess.run(
+            [interpreter, "-I", "-S", "-c", ASK_FOR_GIL],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ASK_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return asked.stdout.strip() == b"1"
+
+
+def _is_loader(file: Path) -> bool:
+    """Whether `file` is the dynamic loader itself."""
+    return any(LOADER_NAME.fullmatch(name) for name in _names(file))
+
+
+def _loaded(arguments: Sequence[str]) -> Step | None:
+    """The program that the loader is told to run: ld.so [OPTION]... PROGRAM; None if it is not there."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            return (Path(word), tuple(words)) if Path(word).is_file() else None
+        if word in LOADER_OPTIONS_WITH_VALUE:
+            next(words, None)
+    return None
 
 
 def drops_preload(binary: Path) -> bool:

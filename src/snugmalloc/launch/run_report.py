@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,11 @@ def _over(heap: int, live: int) -> float | None:
 
 
 def read_reports(folder: Path) -> dict[int, ProcessReport]:
-    """The reports in `folder`, by process id; those that are not complete are left out."""
-    texts = {int(file.name): file.read_text(errors="replace") for file in folder.iterdir()}
+    """The reports in `folder`, by process id; those that are not complete, or gone, are left out."""
+    texts = {}
+    with contextlib.suppress(OSError):
+        for file in folder.glob("[0-9]*"):
+            texts[int(file.name)] = file.read_text(errors="replace")
     return {
         pid: _read(pid, text.removesuffix("end\n")) for pid, text in texts.items() if text.endswith("\nend\n")
     }

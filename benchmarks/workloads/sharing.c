@@ -1,0 +1,69 @@
+/* Two threads with 5,000 slots each: a random slot's block is replaced by another one of 16 to 16,000
+ * bytes, and every fourth of the old ones is freed by the other thread. Stands for shared tables and
+ * caches whose entries are dropped by whoever comes first, while most memory stays where it is. All of
+ * every block is written. */
+#include "workload.h"
+
+#include "queue.h"
+
+enum { THREADS = 2, SLOTS = 5000, LEAST = 16, MOST = 16000, SHARED = 4 };
+enum { AHEAD = 4 }; /* batches that a thread may be ahead of the other */
+
+typedef struct {
+    char *slots[SLOTS];
+    Queue own, *other;
+    Random random;
+    size_t batches;
+} Worker;
+
+/* Replaces the block of a random slot, and gives the old one. */
+static char *replace(Worker *worker)
+{
+    size_t at = below(&worker->random, SLOTS);
+    char *old = worker->slots[at];
+
+    worker->slots[at] = filled(any_size(&worker->random, LEAST, MOST));
+    return old;
+}
+
+static void *work(void *argument)
+{
+    Worker *worker = argument;
+    Batch batch;
+
+    for (size_t turn = 0; turn < worker->batches + AHEAD; turn++) {
+        if (turn < worker->batches) {
+            for (int i = 0; i < BATCH; i++) {
+                for (int others = 1; others < SHARED; others++)
+                    free(replace(worker));
+                batch.blocks[i] = replace(worker);
+            }
+            queue_put(worker->other, &batch);
+        }
+        if (turn >= AHEAD) {
+            batch = queue_take(&worker->own);
+            free_batch(&batch);
+        }
+    }
+    return NULL;
+}
+
+int main(int count, char **words)
+{
+    static Worker workers[THREADS] = {{.own = QUEUE_INITIALIZER}, {.own = QUEUE_INITIALIZER}};
+    pthread_t threads[THREADS];
+    size_t batches = share(count, words, 24000) / THREADS;
+
+    double begin = now();
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i].other = &workers[(i + 1) % THREADS].own;
+        workers[i].random.state = i;
+        workers[i].batches = batches;
+        if (pthread_create(&threads[i], NULL, work, &workers[i]))
+            abort();
+    }
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    tell_speed(begin, batches * THREADS * BATCH * SHARED);
+    return 0;
+}

@@ -1,0 +1,62 @@
+"""Owns the files that commands write: found to be writable before anything runs, and told by name if not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def write_json(name: str, value: Any) -> None:
+    """Write `value` as JSON to the file `name`, '-' for standard output. Raises OSError."""
+    text = json.dumps(value, indent=1) + "\n"
+    if name == "-":
+        sys.stdout.write(text)
+    else:
+        write_file(name, text.encode())
+
+
+def write_file(name: str, content: bytes) -> None:
+    """Make `content` that of the file `name`. Raises OSError, which names the file."""
+    try:
+        Path(name).write_bytes(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
+
+
+def check_writable(name: str) -> None:
+    """Raises OSError, which names the file, if `name` cannot be written; nothing is changed by that."""
+    path = Path(name)
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            if not os.access(path, os.W_OK):  # a pipe is not opened twice: its reader would see an end
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        is_new = not path.exists()
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
+        if is_new:
+            path.resolve().unlink()  # what a link leads to, and not the link
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
+
+
+def named_file(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """The name of a file that an option was given, which may be '-' for standard output."""
+    if name == "":
+        raise click.BadParameter("the name of the file is empty", context, parameter)
+    return name
+
+
+def writable_file(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """The same, when it is found to be writable."""
+    if named_file(context, parameter, name) not in (None, "-"):
+        try:
+            check_writable(str(name))
+        except OSError as error:
+            raise click.BadParameter(f"{error.filename}: {error.strerror}", context, parameter) from None
+    return name
