@@ -221,7 +221,7 @@ def obtain_cached(cache: Word, size: Word) -> Word:
 def by_size(size: Word) -> Word:
     """`size` bytes by the way that is for so many, or by any other; or 0.
 
-    In place of a block from the lists comes one with at least as many usable bytes, and it is clear: calloc goes
+    In place of a block from the lists comes one with at least as many usable bytes, cleared: calloc goes
     by the size.
     """
     pointer: Word = 0
