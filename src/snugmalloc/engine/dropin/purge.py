@@ -206,10 +206,13 @@ def look_at_peak() -> None:
 
 
 def needed_soon() -> Word:
-    """How many pages more than now may be in use within `purge_delay`."""
+    """How many free pages may be needed within `purge_delay`.
+
+    Twice as many as use fell by of late: when it grows again, others than those that are free now may be taken.
+    """
     used = pages_in_use()
     most = epoch_most if epoch_most > earlier_most else earlier_most
-    as_before = most - used if most > used else 0
+    as_before = most - used + most - used if most > used else 0
     return as_before if as_before < pace_needs else pace_needs
 
 

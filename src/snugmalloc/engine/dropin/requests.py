@@ -61,7 +61,6 @@ from .layout import (
     LARGEST,
     LIST_UNITS,
     MEDIUM_UNITS,
-    MIB,
     MOST_UNITS,
     ONE,
     PAGE_UNITS,
@@ -82,7 +81,6 @@ from .vet import NOT_IN_USE, NOT_OURS, vet
 
 LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
-MOVABLE = MIB
 
 HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
 FREED: Byte = 0x5A  # and bytes that it has freed
@@ -381,21 +379,9 @@ def resize_block(pointer: Word, size: Word) -> bool:
     return done
 
 
-def new_home(size: Word, before: Word) -> Word:
-    """Where a block of `before` bytes moves to get `size`, or NULL with errno.
-
-    One that grows to MOVABLE bytes and more gets a mapping of its own: there it grows on without being copied.
-    """
-    if size >= MOVABLE and size > before:
-        mapping = in_mapping(size, UNIT, False)
-        if mapping != 0:
-            return filled(given(mapping))
-    return obtain(size)
-
-
 def move(pointer: Word, size: Word, before: Word) -> Word:
     """A new block of `size` bytes with what the old one held; or NULL, and the old one is as it was."""
-    target = new_home(size, before)
+    target = obtain(size)
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)
         dispose(pointer)
