@@ -339,7 +339,7 @@ def map_new(length: Word, alignment: Word) -> Word:
     in_flight -= length
     if covered:
         took(0)
-        count_new(length >> PAGE_SHIFT)
+        count_new(length >> PAGE_SHIFT, True)
         add_used(mapping, length, CLEAN)
     else:
         lower_figure(SYSTEM_BYTES, length)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word, likely, multiply
 from .block import next_block
-from .layout import ALL_BITS, IN_PAGE, MEDIUM_UNITS, PAGE_SHIFT
+from .layout import ALL_BITS, IN_PAGE, MEDIUM_UNITS, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
     BLOCKS,
     DIRTY,
@@ -36,6 +36,7 @@ from .pages import (
 ALL_BIT_COUNT = 64
 SUM_OF_BYTES = 0x0101_0101_0101_0101  # a product with it has the sum of all bytes in its highest one
 SUM_SHIFT: Int = 58  # and bit 2 of a byte counts for one
+LONG_PAGES = PAGED // PAGE
 EIGHT_DIRTY = 0x4444_4444_4444_4444
 ONE_KIND = 0xFF
 EIGHT_PURGED = 0x4343_4343_4343_4343
@@ -45,6 +46,7 @@ DIRTY_TO_BLOCKS: Int = 4  # and bit 2
 dirty: Word = 0
 spare: Word = 0
 refaults: Word = 0
+long_refaults: Word = 0
 gone: Word = 0
 
 
@@ -62,10 +64,18 @@ def spare_pages() -> Word:
 
 
 def take_refaults() -> Word:
-    """How many pages were needed again after they had been given back, since the last time."""
+    """How many pages blocks of less than PAGED bytes needed again after they went back, since the last time."""
     global refaults
     count = refaults
     refaults = 0
+    return count
+
+
+def take_long_refaults() -> Word:
+    """The same for longer blocks."""
+    global long_refaults
+    count = long_refaults
+    long_refaults = 0
     return count
 
 
@@ -75,12 +85,21 @@ def count_gone(count: Word) -> None:
     gone += count
 
 
-def count_new(count: Word) -> None:
+def count_new(count: Word, is_long: bool) -> None:
     """The system gave so many pages: as far as such went back before, they were needed again."""
-    global gone, refaults
+    global gone
     again = count if count < gone else gone
     gone -= again
-    refaults += again
+    count_refaults(again, is_long)
+
+
+def count_refaults(count: Word, is_long: bool) -> None:
+    """So many pages are needed again, for a block of at least PAGED bytes if it `is_long`."""
+    global refaults, long_refaults
+    if is_long:
+        long_refaults += count
+    else:
+        refaults += count
 
 
 # ---- Free ----
@@ -175,35 +194,38 @@ def dirty_end(page: Word, end: Word) -> Word:
 # ---- In use ----
 
 
-def claim_page(page: Word, instead: Word) -> None:
-    """A page is needed: clear its mark. If it is dirty its kind is `instead`."""
-    global dirty, spare, refaults
+def claim_page(page: Word, instead: Word) -> bool:
+    """A page is needed: clear its mark; if it is dirty its kind is `instead`. Whether it was given back."""
+    global dirty, spare
     kind = kind_of(page)
     if kind == DIRTY:
         dirty -= 1
         set_kind(page, instead)
-        return
+        return False
     if kind != BLOCKS:
         spare -= 1
-        refaults += kind == PURGED
     set_kind(page, BLOCKS)
+    return kind == PURGED
 
 
 def claim_pages(page: Word, end: Word) -> None:
     """Pages are needed: clear their marks, up to eight at once."""
-    global dirty, spare, refaults
+    global dirty, spare
+    is_long = end - page >= LONG_PAGES
+    again: Word = 0
     while page < end:
         if page & 7 == 0 and page + 8 <= end:
             kinds = eight_kinds(page)
             if are_free(kinds) and kinds == multiply(kinds & ONE_KIND, SUM_OF_BYTES):
                 dirty -= 8 if kinds == EIGHT_DIRTY else 0
                 spare -= 0 if kinds == EIGHT_DIRTY else 8
-                refaults += 8 if kinds == EIGHT_PURGED else 0
+                again += 8 if kinds == EIGHT_PURGED else 0
                 set_eight_kinds(page, EIGHT_BLOCKS)
                 page += 8
                 continue
-        claim_page(page, BLOCKS)
+        again += claim_page(page, BLOCKS)
         page += 1
+    count_refaults(again, is_long)
 
 
 def claim(block: Word, size: Word) -> None:
@@ -229,20 +251,25 @@ def mark_long(block: Word, size: Word) -> None:
 
 def claim_to_return(block: Word, size: Word) -> None:
     """The same for pages that nobody needs: they are on their way to the system."""
-    global refaults
+    global refaults, long_refaults
     before = refaults
+    long_before = long_refaults
     claim(block, size)
     refaults = before
+    long_refaults = long_before
 
 
 def claim_uncleared(block: Word, size: Word) -> None:
     """The same for a block that shall read as zero: its dirty pages are UNCLEARED until they are cleared."""
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
+    is_long = end - page >= LONG_PAGES
+    again: Word = 0
     while page < end:
         is_whole = page_address(page) >= block and page_address(page + 1) <= next_block(block, size)
-        claim_page(page, UNCLEARED if is_whole else BLOCKS)
+        again += claim_page(page, UNCLEARED if is_whole else BLOCKS)
         page += 1
+    count_refaults(again, is_long)
     if kind_of(page_of(block) + 1) != UNCLEARED:
         mark_long(block, size)
 

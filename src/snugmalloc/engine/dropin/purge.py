@@ -44,7 +44,15 @@ from .figures import (
 from .heap import return_pages, take_pages
 from .large import dirty_spare_pages, unmap_spare, unmap_spares
 from .layout import MIB, ONE, PAGE_SHIFT, round_up
-from .marks import dirty_end, dirty_pages, next_dirty, next_unmarked, spare_pages, take_refaults
+from .marks import (
+    dirty_end,
+    dirty_pages,
+    next_dirty,
+    next_unmarked,
+    spare_pages,
+    take_long_refaults,
+    take_refaults,
+)
 from .options import MOST_DELAY, purge_delay
 from .pages import crosses_leaf, lowest_page, page_address, page_links, page_of, page_tag, used_pages
 from .segments import trim
@@ -73,7 +81,10 @@ PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
 MOST_SAVINGS = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
+LONG_COST_SHIFT: Int = 3  # of what long blocks cost an eighth counts,
+SOON = 100_000_000  # nanoseconds: but not so soon after some went back
 EXCESS_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance for what is in excess
+PATIENCE_SHIFT: Int = 2  # in deeper debt what was not needed for four times `purge_delay` is in excess
 DROP_CREDIT = 1000  # and so many, for each page at the peak, for what was dropped
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
@@ -83,6 +94,7 @@ waiting: Word = 0
 hand: Word = 0
 savings: Word = 0
 last_time: Word = 0
+given_time: Word = 0
 pace_time: Word = 0
 least_used: Word = 0
 most_used: Word = 0
@@ -132,13 +144,13 @@ def spend(cost: Word) -> None:
     savings = savings - cost if savings > cost else 0
 
 
-def pay_refaults(count: Word) -> None:
-    """So many pages were needed again: first those that had been dropped."""
+def pay_refaults(count: Word, cost: Word) -> None:
+    """So many pages were needed again, for so much each: first those that had been dropped."""
     global dropped_pages, drop_debt
     dropped = count if count < dropped_pages else dropped_pages
     dropped_pages -= dropped
-    drop_debt += dropped * REFAULT_COST
-    spend((count - dropped) * REFAULT_COST)
+    drop_debt += dropped * cost
+    spend((count - dropped) * cost)
 
 
 def earn(now: Word) -> None:
@@ -152,7 +164,9 @@ def earn(now: Word) -> None:
     savings = DEBT + MOST_SAVINGS if savings > DEBT + MOST_SAVINGS else savings
     drop_debt = drop_debt - share if drop_debt > share else 0
     last_time = now
-    pay_refaults(take_refaults())
+    pay_refaults(take_refaults(), REFAULT_COST)
+    was_soon = now - given_time < SOON
+    pay_refaults(take_long_refaults(), REFAULT_COST >> (0 if was_soon else LONG_COST_SHIFT))
 
 
 # ---- When ----
@@ -180,7 +194,8 @@ def look_at_most(now: Word) -> None:
     """The most that was in use within the last `purge_delay`, and within the one before."""
     global epoch_time, epoch_most, earlier_most
     used = pages_in_use()
-    if now - epoch_time >> MOMENT_SHIFT >= purge_delay():
+    patience = purge_delay() << (PATIENCE_SHIFT if savings + EXCESS_CREDIT < DEBT else 0)
+    if now - epoch_time >> MOMENT_SHIFT >= patience:
         epoch_time = now
         earlier_most = epoch_most
         epoch_most = used
@@ -205,15 +220,14 @@ def look_at_peak() -> None:
     is_at_peak = resident + (most_resident >> PEAK_SHIFT) >= most_resident
 
 
-def needed_soon() -> Word:
-    """How many free pages may be needed within `purge_delay`.
+def needed_before() -> Word:
+    """How many free pages may be needed if all is as it was within the last `purge_delay`.
 
-    Twice as many as use fell by of late: when it grows again, others than those that are free now may be taken.
+    Twice as many as use fell by: when it grows again, others than those that are free now may be taken.
     """
     used = pages_in_use()
     most = epoch_most if epoch_most > earlier_most else earlier_most
-    as_before = most - used + most - used if most > used else 0
-    return as_before if as_before < pace_needs else pace_needs
+    return most - used + most - used if most > used else 0
 
 
 def left_alone() -> Word:
@@ -222,8 +236,9 @@ def left_alone() -> Word:
 
 
 def can_give_excess() -> bool:
-    """Whether more is dirty than will be needed, and that can be afforded."""
-    return all_dirty() > left_alone() + needed_soon() and savings > DEBT - EXCESS_CREDIT
+    """Whether more is dirty than was needed of late or, where that can be afforded, than the pace tells."""
+    excess = all_dirty() - left_alone() if all_dirty() > left_alone() else 0
+    return excess > needed_before() or (excess > pace_needs and savings + EXCESS_CREDIT > DEBT)
 
 
 def can_give_dropped() -> bool:
@@ -345,7 +360,9 @@ def give_chunk() -> Word:
 
 def charge(count: Word, cost: Word, is_drop: bool) -> None:
     """So many pages went back, and the call took so many nanoseconds."""
-    global dropped_pages, drop_debt
+    global dropped_pages, drop_debt, given_time
+    given_time = last_time
+    cost = cost >> LONG_COST_SHIFT if count >= LONG_CHUNK else cost
     held = lock()
     if is_drop:
         dropped_pages += count

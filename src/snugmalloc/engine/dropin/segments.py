@@ -42,7 +42,7 @@ from .figures import (
     raise_figure,
     took,
 )
-from .layout import GIB, MIB, ONE, PAGE, PAGE_SHIFT, UNIT_SHIFT, round_up
+from .layout import GIB, MIB, ONE, PAGE, PAGE_SHIFT, PAGED, UNIT_SHIFT, round_up
 from .marks import count_gone, count_new, mark_clean, unmark
 from .options import prealloc
 from .pages import FOREIGN, FRESH, cover, is_heap_kind, kind_of, page_of, use_pages
@@ -78,7 +78,6 @@ def add_memory(start: Word, end: Word) -> bool:
     took(end - start)
     merge(start, size)
     mark_clean(page_of(start), page_of(end), FRESH)
-    count_new(page_of(end) - page_of(start))
     return True
 
 
@@ -206,8 +205,8 @@ def extend(count: Word) -> bool:
     return region_end != 0 and has_break and grow_break(count)
 
 
-def grow(size: Word) -> bool:
-    """Make the heap larger, so that a block of `size` units can be had. Returns True on success."""
+def extend_for(size: Word) -> bool:
+    """The same by a step, or by just what is needed."""
     need = size << UNIT_SHIFT
     at_end = wilderness() << UNIT_SHIFT
     need = round_up(need - at_end if need > at_end else need, page_size())
@@ -218,3 +217,12 @@ def grow(size: Word) -> bool:
     if step > need and extend(step):
         return True
     return extend(need)
+
+
+def grow(size: Word) -> bool:
+    """Make the heap larger, so that a block of `size` units can be had. Returns True on success."""
+    before = figure(HEAP_BYTES)
+    grown = extend_for(size)
+    if grown:
+        count_new((figure(HEAP_BYTES) - before) >> PAGE_SHIFT, size << UNIT_SHIFT >= PAGED)
+    return grown
