@@ -88,7 +88,6 @@ PATIENCE_SHIFT: Int = 2  # in deeper debt what was not needed for four times `pu
 DROP_CREDIT = 1000  # and so many, for each page at the peak, for what was dropped
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
-UNKNOWN_PACE = 1 << 40  # pages
 
 waiting: Word = 0
 hand: Word = 0
@@ -98,7 +97,6 @@ given_time: Word = 0
 pace_time: Word = 0
 least_used: Word = 0
 most_used: Word = 0
-pace_needs: Word = 0
 epoch_time: Word = 0
 epoch_most: Word = 0
 earlier_most: Word = 0
@@ -107,6 +105,7 @@ least_run: Word = 0
 last_used: Word = 0
 dropped_pages: Word = 0  # given back as they were dropped, and not needed since
 drop_debt: Word = 0
+is_calm: bool = False
 is_dropped: bool = False
 is_at_peak: bool = False
 
@@ -173,17 +172,17 @@ def earn(now: Word) -> None:
 
 
 def look_at_pace(now: Word) -> None:
-    """Every so many moments: what would be needed within `purge_delay`, if use went on to change as it did?"""
-    global pace_time, least_used, most_used, pace_needs, least_run
+    """Every so many moments: would the free pages last for `purge_delay`, if use went on to change as it did?"""
+    global pace_time, least_used, most_used, is_calm, least_run
     used = pages_in_use()
     if pace_time == 0:
-        pace_needs = UNKNOWN_PACE
+        is_calm = purge_delay() == 0
         pace_time = now
     least_used = used if used < least_used else least_used
     most_used = used if used > most_used else most_used
     moments = now - pace_time >> MOMENT_SHIFT
     if moments >= MOMENTS:
-        pace_needs = (most_used - least_used) * purge_delay() // moments
+        is_calm = (most_used - least_used) * purge_delay() <= all_dirty() * moments
         least_run = least_run << 1 | 1 if least_run < LONG_RUN else least_run
         pace_time = now
         least_used = used
@@ -236,9 +235,8 @@ def left_alone() -> Word:
 
 
 def can_give_excess() -> bool:
-    """Whether more is dirty than was needed of late or, where that can be afforded, than the pace tells."""
-    excess = all_dirty() - left_alone() if all_dirty() > left_alone() else 0
-    return excess > needed_before() or (excess > pace_needs and savings + EXCESS_CREDIT > DEBT)
+    """Whether more is dirty than was needed of late, or memory is calm and that can be afforded."""
+    return all_dirty() > left_alone() + needed_before() or (is_calm and savings + EXCESS_CREDIT > DEBT)
 
 
 def can_give_dropped() -> bool:
