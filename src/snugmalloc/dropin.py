@@ -63,6 +63,7 @@ class ProcessStats(NamedTuple):
     malloc_calls: int
     realloc_calls: int
     free_calls: int
+    background_steps: int
 
 
 _library = ctypes.CDLL(get_library("snugmalloc"), use_errno=True)

@@ -143,6 +143,15 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "every byte written twice more",
             ),
             Option(
+                "background",
+                "",
+                0,
+                0,
+                1,
+                "a helper thread gives memory back while the program sleeps, too",
+                "a thread that wakes four times a second, once 4 MiB are taken, and locks as with threads",
+            ),
+            Option(
                 "stats", "", 0, 0, 1, "count calls, and live bytes exactly", "a few instructions for each call"
             ),
         )

@@ -338,3 +338,34 @@ def test_trim_gives_back_what_ended_threads_left() -> None:
     heap.trim(0)
     assert heap.figure("CACHED_BLOCKS") == 0
     assert heap.figure("LIVE_BYTES") == 0
+
+
+def test_a_helper_is_started_once_in_each_process_and_only_when_it_is_worth_it() -> None:
+    machine = SimulatedMachine(environment={b"SNUG_BACKGROUND": b"1"})
+    heap = InterpretedHeap(machine)
+    heap.malloc(100)
+    assert machine.helpers == 0
+    for _ in range(300):
+        heap.malloc(20_000)
+    assert machine.helpers == 1
+    machine.forks += 1
+    for _ in range(10):
+        heap.malloc(20_000)
+    assert machine.helpers == 2
+
+
+def test_a_step_of_the_helper_gives_back_what_the_program_would_have_given() -> None:
+    machine = SimulatedMachine(environment={b"SNUG_BACKGROUND": b"1"})
+    heap = InterpretedHeap(machine)
+    kept = [heap.malloc(20_000) for _ in range(200)]
+    for pointer in [heap.malloc(20_000) for _ in range(150)]:
+        heap.free(pointer)
+    before = heap.figure("RETURNED_BYTES")
+    for _ in range(20):
+        machine.pass_time(250_000_000)
+        heap.engine.snug_background_step()
+    assert heap.figure("RETURNED_BYTES") > before
+    resident = heap.figure("HEAP_BYTES") - heap.figure("PURGED_BYTES")
+    assert resident - heap.figure("LIVE_BYTES") < MIB + heap.figure("LIVE_BYTES") // 8
+    assert heap.figure("BACKGROUND_STEPS") == 20
+    assert heap.check() == 0 and heap.usable(kept[-1]) >= 20_000

@@ -106,3 +106,14 @@ def test_allocation_works_at_the_edges_of_a_programs_life(
 ) -> None:
     for on in (None, library, checking_library):
         assert run(compile_program("edges.c"), on=on).stdout == "end\n"
+
+
+def test_a_helper_thread_gives_memory_back_while_the_program_sleeps(
+    compile_program: Compile, run: Run, library: Path
+) -> None:
+    resident = {}
+    for background in ("0", "1"):
+        said = run(compile_program("sleeper.c"), on=library, SNUG_BACKGROUND=background).stdout.split()
+        resident[background] = [int(mib) for mib in said[1::2]]
+    assert min(resident["0"]) > 40  # of 76: full speed is not paid again and again
+    assert max(resident["1"]) < 16

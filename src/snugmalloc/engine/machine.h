@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <malloc.h>
+#include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -331,6 +333,36 @@ static inline void machine_watch_thread_end(void) {
     pthread_once(&once, machine_make_key);
     if (machine_has_key) pthread_setspecific(machine_key, &machine_key);
     errno = kept;
+}
+
+/* The helper thread gives memory back while the program sleeps. It has a small stack and takes no signals: they are
+ * the program's. */
+extern void snug_background_step(void) __attribute__((weak));
+#define MACHINE_HELPER_PERIOD_NS 250000000
+#define MACHINE_HELPER_STACK (64 << 10)
+static void *machine_help(void *unused) {
+    struct timespec period = {0, MACHINE_HELPER_PERIOD_NS};
+    for (;;) {
+        nanosleep(&period, NULL);
+        snug_background_step();
+    }
+    return unused;
+}
+__attribute__((noinline, cold, unused)) static bool machine_start_helper(void) {
+    int kept = errno;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + MACHINE_HELPER_STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread, &attributes, machine_help, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    errno = kept;
+    return started;
 }
 
 static inline Word machine_atomic_load(Word address) { return __atomic_load_n((Word *)address, __ATOMIC_ACQUIRE); }

@@ -299,6 +299,14 @@ def fork_generation() -> Word:
     return face.fork_generation()
 
 
+def start_helper() -> bool:
+    """Start a thread that calls ``snug_background_step`` every quarter of a second. Returns True on success.
+
+    It takes no signals. A forked child has none. May call malloc.
+    """
+    return face.start_helper()
+
+
 def watch_forks() -> None:
     """From now on nobody is in the heap while the process forks. Once is enough; may call malloc."""
     face.watch_forks()

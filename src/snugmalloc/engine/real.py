@@ -176,6 +176,10 @@ class RealMachine:
     def fork_generation(self) -> int:
         return 0
 
+    def start_helper(self) -> bool:
+        """An interpreted heap has none."""
+        return False
+
     def watch_forks(self) -> None:
         """An interpreted heap is not used across a fork."""
 

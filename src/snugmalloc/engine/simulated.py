@@ -72,6 +72,7 @@ class SimulatedMachine:
     process_malloc: bool = True
     lock_is_short: bool = False
     forks: int = 0
+    helpers: int = 0
     secret: int = 0x9E37_79B9_7F4A_7C15
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
 
@@ -345,6 +346,11 @@ class SimulatedMachine:
 
     def fork_generation(self) -> int:
         return self.forks
+
+    def start_helper(self) -> bool:
+        """There is one thread; a test calls ``snug_background_step`` in the helper's place."""
+        self.helpers += 1
+        return True
 
     def watch_forks(self) -> None:
         """Nor does it fork."""

@@ -51,6 +51,10 @@ size_t snug_malloc_usable_size(void *pointer);
 int snug_trim(size_t pad);
 int snug_malloc_trim(size_t pad);
 
+/* Look whether free memory should go back by the rules that it goes back by anyway, and give it: what `malloc` and `free`
+ * do now and then, for a program that sleeps. SNUG_BACKGROUND=1 starts a helper thread that calls it. */
+void snug_background_step(void);
+
 /* This thread keeps no memory for itself until its next request. Worth it before it sleeps for long; at its end it
  * happens by itself. */
 void snug_thread_idle(void);
@@ -94,6 +98,7 @@ typedef struct snug_stats_t {
     size_t malloc_calls;      /* malloc, calloc, the aligned ones, operator new */
     size_t realloc_calls;     /* answered in place; where the block moved, one malloc and one free are counted */
     size_t free_calls;
+    size_t background_steps;  /* of the helper thread under SNUG_BACKGROUND=1 */
 } snug_stats_t;
 
 /* Fills `stats`, of which the caller knows the first `size` bytes (sizeof(snug_stats_t)): later versions only

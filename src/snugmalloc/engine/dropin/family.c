@@ -73,6 +73,7 @@ static const char *const NAMES[] = {
     "kept_bytes",    "system_bytes",   "peak_system_bytes", "limit_bytes",    "returned_bytes", "brk_calls",
     "mmap_calls",    "munmap_calls",   "mremap_calls",     "madvise_calls",   "refused_requests",
     "thread_caches", "counting",       "malloc_calls",     "realloc_calls",   "free_calls",
+    "background_steps",
 };
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
 _Static_assert(sizeof(snug_stats_t) == NAME_COUNT * sizeof(size_t), "every figure has a name");

@@ -33,12 +33,14 @@ from .cache import (
     has_ring,
     is_own_cache_sound,
     leave,
+    look_after,
     push,
     release_block,
     remember,
     wait_in_ring,
 )
 from .figures import (
+    BACKGROUND_STEPS,
     CACHED_BLOCKS,
     CACHED_BYTES,
     FIGURES,
@@ -48,6 +50,7 @@ from .figures import (
     PUBLISHED,
     figure,
     lower_figure,
+    raise_figure,
     set_figure,
 )
 from .layout import (
@@ -379,6 +382,15 @@ def snug_trim(pad: Word) -> Int:
 def snug_malloc_trim(pad: Word) -> Int:
     """As malloc_trim."""
     return snug_trim(pad)
+
+
+def snug_background_step() -> None:
+    """Look whether memory should go back, and give it: what the helper thread does while the program sleeps."""
+    read_options()
+    look_after()
+    held = enter()
+    raise_figure(BACKGROUND_STEPS, 1)
+    leave(held, 0)
 
 
 def snug_thread_idle() -> None:

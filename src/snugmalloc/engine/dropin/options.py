@@ -33,6 +33,7 @@ STATS = b"SNUG_STATS="
 ALIGN = b"SNUG_ALIGN="
 HARDEN = b"SNUG_HARDEN="
 FILL = b"SNUG_FILL="
+BACKGROUND = b"SNUG_BACKGROUND="
 
 UNKNOWN = b"snugmalloc: no such option, ignored: "
 MALFORMED = b"snugmalloc: not a value of this option, ignored: "
@@ -65,6 +66,7 @@ delay_moments: Word = 0
 cache_bytes: Word = 0
 hardened: bool = False
 fills: bool = False
+helps: bool = False
 
 
 def have_options() -> bool:
@@ -108,6 +110,11 @@ def fills_memory() -> bool:
     return fills
 
 
+def wants_helper() -> bool:
+    """Whether a helper thread shall give memory back while the program sleeps."""
+    return helps
+
+
 # ---- Reading ----
 
 
@@ -147,7 +154,7 @@ def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
 
 def read_option(entry: Word) -> None:
     """Obey one entry of the environment that begins with SNUG_."""
-    global prealloc_bytes, delay_moments, cache_bytes, hardened, fills
+    global prealloc_bytes, delay_moments, cache_bytes, hardened, fills, helps
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
         number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
@@ -185,6 +192,10 @@ def read_option(entry: Word) -> None:
     value = text_after(entry, FILL)
     if value != 0:
         fills = number_in(entry, value, 0, 1) == 1
+        return
+    value = text_after(entry, BACKGROUND)
+    if value != 0:
+        helps = number_in(entry, value, 0, 1) == 1
         return
     value = text_after(entry, ALIGN)
     if value != 0:

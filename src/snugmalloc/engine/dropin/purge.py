@@ -172,7 +172,7 @@ def earn(now: Word) -> None:
 
 
 def look_at_pace(now: Word) -> None:
-    """Every so many moments: would the free pages last for `purge_delay`, if use went on to change as it did?"""
+    """Every so many moments: would the free pages last for `purge_delay`, if use changed on as it did?"""
     global pace_time, least_used, most_used, is_calm, least_run
     used = pages_in_use()
     if pace_time == 0:

@@ -10,12 +10,14 @@ from ..machine import (
     copy_bytes,
     fatal,
     fill_bytes,
+    fork_generation,
     highest_bit,
     likely,
     load_half,
     load_thread_word,
     page_size,
     set_errno,
+    start_helper,
     unlikely,
 )
 from .block import SIZE_SHIFT, USED, is_used, payload_bytes, size_of, tag_at
@@ -41,6 +43,7 @@ from .figures import (
     MALLOC_CALLS,
     REALLOC_CALLS,
     REFUSED_REQUESTS,
+    SYSTEM_BYTES,
     figure,
     raise_figure,
     set_figure,
@@ -61,6 +64,7 @@ from .layout import (
     LARGEST,
     LIST_UNITS,
     MEDIUM_UNITS,
+    MIB,
     MOST_UNITS,
     ONE,
     PAGE_UNITS,
@@ -73,7 +77,7 @@ from .layout import (
     units_for,
 )
 from .marks import mark_cleared
-from .options import fills_memory, have_options, is_hardened, mmap_threshold, read_options
+from .options import fills_memory, have_options, is_hardened, mmap_threshold, read_options, wants_helper
 from .pages import BLOCKS, MAPPING, SPARE, is_heap_kind, is_slab_kind, kind_at
 from .segments import top_bytes, trim
 from .slab import give_row
@@ -81,9 +85,14 @@ from .vet import NOT_IN_USE, NOT_OURS, vet
 
 LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
+WORTH_HELPER = 4 * MIB
 
 HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
 FREED: Byte = 0x5A  # and bytes that it has freed
+
+helper_process: Word = (
+    0  # the process that has a helper thread, as the number of forks before it and one; 0: none
+)
 
 
 # ---- Counting, under SNUG_STATS=1 ----
@@ -231,9 +240,23 @@ def by_size(size: Word) -> Word:
     return pointer if pointer != 0 else anywhere(size, UNIT, size <= LISTED_LIMIT)
 
 
+def start_helper_once() -> None:
+    """Without the lock, before a request is served: start the helper thread of this process, if it has none."""
+    global helper_process
+    helper_process = fork_generation() + 1  # first: to start a thread calls malloc
+    start_helper()
+
+
+def is_helper_due() -> bool:
+    """Whether this process has no helper thread yet, and memory that is worth one."""
+    return helper_process != fork_generation() + 1 and figure(SYSTEM_BYTES) >= WORTH_HELPER
+
+
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
     cache = load_thread_word()
+    if unlikely(wants_helper()) and is_helper_due():
+        start_helper_once()
     if has_ring(cache) and size > LISTED_LIMIT and size < PAGED and size < mmap_threshold():
         pointer = obtain_cached(cache, size)
         if likely(pointer != 0):
