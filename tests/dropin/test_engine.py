@@ -357,8 +357,8 @@ def test_a_helper_is_started_once_in_each_process_and_only_when_it_is_worth_it()
 def test_a_step_of_the_helper_gives_back_what_the_program_would_have_given() -> None:
     machine = SimulatedMachine(environment={b"SNUG_BACKGROUND": b"1"})
     heap = InterpretedHeap(machine, {"MOMENTS": 1 << 30})  # it never counts as calm
-    kept = [heap.malloc(20_000) for _ in range(200)]
-    for pointer in [heap.malloc(20_000) for _ in range(150)]:
+    kept = [heap.malloc(20_000) for _ in range(400)]
+    for pointer in [heap.malloc(20_000) for _ in range(350)]:
         heap.free(pointer)
     before = heap.figure("RETURNED_BYTES")
     for _ in range(20):

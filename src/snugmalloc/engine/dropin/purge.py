@@ -397,9 +397,10 @@ def visit(most: Word) -> Word:
     while going:
         held = lock()
         is_drop = can_give_dropped()
-        least = ONE if is_drop or can_give_excess() else least_run
+        is_all = is_drop or can_give_excess()
+        least = ONE if is_all else least_run
         going = is_wanted() and hand < used_pages() and (is_drop or (given < most and looks < SCANS))
-        found = going and take_chunk(least, CHUNK)
+        found = going and take_chunk(least, CHUNK if is_all else STRETCH)
         unlock(held)
         if found:
             before = clock()
