@@ -1,20 +1,24 @@
 """Owns giving memory back: which free pages the system gets, and when.
 
-Free pages that may be resident are dirty, in the heap and in spare mappings alike. They go back
+Free pages that may be resident are dirty, in the heap and in spare mappings alike. What exceeds a 16th of what
+is in use and a mebibyte goes back
 
-- as excess: what exceeds a 16th of what is in use, a mebibyte, and what will be needed within `purge_delay` (a
-  second): as much as in the last two of them at the most, or as the pace of the last 16 ms would take;
-- when most was dropped: more is dirty than in use, and what is in use becomes less. Then all but an eighth of
-  that goes before `free` returns;
-- at the peak: before more is resident than ever, dirty pages go.
+- when most was dropped, that is when more is dirty than in use, and use falls: all but an eighth of that goes
+  before `free` returns;
+- as excess, when memory is calm: at the pace of the last 16 ms it would last for `purge_delay`, a second;
+- as excess, in any case, when it was not needed of late: within the last two `purge_delay`, twice what use fell
+  by left out. In deep debt four times as long counts as of late;
+- at the peak: before more is resident than ever.
 
-A page that is needed again costs five times what giving it back did, so what this may cost is bounded. Time
-that passes earns a 64th of itself, and each page by which memory grows beyond its peak a part of what the
-kernel took to give it; from that the calls are paid, as measured by the clock, and each page that is needed
-again. Excess may run into debt by a tenth of a second. What was dropped has an account of its own, paid off by
-another 64th, and may go again when the debt is small. So over time giving back costs at most a 32nd of the
-processor time; to free most of what there is gives it back at once, but not again and again; and enough is left
-for the peak. With `purge_delay` 0 nothing is expected to be needed, and an eighth of the time is earned.
+A page that is needed again costs five times what giving it back did, so what this may cost is bounded: the
+calls, as measured by the clock, and each page that is needed again are charged. Drops have an account of their
+own, which a 64th of the time that passes pays off; a drop is made when the debt is below 1 us for each page at
+the peak. The rest is paid from savings: another 64th of the time, and part of a page fault for each page by
+which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time giving
+back costs at most a 32nd of the processor time; to free most of what there is gives it back at once, but not
+again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged, unless it
+is at once: the system's malloc gives such blocks back each time. With `purge_delay` 0 memory always counts as
+calm, and an eighth of the time is earned. docs/design.md tells what was tried.
 
 There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
 takes a step. A hand goes round the page map and gives back runs of dirty pages; at the peak at first only long
