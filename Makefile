@@ -18,8 +18,11 @@ build: $(VENV)/.installed
 REQUIREMENTS := import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
+OLD := sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=..."
+
 # The build's own requirements are installed first, so that pip need not set up a fresh place for them each time.
 $(VENV)/.tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit($(OLD))'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c '$(REQUIREMENTS)' > $(VENV)/requirements.txt
 	$(BIN)/pip install --quiet -r $(VENV)/requirements.txt cmake ninja

@@ -63,12 +63,10 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     assert shape(shown) == shape(demo.stdout)
 
 
-def test_the_readmes_one_line_installs_the_packages_that_ci_installs() -> None:
-    lines = (ROOT / ".ci" / "packages").read_text().splitlines()
-    packages = [line.split()[0] for line in lines if line and not line.startswith("#")]
-    (words,) = re.findall(r"^apt-get install --no-install-recommends (.*)$", README.read_text(), re.MULTILINE)
-    listed = subprocess.run(["sh", "-c", f"echo {words}"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert listed.stdout.split() == packages
+def test_the_readmes_two_commands_are_those_of_the_script() -> None:
+    shown = re.findall(r"^    \./run (\w+)", README.read_text(), re.MULTILINE)
+    usage = subprocess.run([ROOT / "run"], capture_output=True, text=True).stderr
+    assert usage == f"usage: {' | '.join(f'./run {target}' for target in shown)}\n"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)

@@ -33,6 +33,7 @@ PACKAGES = {
     "redis-server": "redis-server",
 }
 PACKAGES |= {"redis-cli": "redis-tools", "redis-benchmark": "redis-tools"}
+ON_UBUNTU = "ID=ubuntu\n" in Path("/etc/os-release").read_text()
 # CPython's own tests that stress memory, threads and processes; those that need minutes are cut to a part.
 CPYTHON_TESTS = (
     ["test_json"],
@@ -344,6 +345,7 @@ def test_the_memory_stressors_verify(stressor: list[str], preloaded: Preloaded) 
     preloaded.run([*stress, *stressor], preloaded=True)
 
 
+@pytest.mark.skipif(ON_UBUNTU, reason="Ubuntu has chromium as a snap alone")
 def test_chromium_renders_the_same(preloaded: Preloaded) -> None:
     """Its own processes have an allocator built in; the libraries that it loads are on ours."""
     (preloaded.folder / "page.html").write_text(programs.PAGE)
