@@ -1,17 +1,18 @@
 # make build   .venv with the package and what the tests need; again only when a source has changed
 # make demo    a service in Python on every allocator, in one table
 # make test    style, types, tests
+# make wheels  the source package and the wheels, into dist
 # make bench   the benchmarks; results in benchmarks/results
 # make clean   forget all that was built
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TYPED := src amalgamation tests benchmarks
+TYPED := src amalgamation distribution tests benchmarks
 
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake amalgamation src -type f -not -name '*.pyc')
 
-.PHONY: build demo test bench clean
+.PHONY: build demo test wheels bench clean
 
 build: $(VENV)/.installed
 
@@ -42,6 +43,9 @@ test: build
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/python -m pytest
+
+wheels: build
+	$(BIN)/python -m distribution.wheels
 
 bench: build
 	$(BIN)/pip install --quiet --no-build-isolation -e '.[bench]'
