@@ -1,4 +1,4 @@
-"""The packages that are handed out, each built once a session."""
+"""The packages that are handed out, each built once a session; and how compiled programs are run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from distribution.wheels import build_source, build_wheel
+
+from .targets import HERE, Run, Target
 
 WheelFor = Callable[[str], Path]
 
@@ -24,3 +26,15 @@ def wheel_for(source_package: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Gives the wheel for a processor, which is made of the sdist."""
     folder = tmp_path_factory.mktemp("wheels")
     return cache(lambda processor: build_wheel(source_package, processor, folder))
+
+
+@pytest.fixture(scope="session")
+def target() -> Target:
+    """The kind of machine that programs are compiled for."""
+    return HERE
+
+
+@pytest.fixture(scope="session")
+def run(target: Target) -> Run:
+    """Runs a program, on the malloc that is preloaded if one is."""
+    return target.run

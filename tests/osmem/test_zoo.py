@@ -6,14 +6,12 @@ stderr begins with ``snugmalloc: `` and has the text. ``undefined``: anything ma
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from ..targets import Target
 from .conftest import HERE, Compile
 
 ZOO = sorted((HERE / "zoo").glob("*.c"))
@@ -32,12 +30,13 @@ DEFINED = [(source, mode) for source in ZOO for mode in MODES if expectation(sou
 
 
 @pytest.mark.parametrize(("source", "mode"), DEFINED, ids=lambda value: getattr(value, "stem", value))
-def test_a_fault_ends_as_its_program_says(source: Path, mode: str, compile_program: Compile) -> None:
+def test_a_fault_ends_as_its_program_says(
+    source: Path, mode: str, compile_program: Compile, target: Target
+) -> None:
     what, text = expectation(source, mode)
-    environment = {**os.environ, "SNUG_HARDEN": MODES[mode]}
-    run = subprocess.run([compile_program(source)], env=environment, capture_output=True, text=True, timeout=60)
+    end = target.run if what == "exit 0" else target.abort
+    ended = end(compile_program(source), SNUG_HARDEN=MODES[mode])
     if what == "exit 0":
-        assert (run.returncode, run.stderr) == (0, "")
+        assert ended.stderr == ""
     else:
-        assert run.returncode == -signal.SIGABRT
-        assert re.fullmatch(rf"snugmalloc: .*{re.escape(text)}.*\n", run.stderr)
+        assert re.fullmatch(rf"snugmalloc: .*{re.escape(text)}.*\n", ended.stderr)
