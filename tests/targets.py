@@ -15,13 +15,14 @@ TOO_LONG = 120  # seconds: a program that takes longer hangs
 
 
 class Run(Protocol):
-    """Runs a program to its end, preloads the library `on`, and puts `settings` into the environment.
+    """Runs a program to its end with `on` preloaded (a library, or a list of them as in LD_PRELOAD) and with
+    `settings` in its environment.
 
     Fails the test if the program does not end with the status that it should.
     """
 
     def __call__(
-        self, program: str | Path, *arguments: str, on: Path | None = None, **settings: str
+        self, program: str | Path, *arguments: str, on: Path | str | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -29,6 +30,8 @@ class Run(Protocol):
 class Target:
     """A kind of machine that programs are compiled for and run on."""
 
+    toolchain: str | None = None
+    """The file of cmake/toolchains for it."""
     compiler_prefix: str = ""
     """What the names of its compilers begin with."""
     emulator: tuple[str, ...] = ()
@@ -37,19 +40,19 @@ class Target:
     """What that command itself says on stderr, as a pattern of lines."""
 
     def run(
-        self, program: str | Path, *arguments: str, on: Path | None = None, **settings: str
+        self, program: str | Path, *arguments: str, on: Path | str | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program that ends with status 0."""
         return self._run(0, [str(program), *arguments], on, settings)
 
     def abort(
-        self, program: str | Path, *arguments: str, on: Path | None = None, **settings: str
+        self, program: str | Path, *arguments: str, on: Path | str | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program that is aborted."""
         return self._run(-signal.SIGABRT, [str(program), *arguments], on, settings)
 
     def _run(
-        self, status: int, words: list[str], on: Path | None, settings: Mapping[str, str]
+        self, status: int, words: list[str], on: Path | str | None, settings: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **settings, "LD_PRELOAD": str(on) if on else ""}
         command = [*self.emulator, *words]
@@ -62,6 +65,7 @@ class Target:
 
 HERE = Target()
 AARCH64 = Target(
+    toolchain="aarch64-linux-gnu",
     compiler_prefix="aarch64-linux-gnu-",
     emulator=("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"),
     emulator_says=r"^qemu: uncaught target signal .*\n",

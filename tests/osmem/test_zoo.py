@@ -26,13 +26,8 @@ def expectation(source: Path, mode: str) -> tuple[str, str]:
     return found["what"], found["text"]
 
 
-DEFINED = [(source, mode) for source in ZOO for mode in MODES if expectation(source, mode)[0] != "undefined"]
-
-
-@pytest.mark.parametrize(("source", "mode"), DEFINED, ids=lambda value: getattr(value, "stem", value))
-def test_a_fault_ends_as_its_program_says(
-    source: Path, mode: str, compile_program: Compile, target: Target
-) -> None:
+def check_fault(source: Path, mode: str, compile_program: Compile, target: Target) -> None:
+    """Run the program, and compare its end with what its comment says."""
     what, text = expectation(source, mode)
     end = target.run if what == "exit 0" else target.abort
     ended = end(compile_program(source), SNUG_HARDEN=MODES[mode])
@@ -40,3 +35,13 @@ def test_a_fault_ends_as_its_program_says(
         assert ended.stderr == ""
     else:
         assert re.fullmatch(rf"snugmalloc: .*{re.escape(text)}.*\n", ended.stderr)
+
+
+DEFINED = [(source, mode) for source in ZOO for mode in MODES if expectation(source, mode)[0] != "undefined"]
+
+
+@pytest.mark.parametrize(("source", "mode"), DEFINED, ids=lambda value: getattr(value, "stem", value))
+def test_a_fault_ends_as_its_program_says(
+    source: Path, mode: str, compile_program: Compile, target: Target
+) -> None:
+    check_fault(source, mode, compile_program, target)
