@@ -2,6 +2,7 @@
 # make demo    a service in Python on every allocator, in one table
 # make test    style, types, tests
 # make wheels  the source package and the wheels, into dist
+# make deb     the Debian packages of the drop-in malloc, into dist
 # make bench   the benchmarks; results in benchmarks/results
 # make clean   forget all that was built
 
@@ -12,7 +13,7 @@ TYPED := src amalgamation distribution tests benchmarks
 
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake amalgamation src -type f -not -name '*.pyc')
 
-.PHONY: build demo test wheels bench clean
+.PHONY: build demo test wheels deb bench clean
 
 build: $(VENV)/.installed
 
@@ -46,6 +47,9 @@ test: build
 
 wheels: build
 	$(BIN)/python -m distribution.wheels
+
+deb: build
+	$(BIN)/python -m distribution.deb
 
 bench: build
 	$(BIN)/pip install --quiet --no-build-isolation -e '.[bench]'

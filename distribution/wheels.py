@@ -16,16 +16,10 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from .source import OUTPUT, build_source
+
 PROCESSORS = ("x86_64", "aarch64")
 GLIBC = "2.17"
-
-
-def build_source(output: Path) -> Path:
-    """The source package, built into the folder `output`. Raises CalledProcessError."""
-    code = f"from scikit_build_core.build import build_sdist; print(build_sdist({str(output.absolute())!r}))"
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    return output / said.stdout.split()[-1]
 
 
 def build_wheel(source: Path, processor: str, output: Path) -> Path:
@@ -100,7 +94,7 @@ def tag(wheel: Path, platform: str, output: Path) -> Path:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=ROOT / "dist")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("processors", nargs="*", metavar="PROCESSOR", default=PROCESSORS)
     arguments = parser.parse_args()
     source = build_source(arguments.output)

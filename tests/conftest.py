@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distribution.wheels import build_source, build_wheel
+from distribution.source import build_source
+from distribution.wheels import build_wheel
 
 from .targets import HERE, Run, Target
 
