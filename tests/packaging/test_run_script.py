@@ -14,7 +14,7 @@ from ..builds import ROOT
 TOOLS = ("sh", "dirname", "sed", "grep", "env", "cat", "true")
 STAND_INS = {
     "dpkg-query": 'grep -qx "$3" "$STATE/installed" && echo installed',
-    "apt-cache": 'grep -qx "$3" "$STATE/offered"',
+    "apt-cache": '! grep -qx "$3" "$STATE/offered" || echo "Package: $3"',  # 0 for a name that it only knows
     "apt-get": 'echo "apt-get $*" >>"$STATE/log"',
     "make": 'echo "make $*" >>"$STATE/log"',
     "id": 'cat "$STATE/user"',
