@@ -34,6 +34,8 @@ class Target:
     """The file of cmake/toolchains for it."""
     compiler_prefix: str = ""
     """What the names of its compilers begin with."""
+    compiler_flags: tuple[str, ...] = ()
+    """What programs are compiled with beside what they need themselves."""
     emulator: tuple[str, ...] = ()
     """The command that runs its programs."""
     emulator_says: str = "(?!)"
@@ -67,6 +69,7 @@ HERE = Target()
 AARCH64 = Target(
     toolchain="aarch64-linux-gnu",
     compiler_prefix="aarch64-linux-gnu-",
+    compiler_flags=("-no-pie",),  # or newer qemus put other things right behind the break
     emulator=("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"),
     emulator_says=r"^qemu: uncaught target signal .*\n",
 )

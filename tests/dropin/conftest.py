@@ -51,7 +51,9 @@ def compile_program(target: Target, tmp_path_factory: pytest.TempPathFactory) ->
         if not program.exists():
             compiler, standard = ("g++", "c++17") if source.suffix == ".cpp" else ("gcc", "gnu17")
             command = [f"{target.compiler_prefix}{compiler}", f"-std={standard}"]
-            subprocess.run([*command, *FLAGS, "-o", program, source, *flags], check=True)
+            subprocess.run(
+                [*command, *FLAGS, *target.compiler_flags, "-o", program, source, *flags], check=True
+            )
         return program
 
     return compile_once

@@ -40,6 +40,7 @@ def compile_program(target: Target, library: Path, tmp_path_factory: pytest.Temp
     """Compiles a C source of this folder to a program on libosmem.so, once a session."""
     folder = tmp_path_factory.mktemp("programs")
     flags = [
+        *target.compiler_flags,
         "-std=gnu11",
         "-O1",
         "-g",
