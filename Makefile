@@ -1,25 +1,30 @@
 # make build   .venv with the package and what the tests need; again only when a source has changed
 # make demo    a service in Python on every allocator, in one table
 # make test    style, types, tests
+# make wheels  the source package and the wheels, into dist
+# make deb     the Debian packages of the drop-in malloc, into dist
 # make bench   the benchmarks; results in benchmarks/results
 # make clean   forget all that was built
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TYPED := src amalgamation tests benchmarks
+TYPED := src amalgamation distribution tests benchmarks
 
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake amalgamation src -type f -not -name '*.pyc')
 
-.PHONY: build demo test bench clean
+.PHONY: build demo test wheels deb bench clean
 
 build: $(VENV)/.installed
 
 REQUIREMENTS := import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
+OLD := sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=..."
+
 # The build's own requirements are installed first, so that pip need not set up a fresh place for them each time.
 $(VENV)/.tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit($(OLD))'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c '$(REQUIREMENTS)' > $(VENV)/requirements.txt
 	$(BIN)/pip install --quiet -r $(VENV)/requirements.txt cmake ninja
@@ -39,6 +44,12 @@ test: build
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/python -m pytest
+
+wheels: build
+	$(BIN)/python -m distribution.wheels
+
+deb: build
+	$(BIN)/python -m distribution.deb
 
 bench: build
 	$(BIN)/pip install --quiet --no-build-isolation -e '.[bench]'

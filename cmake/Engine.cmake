@@ -72,6 +72,9 @@ function(add_engine_library library)
     C_STANDARD 11
     LINK_DEPENDS "${map};${ENGINE_FOLDER}/machine.h"
   )
+  if(NOT "${SNUG_SOVERSION}" STREQUAL "") # without it there is no link beside the library: a wheel cannot hold one
+    set_target_properties(${library} PROPERTIES SOVERSION ${SNUG_SOVERSION})
+  endif()
   set_source_files_properties("${c_file}" PROPERTIES OBJECT_DEPENDS "${ENGINE_FOLDER}/machine.h")
   target_compile_options(${library} PRIVATE ${ENGINE_COMPILE_OPTIONS})
   target_include_directories(${library}

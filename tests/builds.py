@@ -16,15 +16,17 @@ BUILD = ROOT / "build"
 Variant = Literal["release", "debug"]
 
 
-def build_library(library: str, variant: Variant) -> Path:
+def build_library(library: str, variant: Variant, toolchain: str | None = None) -> Path:
     """The path of lib<library>.so, up to date: as it is shipped, or with DEBUG = 1 (every invariant checked).
 
-    Builds into build/<variant>; what has not changed is not built again. Raises CalledProcessError.
+    Builds into a folder of `build`, with a toolchain of cmake/toolchains if one is named. What has not changed
+    is not built again. Raises CalledProcessError.
     """
-    return build_project(ROOT, BUILD / variant, variant) / f"lib{library}.so"
+    folder = BUILD / "-".join([variant, *([toolchain] if toolchain else [])])
+    return build_project(ROOT, folder, variant, toolchain) / f"lib{library}.so"
 
 
-def build_project(source: Path, folder: Path, variant: Variant) -> Path:
+def build_project(source: Path, folder: Path, variant: Variant, toolchain: str | None = None) -> Path:
     """Build the libraries of the CMake project `source` in `folder`, which is returned.
 
     Raises CalledProcessError.
@@ -34,6 +36,8 @@ def build_project(source: Path, folder: Path, variant: Variant) -> Path:
         "SNUG_PYTHON": "OFF",
         "Python_EXECUTABLE": sys.executable,
     }
+    if toolchain:
+        switches["CMAKE_TOOLCHAIN_FILE"] = str(ROOT / "cmake" / "toolchains" / f"{toolchain}.cmake")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

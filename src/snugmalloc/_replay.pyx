@@ -11,6 +11,9 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from snugmalloc cimport osmem
 
+cdef extern from "<time.h>":  # posix.time includes another header, and Python.h of 3.13 this one no more
+    pass
+
 cdef enum:
     MALLOC = 0
     CALLOC = 1

@@ -297,7 +297,7 @@ def test_the_report_is_printed_to_stderr() -> None:
         r"calls +[\d,]+ malloc, [\d,]+ realloc, [\d,]+ free",
         r"system calls +\d+ brk, \d+ mmap, \d+ munmap, \d+ mremap, \d+ madvise",
         r"proof +malloc of process \d+ came from ",
-        r"128 bytes +[\d,]+ +[\d.]+ KiB +█",
+        r"128 bytes +[\d,]+ +[\d.]+ (bytes|KiB) +█",
     ):
         assert re.search(line, ended.stderr), f"{line}\n{ended.stderr}"
     assert Path(LIBRARY).name in ended.stderr

@@ -43,8 +43,8 @@ def blocks_of(document: str) -> list[Block]:
     return [Block(found[1], found[2], found.start(2), found.end(2)) for found in FENCE.finditer(document)]
 
 
-def run_examples(path: Path) -> list[str]:
-    """What each ```python block in the document at `path` prints."""
+def run_examples(path: Path, python: str = sys.executable) -> list[str]:
+    """What each ```python block in the document at `path` prints, run by the interpreter `python`."""
     document = path.read_text()
     examples = [
         (block.text, document[: block.start].count("\n"), path.name)
@@ -52,7 +52,7 @@ def run_examples(path: Path) -> list[str]:
         if block.language == "python"
     ]
     outcome = subprocess.run(
-        [sys.executable, "-c", PROGRAM], input=json.dumps(examples), capture_output=True, text=True
+        [python, "-c", PROGRAM], input=json.dumps(examples), capture_output=True, text=True
     )
     if outcome.returncode:
         raise RuntimeError(outcome.stderr)
@@ -60,10 +60,10 @@ def run_examples(path: Path) -> list[str]:
     return printed
 
 
-def with_outputs(path: Path) -> str:
-    """The document at `path`, with what its examples really print."""
+def with_outputs(path: Path, python: str = sys.executable) -> str:
+    """The document at `path`, with what its examples really print, run by the interpreter `python`."""
     document = path.read_text()
-    printed = iter(run_examples(path))
+    printed = iter(run_examples(path, python))
     changes = []
     for block, following in pairwise([*blocks_of(document), Block("", "", len(document), len(document))]):
         if block.language == "python":
@@ -73,6 +73,16 @@ def with_outputs(path: Path) -> str:
     for block, output in reversed(changes):
         document = document[: block.start] + output + document[block.end :]
     return document
+
+
+def demo_shape(text: str) -> list[list[str]]:
+    """The lines of the demo's figures, numbers and curves left out."""
+    figures = text.partition("The heap after")[0]
+    return [
+        re.sub(r"[\d.,]+|[▁▂▃▄▅▆▇█]+ *[▁▂▃▄▅▆▇█]*", "N", line).split()
+        for line in figures.splitlines()
+        if line.strip()
+    ]
 
 
 if __name__ == "__main__":

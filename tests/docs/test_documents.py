@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .documents import blocks_of, with_outputs
+from .documents import blocks_of, demo_shape, with_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -45,30 +45,18 @@ def test_the_c_example_compiles_and_prints_what_is_shown(tmp_path: Path) -> None
     assert (outcome.stderr, outcome.stdout) == ("", shown.text)
 
 
-def shape(text: str) -> list[list[str]]:
-    """The lines of the demo's figures, numbers and curves left out."""
-    figures = text.partition("The heap after")[0]
-    return [
-        re.sub(r"[\d.,]+|[▁▂▃▄▅▆▇█]+ *[▁▂▃▄▅▆▇█]*", "N", line).split()
-        for line in figures.splitlines()
-        if line.strip()
-    ]
-
-
 def test_the_readme_shows_what_the_demo_prints() -> None:
     (shown,) = [block.text for block in blocks_of(README.read_text()) if block.language == "demo"]
     demo = subprocess.run(
         [Path(sys.executable).with_name("snug"), "demo"], capture_output=True, text=True, check=True
     )
-    assert shape(shown) == shape(demo.stdout)
+    assert demo_shape(shown) == demo_shape(demo.stdout)
 
 
-def test_the_readmes_one_line_installs_the_packages_that_ci_installs() -> None:
-    lines = (ROOT / ".ci" / "packages").read_text().splitlines()
-    packages = [line.split()[0] for line in lines if line and not line.startswith("#")]
-    (words,) = re.findall(r"^apt-get install --no-install-recommends (.*)$", README.read_text(), re.MULTILINE)
-    listed = subprocess.run(["sh", "-c", f"echo {words}"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert listed.stdout.split() == packages
+def test_the_readmes_two_commands_are_those_of_the_script() -> None:
+    shown = re.findall(r"^    \./run (\w+)", README.read_text(), re.MULTILINE)
+    usage = subprocess.run([ROOT / "run"], capture_output=True, text=True).stderr
+    assert usage == f"usage: {' | '.join(f'./run {target}' for target in shown)}\n"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)

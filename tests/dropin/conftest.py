@@ -1,18 +1,17 @@
-"""libsnugmalloc.so, as shipped and with all its checks, and programs that run on it."""
+"""libsnugmalloc.so, as shipped and with all its checks, and the programs of the tests."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 import snugmalloc
 
 from ..builds import build_library
+from ..targets import Target
 
 SOURCES = Path(__file__).parent / "c"
 FLAGS = [
@@ -26,17 +25,7 @@ FLAGS = [
     "-Wno-use-after-free",
     "-Wno-address",
 ]
-TOO_LONG = 120  # seconds: a program that takes longer hangs
-
 Compile = Callable[..., Path]
-
-
-class Run(Protocol):
-    """Runs a program to its end; fails the test if it does not end with status 0."""
-
-    def __call__(
-        self, program: str | Path, *arguments: str, on: Path | None = None, **settings: str
-    ) -> subprocess.CompletedProcess[str]: ...
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +41,7 @@ def checking_library() -> Path:
 
 
 @pytest.fixture(scope="session")
-def compile_program(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+def compile_program(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Compiles a source of this folder, once a session for the same flags."""
     folder = tmp_path_factory.mktemp("programs")
 
@@ -60,24 +49,11 @@ def compile_program(tmp_path_factory: pytest.TempPathFactory) -> Compile:
         source = SOURCES / name
         program = folder / "-".join([source.stem, *(Path(flag).name for flag in flags)])
         if not program.exists():
-            compiler = ["g++", "-std=c++17"] if source.suffix == ".cpp" else ["gcc", "-std=gnu17"]
-            subprocess.run([*compiler, *FLAGS, "-o", program, source, *flags], check=True)
+            compiler, standard = ("g++", "c++17") if source.suffix == ".cpp" else ("gcc", "gnu17")
+            command = [f"{target.compiler_prefix}{compiler}", f"-std={standard}"]
+            subprocess.run(
+                [*command, *FLAGS, *target.compiler_flags, "-o", program, source, *flags], check=True
+            )
         return program
 
     return compile_once
-
-
-@pytest.fixture(scope="session")
-def run() -> Run:
-    """Runs a program on the malloc that is preloaded `on`, with `settings` in its environment."""
-
-    def run_once(
-        program: str | Path, *arguments: str, on: Path | None = None, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **settings, "LD_PRELOAD": str(on) if on else ""}
-        command = [str(program), *arguments]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TOO_LONG)
-        assert ended.returncode == 0, f"{command} on {on}: {ended.returncode}\n{ended.stdout}{ended.stderr}"
-        return ended
-
-    return run_once

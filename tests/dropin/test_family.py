@@ -9,7 +9,8 @@ import pytest
 
 import snugmalloc
 
-from .conftest import SOURCES, Compile, Run
+from ..targets import Run
+from .conftest import SOURCES, Compile
 
 GROUPS = re.findall(r"^    GROUP\((\w+)\)", (SOURCES / "family.c").read_text(), re.MULTILINE)
 GLIBC_ONLY = ("mallinfo_follows_what_is_live", "malloc_info_writes_xml")  # have no twins

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import Compile, Run
+from ..targets import Run, Target
+from .conftest import Compile
 
 TWICE = "is not in use: freed twice, or never allocated"
 FOREIGN = "was not allocated here"
@@ -31,11 +29,11 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_ends_the_program_with_one_line(fault: str, compile_program: Compile, library: Path) -> None:
-    environment = {**os.environ, "LD_PRELOAD": str(library), "SNUG_HARDEN": "1"}
+def test_a_fault_ends_the_program_with_one_line(
+    fault: str, compile_program: Compile, target: Target, library: Path
+) -> None:
     program = compile_program("faults.c", "-Wno-free-nonheap-object", "-Wno-stringop-overflow")
-    ended = subprocess.run([program, fault], env=environment, capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGABRT
+    ended = target.abort(program, fault, on=library, SNUG_HARDEN="1")
     assert ended.stderr.startswith("snugmalloc: ") and ended.stderr.count("\n") == 1
     assert FAULTS[fault] in ended.stderr
 

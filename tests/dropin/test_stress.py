@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Compile, Run
+from ..targets import Run
+from .conftest import Compile
 
 MODES: tuple[list[str], ...] = ([], ["fork"], ["refuse"], ["fork", "refuse"])
 

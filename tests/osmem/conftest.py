@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ..builds import build_library
+from ..targets import Target
 from .heaps import CompiledHeap, InterpretedHeap
 
 HERE = Path(__file__).parent
@@ -28,10 +30,17 @@ def library() -> Path:
 
 
 @pytest.fixture(scope="session")
-def compile_program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Compile:
+def checking_library() -> Path:
+    """libosmem.so that checks its invariants after every call."""
+    return build_library("osmem", "debug")
+
+
+@pytest.fixture(scope="session")
+def compile_program(target: Target, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Compiles a C source of this folder to a program on libosmem.so, once a session."""
     folder = tmp_path_factory.mktemp("programs")
     flags = [
+        *target.compiler_flags,
         "-std=gnu11",
         "-O1",
         "-g",
@@ -47,7 +56,8 @@ def compile_program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         program = folder / f"{source.parent.name}-{source.stem}"
         if not program.exists():
             paths = [f"-I{INCLUDE}", f"-I{HERE / 'c'}", f"-Wl,-rpath,{library.parent}"]
-            subprocess.run(["gcc", *flags, "-o", str(program), str(source), str(library), *paths], check=True)
+            gcc = f"{target.compiler_prefix}gcc"
+            subprocess.run([gcc, *flags, "-o", str(program), str(source), str(library), *paths], check=True)
         return program
 
     return compile_once

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ..builds import build_library
+from ..targets import Run
 from .conftest import HERE, Compile
 
 CHECKS = sorted((HERE / "c" / "checks").glob("*.c"))
@@ -27,9 +26,8 @@ def name_of(source: Path) -> str:
 
 @pytest.mark.parametrize("harden", ["0", "1"])
 @pytest.mark.parametrize("source", CHECKS, ids=name_of)
-def test_a_program_finds_what_it_expects(source: Path, harden: str, compile_program: Compile) -> None:
-    environment = {**os.environ, "SNUG_HARDEN": harden}
-    subprocess.run([compile_program(source)], env=environment, check=True)
+def test_a_program_finds_what_it_expects(source: Path, harden: str, compile_program: Compile, run: Run) -> None:
+    run(compile_program(source), SNUG_HARDEN=harden)
 
 
 @pytest.mark.parametrize("source", CHECKS + TRACES, ids=name_of)
@@ -39,7 +37,8 @@ def test_valgrind_finds_nothing(source: Path, compile_program: Compile) -> None:
 
 
 @pytest.mark.parametrize("source", CHECKS, ids=name_of)
-def test_every_invariant_holds_after_every_call(source: Path, compile_program: Compile) -> None:
+def test_every_invariant_holds_after_every_call(
+    source: Path, compile_program: Compile, run: Run, checking_library: Path
+) -> None:
     """The debug build checks the whole heap before it returns; the loader finds it first."""
-    checking = {**os.environ, "LD_LIBRARY_PATH": str(build_library("osmem", "debug").parent)}
-    subprocess.run([compile_program(source)], env=checking, check=True)
+    run(compile_program(source), LD_LIBRARY_PATH=str(checking_library.parent))

@@ -10,6 +10,7 @@ import pytest
 from ..builds import ROOT, Variant, build_library
 
 INCLUDE = ROOT / "src" / "snugmalloc" / "include"
+PYTHON = re.compile(r"\b_?Py\w*|\b__pyx\w*")
 VARIANTS: list[Variant] = ["release", "debug"]
 
 
@@ -32,7 +33,7 @@ def test_libosmem_exports_what_osmem_h_declares(variant: Variant) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_libosmem_holds_no_python_and_needs_libc_alone(variant: Variant) -> None:
     library = build_library("osmem", variant)
-    assert not re.findall(r"\b_?Py\w*|\b__pyx\w*", output_of("nm", library))
+    assert not PYTHON.findall(output_of("nm", library))
     dynamic = output_of("readelf", "-d", library)
     assert re.findall(r"NEEDED.*\[(.*)\]", dynamic) == ["libc.so.6"]
     assert re.findall(r"SONAME.*\[(.*)\]", dynamic) == ["libosmem.so"]

@@ -229,32 +229,41 @@ __attribute__((visibility("hidden"), unused)) void *__dso_handle;
 
 static inline bool machine_has_threads(void) { return !(&__libc_single_threaded && __libc_single_threaded); }
 
-static inline bool machine_is_owner(void) { return (machine_lock_word & ~1ul) == (Word)pthread_self(); }
+/* Only this thread writes its own name there, so no order is needed to read whether it did. */
+static inline bool machine_is_owner(void) {
+    return (atomic_load_explicit(&machine_lock_word, memory_order_relaxed) & ~1ul) == (Word)pthread_self();
+}
 
+/* On aarch64 `yield` does nothing where a core has one thread; `isb` takes about as long as x86's `pause`. */
 static inline void machine_pause(void) {
 #if defined __x86_64__
     __builtin_ia32_pause();
 #elif defined __aarch64__
-    __asm__ volatile("yield");
+    __asm__ volatile("isb");
 #endif
+}
+
+/* Whoever takes the lock sees what was written under it: acquire here, release in machine_unlock. */
+static inline bool machine_replace_lock_word(Word *expected, Word value, memory_order order) {
+    return atomic_compare_exchange_strong_explicit(&machine_lock_word, expected, value, order, memory_order_relaxed);
 }
 static inline bool machine_take_free_lock(void) {
     Word nobody = 0;
-    return atomic_compare_exchange_strong(&machine_lock_word, &nobody, (Word)pthread_self());
+    return machine_replace_lock_word(&nobody, (Word)pthread_self(), memory_order_acquire);
 }
 
 /* Whoever has the lock is mostly done soon: to look again for some microseconds is cheaper than to sleep and be
  * woken (two threads that hand blocks over: 0.53 s instead of 0.83, benchmarks/workloads/handover.c). */
 #define MACHINE_SPINS 200
 __attribute__((noinline, cold, unused)) static bool machine_wait_for_lock(void) {
-    if (machine_fork_holds && machine_is_owner()) return false; /* in a fork handler that runs between ours */
+    if (machine_is_owner() && machine_fork_holds) return false; /* in a fork handler that runs between ours */
     for (int spin = 0; spin < MACHINE_SPINS; spin++) {
         if (atomic_load_explicit(&machine_lock_word, memory_order_relaxed) == 0 && machine_take_free_lock()) return true;
         machine_pause();
     }
     int kept = errno;
-    for (Word owner = 0; !atomic_compare_exchange_strong(&machine_lock_word, &owner, (Word)pthread_self() | 1); owner = 0)
-        if (owner & 1 || atomic_compare_exchange_strong(&machine_lock_word, &owner, owner | 1))
+    for (Word owner = 0; !machine_replace_lock_word(&owner, (Word)pthread_self() | 1, memory_order_acquire); owner = 0)
+        if (owner & 1 || machine_replace_lock_word(&owner, owner | 1, memory_order_relaxed))
             syscall(SYS_futex, &machine_lock_word, FUTEX_WAIT_PRIVATE, (Half)owner | 1, NULL, NULL, 0);
     errno = kept;
     return true;
@@ -269,7 +278,7 @@ __attribute__((noinline, cold, unused)) static void machine_wake_a_waiter(void) 
     errno = kept;
 }
 static inline void machine_unlock(bool held) {
-    if (held && atomic_exchange(&machine_lock_word, 0) & 1) machine_wake_a_waiter();
+    if (held && atomic_exchange_explicit(&machine_lock_word, 0, memory_order_release) & 1) machine_wake_a_waiter();
 }
 
 /* fork copies the heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a

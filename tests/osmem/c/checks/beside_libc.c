@@ -20,8 +20,8 @@ static void *grow_ours(void *unused) {
 
 int main(void) {
     /* Both meet on the break while there is one thread. */
-    void *foreign = malloc(100000);
-    assert(os_malloc(100) && foreign && os_malloc(131000));
+    void *first = os_malloc(100), *foreign = malloc(100000);
+    assert(first && foreign && os_malloc(131000));
 
     pthread_t thread;
     assert(pthread_create(&thread, NULL, grow_ours, NULL) == 0);

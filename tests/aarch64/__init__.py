@@ -1,0 +1,1 @@
+"""The libraries on aarch64: cross-compiled, and run by qemu."""

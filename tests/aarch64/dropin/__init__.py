@@ -1,0 +1,1 @@
+"""libsnugmalloc.so on aarch64."""

@@ -1,0 +1,1 @@
+"""libosmem.so on aarch64."""

@@ -1,0 +1,48 @@
+"""The packages that are handed out, each built once a session; and how compiled programs are run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from distribution.source import build_source
+from distribution.wheels import build_wheel
+
+from .targets import HERE, Run, Target
+
+WheelFor = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let programs be interrupted: what a shell runs in the background ignores it, and its children with it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def source_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist."""
+    return build_source(tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="session")
+def wheel_for(source_package: Path, tmp_path_factory: pytest.TempPathFactory) -> WheelFor:
+    """Gives the wheel for a processor, which is made of the sdist."""
+    folder = tmp_path_factory.mktemp("wheels")
+    return cache(lambda processor: build_wheel(source_package, processor, folder))
+
+
+@pytest.fixture(scope="session")
+def target() -> Target:
+    """The kind of machine that programs are compiled for."""
+    return HERE
+
+
+@pytest.fixture(scope="session")
+def run(target: Target) -> Run:
+    """Runs a program, on the malloc that is preloaded if one is."""
+    return target.run
