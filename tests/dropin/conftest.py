@@ -39,6 +39,11 @@ class Run(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
+def numbers(ended: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """What a program told: a name and a number in each line."""
+    return {name: int(number) for name, number in (line.split() for line in ended.stdout.splitlines())}
+
+
 @pytest.fixture(scope="session")
 def library() -> Path:
     """libsnugmalloc.so of the installed package."""
