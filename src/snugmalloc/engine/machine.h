@@ -360,8 +360,20 @@ static inline char *machine_write_number(char *to, Word value, Word base) {
     return to;
 }
 
+/* Two threads may prove the same fault at the same moment: one of them tells it. */
+static void machine_tell(const char *line, size_t length, Word fault) {
+    static atomic_bool is_telling;
+    static Word told, told_by;
+    for (int spin = 0; atomic_exchange(&is_telling, true) && spin < 1 << 20; spin++) machine_pause();
+    if (told != fault || told_by == (Word)pthread_self()) syscall(SYS_write, STDERR_FILENO, line, length);
+    told = fault;
+    told_by = (Word)pthread_self();
+    atomic_store(&is_telling, false);
+}
+
 __attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, Word first, Word second) {
     char line[512], *to = line;
+    const Word fault = first;
     for (Text from = message; *from && to < line + sizeof line - 64; from++) {
         if (*from != '%') {
             *to++ = *from;
@@ -375,7 +387,7 @@ __attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, 
         first = second;
     }
     *to++ = '\n';
-    syscall(SYS_write, STDERR_FILENO, line, (size_t)(to - line));
+    machine_tell(line, (size_t)(to - line), fault);
     if (machine_has_threads() && machine_is_owner()) machine_unlock(true); /* a handler of SIGABRT may allocate */
     abort();
 }
