@@ -79,10 +79,14 @@ static inline bool machine_move_break(Word address) {
     return moved;
 }
 
-/* -DMACHINE_PAGE_SIZE=65536 makes a checking build: the library sees a machine whose pages have that size, and a
- * kernel that refuses what is not aligned to them, as the kernel of such a machine does. */
+/* -DMACHINE_PAGE_SIZE=65536 makes a checking build: the library sees a machine whose pages have that size, and ends at
+ * a call that is not aligned to them, which the kernel of such a machine would refuse. */
 #ifdef MACHINE_PAGE_SIZE
-#define MACHINE_IS_ALIGNED(address) ((address) % MACHINE_PAGE_SIZE == 0)
+static inline bool machine_is_aligned(Word address) {
+    if (address % MACHINE_PAGE_SIZE != 0) __builtin_trap();
+    return true;
+}
+#define MACHINE_IS_ALIGNED(address) machine_is_aligned(address)
 #define MACHINE_PAGES(length) (((length) + MACHINE_PAGE_SIZE - 1) / MACHINE_PAGE_SIZE * MACHINE_PAGE_SIZE)
 static inline Word machine_page_size(void) { return MACHINE_PAGE_SIZE; }
 static inline void *machine_mmap(Word length, int protection, int flags) {
