@@ -11,8 +11,10 @@ from typing import Protocol
 import pytest
 
 import snugmalloc
+from snugmalloc.engine import SimulatedMachine
 
 from ..builds import build_library
+from .heaps import InterpretedHeap
 
 SOURCES = Path(__file__).parent / "c"
 FLAGS = [
@@ -86,3 +88,15 @@ def run() -> Run:
         return ended
 
     return run_once
+
+
+@pytest.fixture(params=[4096, 16384, 65536], ids=lambda page: f"{page // 1024}K")
+def machine(request: pytest.FixtureRequest) -> SimulatedMachine:
+    """A simulated machine, with pages of each size in turn."""
+    return SimulatedMachine(page=request.param)
+
+
+@pytest.fixture
+def heap(machine: SimulatedMachine) -> InterpretedHeap:
+    """The interpreted engine on that machine."""
+    return InterpretedHeap(machine)
