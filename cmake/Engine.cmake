@@ -30,6 +30,10 @@ else()
   set(ENGINE_DEFINES)
 endif()
 
+if(SNUG_PAGE_SIZE)
+  list(APPEND ENGINE_COMPILE_OPTIONS -DMACHINE_PAGE_SIZE=${SNUG_PAGE_SIZE})
+endif()
+
 function(add_engine_library library)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT_NAME" "SOURCES;EXPORTS")
   if(NOT arg_OUTPUT_NAME)

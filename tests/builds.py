@@ -13,12 +13,13 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 
-Variant = Literal["release", "debug"]
+Variant = Literal["release", "debug", "debug-16384", "debug-65536"]
 
 
 def build_library(library: str, variant: Variant, toolchain: str | None = None) -> Path:
     """The path of lib<library>.so, up to date: as it is shipped, or with DEBUG = 1 (every invariant checked).
 
+    With a number behind that it sees a machine whose pages have so many bytes, and ends at misaligned calls.
     Builds into a folder of `build`, with a toolchain of cmake/toolchains if one is named. What has not changed
     is not built again. Raises CalledProcessError.
     """
@@ -31,8 +32,10 @@ def build_project(source: Path, folder: Path, variant: Variant, toolchain: str |
 
     Raises CalledProcessError.
     """
+    kind, _, page = variant.partition("-")
     switches = {
-        "SNUG_DEBUG": "ON" if variant == "debug" else "OFF",
+        "SNUG_DEBUG": "ON" if kind == "debug" else "OFF",
+        "SNUG_PAGE_SIZE": page,
         "SNUG_PYTHON": "OFF",
         "Python_EXECUTABLE": sys.executable,
     }

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import snugmalloc
+from snugmalloc.engine import SimulatedMachine
 
 from ..builds import build_library
 from ..targets import Target
+from .heaps import InterpretedHeap
 
 SOURCES = Path(__file__).parent / "c"
 FLAGS = [
@@ -26,6 +28,11 @@ FLAGS = [
     "-Wno-address",
 ]
 Compile = Callable[..., Path]
+
+
+def numbers(ended: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """What a program told: a name and a number in each line."""
+    return {name: int(number) for name, number in (line.split() for line in ended.stdout.splitlines())}
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +64,15 @@ def compile_program(target: Target, tmp_path_factory: pytest.TempPathFactory) ->
         return program
 
     return compile_once
+
+
+@pytest.fixture(params=[4096, 16384, 65536], ids=lambda page: f"{page // 1024}K")
+def machine(request: pytest.FixtureRequest) -> SimulatedMachine:
+    """A simulated machine, with pages of each size in turn."""
+    return SimulatedMachine(page=request.param)
+
+
+@pytest.fixture
+def heap(machine: SimulatedMachine) -> InterpretedHeap:
+    """The interpreted engine on that machine."""
+    return InterpretedHeap(machine)

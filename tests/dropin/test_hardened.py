@@ -38,6 +38,30 @@ def test_a_fault_ends_the_program_with_one_line(
     assert FAULTS[fault] in ended.stderr
 
 
+@pytest.mark.parametrize("size", [16, 100, 700, 5000, 20_000, 140_000, 1_000_000, 40_000_000])
+def test_a_block_that_two_threads_free_at_once_is_told_in_one_line(
+    size: int, compile_program: Compile, target: Target, library: Path
+) -> None:
+    program = compile_program("freed_at_once.c")
+    for _ in range(10):
+        ended = target.abort(program, str(size), on=library, SNUG_HARDEN="1")
+        assert ended.stderr.count("\n") == 1, ended.stderr
+        told, _, reason = ended.stderr.removeprefix("snugmalloc: 0x").partition(" ")
+        assert int(told, 16) % 16 == 0 and int(told, 16) >> 47 == 0
+        assert reason.strip() in (TWICE, FOREIGN)
+
+
+@pytest.mark.parametrize("way", ["allocates", "leaves", "thread-allocates", "thread-leaves"])
+@pytest.mark.parametrize("fault", ["foreign", "inside", "stack", "twice"])
+@pytest.mark.parametrize("harden", ["0", "1"])
+def test_a_handler_of_the_abort_may_allocate(
+    harden: str, fault: str, way: str, compile_program: Compile, run: Run, library: Path
+) -> None:
+    program = compile_program("after_abort.c", "-Wno-free-nonheap-object")
+    ended = run(program, fault, way, on=library, SNUG_HARDEN=harden)
+    assert ended.stderr.startswith("snugmalloc: ") and ended.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("setting", ["SNUG_HARDEN", "SNUG_FILL"])
 def test_honest_programs_do_not_notice(
     setting: str, compile_program: Compile, run: Run, library: Path, checking_library: Path

@@ -118,3 +118,33 @@ def test_a_helper_thread_gives_memory_back_while_the_program_sleeps(
         resident[background] = [int(mib) for mib in said[1::2]]
     assert min(resident["0"]) > 40  # of 76: full speed is not paid again and again
     assert max(resident["1"]) < 16
+
+
+@pytest.mark.parametrize("delay", ["0", "1024"])
+def test_a_child_forked_while_memory_goes_back_goes_on(
+    delay: str, compile_program: Compile, run: Run, library: Path
+) -> None:
+    run(compile_program("fork_while_purging.c"), "15", on=library, SNUG_PURGE_DELAY=delay)
+
+
+def test_a_break_that_the_program_moves_meanwhile_is_left_to_it(
+    compile_program: Compile, run: Run, library: Path
+) -> None:
+    for on in (None, library):
+        run(compile_program("beside_break.c"), on=on)
+
+
+def test_statistics_are_no_cancellation_point(compile_program: Compile, run: Run, library: Path) -> None:
+    run(compile_program("cancelled.c"), "stats", str(library), on=library)
+
+
+def test_nor_is_the_warning_of_a_misspelt_option(compile_program: Compile, run: Run, library: Path) -> None:
+    ended = run(compile_program("cancelled.c"), "warning", str(library), SNUG_LIMTI="1", SNUG_LIMIT="x")
+    assert ended.stderr.count("snugmalloc: ") == 2
+
+
+def test_symbols_are_resolved_when_the_library_is_loaded(library: Path) -> None:
+    dynamic = subprocess.run(["readelf", "-dW", library], check=True, capture_output=True, text=True).stdout
+    segments = subprocess.run(["readelf", "-lW", library], check=True, capture_output=True, text=True).stdout
+    assert "BIND_NOW" in dynamic
+    assert "GNU_RELRO" in segments

@@ -81,10 +81,14 @@ static inline bool machine_move_break(Word address) {
     return moved;
 }
 
-/* -DMACHINE_PAGE_SIZE=65536 makes a checking build: the library sees a machine whose pages have that size, and a
- * kernel that refuses what is not aligned to them, as the kernel of such a machine does. */
+/* -DMACHINE_PAGE_SIZE=65536 makes a checking build: the library sees a machine whose pages have that size, and ends at
+ * a call that is not aligned to them, which the kernel of such a machine would refuse. */
 #ifdef MACHINE_PAGE_SIZE
-#define MACHINE_IS_ALIGNED(address) ((address) % MACHINE_PAGE_SIZE == 0)
+static inline bool machine_is_aligned(Word address) {
+    if (address % MACHINE_PAGE_SIZE != 0) __builtin_trap();
+    return true;
+}
+#define MACHINE_IS_ALIGNED(address) machine_is_aligned(address)
 #define MACHINE_PAGES(length) (((length) + MACHINE_PAGE_SIZE - 1) / MACHINE_PAGE_SIZE * MACHINE_PAGE_SIZE)
 static inline Word machine_page_size(void) { return MACHINE_PAGE_SIZE; }
 static inline void *machine_mmap(Word length, int protection, int flags) {
@@ -401,8 +405,20 @@ static inline char *machine_write_number(char *to, Word value, Word base) {
     return to;
 }
 
+/* Two threads may prove the same fault at the same moment: one of them tells it. */
+static void machine_tell(const char *line, size_t length, Word fault) {
+    static atomic_bool is_telling;
+    static Word told, told_by;
+    for (int spin = 0; atomic_exchange(&is_telling, true) && spin < 1 << 20; spin++) machine_pause();
+    if (told != fault || told_by == (Word)pthread_self()) syscall(SYS_write, STDERR_FILENO, line, length);
+    told = fault;
+    told_by = (Word)pthread_self();
+    atomic_store(&is_telling, false);
+}
+
 __attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, Word first, Word second) {
     char line[512], *to = line;
+    const Word fault = first;
     for (Text from = message; *from && to < line + sizeof line - 64; from++) {
         if (*from != '%') {
             *to++ = *from;
@@ -416,7 +432,7 @@ __attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, 
         first = second;
     }
     *to++ = '\n';
-    syscall(SYS_write, STDERR_FILENO, line, (size_t)(to - line));
+    machine_tell(line, (size_t)(to - line), fault);
     if (machine_has_threads() && machine_is_owner()) machine_unlock(true); /* a handler of SIGABRT may allocate */
     abort();
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int failed_checks;
+__attribute__((unused)) static int failed_checks;
 
 #define CHECK(condition) \
     do { \

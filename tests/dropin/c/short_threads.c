@@ -1,23 +1,12 @@
 /* Thousands of short threads, each leaving blocks to another thread, do not make the process grow. */
 #include <malloc.h>
 #include <pthread.h>
-#include <string.h>
 
-#include "check.h"
+#include "resident.h"
 
 enum { WARM_UP = 400, THREADS = 4000, AT_ONCE = 4, BLOCKS = 200, MAY_GROW = 4 << 20 };
 
 static void *left[AT_ONCE][BLOCKS];
-
-static long resident_bytes(void)
-{
-    long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    MUST(file && fscanf(file, "%*d %ld", &pages) == 1);
-    fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
-}
 
 static void *run(void *place)
 {

@@ -314,11 +314,12 @@ def take_chunk(least: Word, most: Word) -> bool:
         hand = chunk_from(first, most)
         low = round_up(first, step)
         high = hand & ~(step - 1)
-        if low < high and hand - first >= least:
+        if low < high and hand - first >= least and next_dirty(low, high) < high:
             block = free_block_at(low)
             behind_it = page_of(next_block(block, size_of(block)))
             chunk_page = low
             chunk_end = high if high < behind_it else behind_it
+            hand = chunk_end
             take_pages(chunk_page, chunk_end)
             return True
         hand = next_dirty(hand, stop)

@@ -51,9 +51,9 @@ def vet_block(pointer: Word) -> None:
     """A pointer into a page of blocks."""
     if pointer & (UNIT - 1) != 0:
         fatal(NOT_OURS, pointer, 0)
-    if not is_used(pointer):
+    if not is_used(pointer) or is_own(pointer):
         fatal(NOT_IN_USE, pointer, 0)
-    if is_own(pointer) or not is_tied_behind(pointer, size_of(pointer)) or not is_tied_before(pointer):
+    if not is_tied_behind(pointer, size_of(pointer)) or not is_tied_before(pointer):
         fatal(OVERWRITTEN, pointer, size_of(pointer))
 
 

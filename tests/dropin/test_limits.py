@@ -1,0 +1,57 @@
+"""At a limit, of ours or of the system: what there is can be had, in any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..targets import Run
+from .conftest import Compile, numbers
+
+SWAPS = (
+    # from, KiB that are freed, to
+    (16, 16, 1000),
+    (1000, 16, 16),
+    (1000, 16, 64),
+    (600, 16, 16),
+    (3000, 8, 100),
+    (8000, 40, 3000),
+    (8000, 40, 30000),
+    (100, 1000, 400),
+    (200_000, 800, 300),
+)
+
+
+@pytest.mark.parametrize("when", ["first", "later", "threads"])
+@pytest.mark.parametrize("size", [100, 1000, 20_000, 1_000_000, 5_000_000])
+def test_a_program_that_limits_its_own_addresses_is_served(
+    size: int, when: str, compile_program: Compile, run: Run, library: Path
+) -> None:
+    run(compile_program("limit_inside.c"), "300", "50", when, str(size), on=library)
+
+
+@pytest.mark.parametrize("when", ["first", "later", "threads"])
+def test_so_is_one_with_a_narrow_limit(when: str, compile_program: Compile, run: Run, library: Path) -> None:
+    run(compile_program("limit_inside.c"), "64", "20", when, on=library)
+
+
+@pytest.mark.parametrize(("size", "share", "other"), SWAPS)
+@pytest.mark.parametrize("limit", ["ours", "addresses"])
+def test_what_is_freed_can_be_had_in_another_size(
+    limit: str, size: int, share: int, other: int, compile_program: Compile, run: Run, library: Path
+) -> None:
+    program = compile_program("last_bytes.c")
+    words = ["8" if limit == "addresses" else "0", str(size), str(share), str(other)]
+    told = numbers(run(program, *words, on=library, SNUG_LIMIT="0" if limit == "addresses" else "2M"))
+    assert told["freed"] > 0
+    assert told["had"] >= told["freed"] * 2 // 3
+
+
+@pytest.mark.parametrize(("size", "other"), [(300, 3000), (100, 400), (20_000, 300)])
+def test_so_can_what_a_thread_has_freed(
+    size: int, other: int, compile_program: Compile, run: Run, library: Path
+) -> None:
+    program = compile_program("last_bytes.c")
+    told = numbers(run(program, "0", str(size), "800", str(other), "thread", on=library, SNUG_LIMIT="4M"))
+    assert told["had"] >= told["freed"] * 2 // 3
