@@ -1,4 +1,4 @@
-# make build   .venv with the package and what the tests need; again only when a source has changed
+# make build   .venv with the package; again only when a source has changed
 # make demo    a service in Python on every allocator, in one table
 # make test    style, types, tests
 # make wheels  the source package and the wheels, into dist
@@ -31,7 +31,16 @@ $(VENV)/.tools: pyproject.toml
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(SOURCES)
-	$(BIN)/pip install --quiet --no-build-isolation --config-settings=cmake.build-type=RelWithDebInfo -e '.[test]'
+	$(BIN)/pip install --quiet --no-build-isolation --config-settings=cmake.build-type=RelWithDebInfo -e .
+	touch $@
+
+TESTS_NEED := import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["test"], sep="\n")
+
+# What the tests, the wheels and the packages need beside the package itself.
+$(VENV)/.test-tools: $(VENV)/.tools
+	$(BIN)/python -c '$(TESTS_NEED)' > $(VENV)/test-requirements.txt
+	$(BIN)/pip install --quiet -r $(VENV)/test-requirements.txt
 	touch $@
 
 # A service on every allocator that is installed, then once more with the report of what its memory did.
@@ -39,16 +48,16 @@ demo: build
 	$(BIN)/snug compare -n 3 -- $(BIN)/python examples/service.py
 	$(BIN)/snug run --report -- $(BIN)/python examples/service.py
 
-test: build
+test: build $(VENV)/.test-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/python -m pytest
 
-wheels: build
+wheels: build $(VENV)/.test-tools
 	$(BIN)/python -m distribution.wheels
 
-deb: build
+deb: build $(VENV)/.test-tools
 	$(BIN)/python -m distribution.deb
 
 bench: build
