@@ -46,7 +46,16 @@ from .large import dirty_spare_pages, unmap_spare, unmap_spares
 from .layout import MIB, ONE, PAGE_SHIFT, round_up
 from .marks import dirty_end, dirty_pages, next_dirty, next_unmarked, spare_pages, take_refaults
 from .options import MOST_DELAY, purge_delay
-from .pages import crosses_leaf, lowest_page, page_address, page_links, page_of, page_tag, used_pages
+from .pages import (
+    crosses_leaf,
+    lowest_page,
+    next_covered,
+    page_address,
+    page_links,
+    page_of,
+    page_tag,
+    used_pages,
+)
 from .segments import trim
 
 PACE = 128  # operations between two steps
@@ -286,7 +295,7 @@ def take_chunk(least: Word, most: Word) -> bool:
     """
     global hand, chunk_page, chunk_end
     step = page_size() >> PAGE_SHIFT
-    hand = lowest_page() if hand < lowest_page() else hand
+    hand = next_covered(lowest_page() if hand < lowest_page() else hand, used_pages())
     stop = hand + SCAN if hand + SCAN < used_pages() else used_pages()
     hand = next_dirty(hand, stop)
     while hand < stop:
