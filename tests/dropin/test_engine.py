@@ -120,7 +120,7 @@ def test_a_break_refused_later_is_replaced_by_a_region(machine: SimulatedMachine
     for _ in range(300):
         model.step()
     machine.refuse = lambda name, arguments: name == "brk"
-    play(model, 800, 100)
+    play(model, 800, 400)
 
 
 def test_refused_memory_is_an_answer_and_nothing_breaks(machine: SimulatedMachine) -> None:

@@ -39,9 +39,13 @@ def test_holes_cost_few_mappings(
     assert told["mappings"] <= most
 
 
-def test_very_many_mappings_are_served(compile_program: Compile, run: Run, library: Path) -> None:
-    program = compile_program("few_mappings.c")
-    run(program, "140", "300", "140000", on=library, SNUG_MMAP_THRESHOLD="128K")
+@pytest.mark.parametrize("size", [140, 1000])
+def test_a_process_that_has_all_its_mappings_is_served(
+    size: int, compile_program: Compile, run: Run, library: Path
+) -> None:
+    program, words = compile_program("few_mappings.c"), [str(size), str(2 * size), "14000", "60000"]
+    told = numbers(run(program, *words, on=library, SNUG_MMAP_THRESHOLD="128K"))
+    assert told["mappings"] > 60000
 
 
 @pytest.mark.parametrize("way", ["malloc", "calloc", "aligned", "realloc"])

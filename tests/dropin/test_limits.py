@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import snugmalloc
+
 from ..targets import Run
 from .conftest import Compile, numbers
 
@@ -55,3 +57,14 @@ def test_so_can_what_a_thread_has_freed(
     program = compile_program("last_bytes.c")
     told = numbers(run(program, "0", str(size), "800", str(other), "thread", on=library, SNUG_LIMIT="4M"))
     assert told["had"] >= told["freed"] * 2 // 3
+
+
+@pytest.mark.parametrize("harden", ["0", "1"])
+@pytest.mark.parametrize("size", [1000, 100_000, 1_000_000])
+def test_refused_requests_make_no_system_calls(
+    size: int, harden: str, compile_program: Compile, run: Run, library: Path
+) -> None:
+    include = f"-I{snugmalloc.get_include()}"
+    program = compile_program("refused_calls.c", include, library, f"-Wl,-rpath,{library.parent}")
+    told = numbers(run(program, str(size), on=library, SNUG_HARDEN=harden, SNUG_LIMIT="8M"))
+    assert told["calls"] <= 2

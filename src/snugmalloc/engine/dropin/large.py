@@ -329,7 +329,8 @@ def map_new(length: Word, alignment: Word) -> Word:
     make_room_for(length)
     held = lock()
     allowed = take_room(length)
-    raise_figure(MMAP_CALLS, 1)
+    if allowed:
+        raise_figure(MMAP_CALLS, 1)
     unlock(held)
     if not allowed:
         return 0

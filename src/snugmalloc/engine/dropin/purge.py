@@ -8,7 +8,8 @@ is in use and a mebibyte goes back
 - as excess, when memory is calm: at the pace of the last 16 ms it would last for `purge_delay`, a second;
 - as excess, in any case, when it was not needed of late: within the last two `purge_delay`, twice what use fell
   by left out. In deep debt four times as long counts as of late;
-- at the peak: before more is resident than ever.
+- at the peak: before more is resident than ever. If long blocks have just been taken as much as they have goes,
+  before they are written.
 
 A page that is needed again costs five times what giving it back did, so what this may cost is bounded: the
 calls, as measured by the clock, and each page that is needed again are charged. Drops have an account of their
@@ -58,12 +59,22 @@ from .marks import (
     take_refaults,
 )
 from .options import MOST_DELAY, purge_delay
-from .pages import crosses_leaf, lowest_page, page_address, page_links, page_of, page_tag, used_pages
+from .pages import (
+    crosses_leaf,
+    lowest_page,
+    next_covered,
+    page_address,
+    page_links,
+    page_of,
+    page_tag,
+    used_pages,
+)
 from .segments import trim
 
 PACE = 128  # operations between two steps
 STRETCH = 512  # pages that the hand gives back in one step,
 STRETCH_SHIFT: Int = 2  # and a quarter of the dirty ones,
+GROWTH_AT_ONCE = 400  # pages within PACE operations, as long blocks take them
 MOST_STRETCH = 8192  # but no more than these: it takes some 3 ms
 CHUNK = 2048  # pages in one call: for so long nobody else can have them
 LONG_CHUNK = 1024  # pages: of so many the page map's tags and links go, too
@@ -249,6 +260,16 @@ def can_give_dropped() -> bool:
     return is_dropped and is_left and drop_debt < most_resident * DROP_CREDIT
 
 
+def room_wanted() -> Word:
+    """How many dirty pages go because memory grew beyond its peak by long blocks, before these are written.
+
+    What these will cost is more than what giving back as much does, so it is always done.
+    """
+    resident = resident_pages()
+    is_much = resident > most_resident + GROWTH_AT_ONCE and dirty_pages() > left_alone()
+    return resident - most_resident if is_much and most_resident != 0 else 0
+
+
 def can_give_at_peak() -> bool:
     """Whether memory is at its peak, and there are savings."""
     return is_at_peak and savings > DEBT * ONE
@@ -306,7 +327,7 @@ def take_chunk(least: Word, most: Word) -> bool:
     """
     global hand, chunk_page, chunk_end
     step = page_size() >> PAGE_SHIFT
-    hand = lowest_page() if hand < lowest_page() else hand
+    hand = next_covered(lowest_page() if hand < lowest_page() else hand, used_pages())
     stop = hand + SCAN if hand + SCAN < used_pages() else used_pages()
     hand = next_dirty(hand, stop)
     while hand < stop:
@@ -436,6 +457,24 @@ def move_hand() -> None:
         unlock(held)
 
 
+def give_room(count: Word) -> None:
+    """Without the lock: so many dirty pages go, or all there are, whatever they cost."""
+    global hand
+    is_new_round = False
+    while count != 0:
+        held = lock()
+        found = take_chunk(ONE, count if count < CHUNK else CHUNK)
+        unlock(held)
+        if found:
+            given = give_chunk()
+            count = count - given if count > given else 0
+        elif hand >= used_pages():
+            if is_new_round:
+                return
+            is_new_round = True
+            hand = 0
+
+
 def take_step() -> None:
     """Without the lock: look at clock, pace and peak; where pages should go back, the hand moves on."""
     global waiting
@@ -449,10 +488,12 @@ def take_step() -> None:
     look_at_pace(now)
     look_at_most(now)
     look_at_drop()
+    room = room_wanted()
     look_at_peak()
-    begun = is_wanted() and begin()
+    begun = (room != 0 or is_wanted()) and begin()
     unlock(held)
     if begun:
+        give_room(room)
         move_hand()
         finish()
 
