@@ -12,7 +12,7 @@ its last one say where it begins:
 
 from __future__ import annotations
 
-from ..machine import Word, load_half, load_word, store_half, store_word
+from ..machine import Word, load_half, load_word, store_half, store_word, unlikely
 from .bins import indexed_blocks, put, take
 from .block import (
     FREE_BEFORE,
@@ -26,12 +26,15 @@ from .block import (
     size_of,
     tag_at,
 )
-from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, UNIT_SHIFT
+from .layout import IN_PAGE, MIB, MOST_UNITS, PAGE_UNITS, UNIT, UNIT_SHIFT
 from .marks import mark_free, step_back, step_on
 from .pages import page_address, page_links, page_of, page_tag
 
+MUCH = 4 * MIB // UNIT
+
 heap_end: Word = 0
 end_units: Word = 0
+settled_units: Word = 0  # of the wilderness, when it was looked at last
 changes: Word = 0  # how often a free block came or went
 met_block: Word = 0  # the free block that was made last by `return_pages`,
 met_changes: Word = 0  # and `changes` then: while it is the same, that block is still there
@@ -134,6 +137,17 @@ def move_end(end: Word) -> None:
     end_units = 0
     if size != 0:
         index(block, size)
+
+
+def has_end_grown() -> bool:
+    """Whether the wilderness became much larger since it was looked at: what stood in front of much was freed."""
+    return unlikely(end_units > settled_units + settled_units + MUCH)
+
+
+def settle_end() -> None:
+    """The wilderness was looked at."""
+    global settled_units
+    settled_units = end_units
 
 
 def lower_end(before: Word, end: Word) -> None:

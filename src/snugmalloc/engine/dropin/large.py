@@ -69,6 +69,7 @@ from .pages import (
 
 OLDER = 8
 CLEAN = 1
+LOOK_AT_SPARE = 32
 
 newest_used: Word = 0
 newest_spare: Word = 0
@@ -193,10 +194,12 @@ def remove_spare(mapping: Word) -> None:
 
 
 def find_spare(length: Word, alignment: Word) -> Word:
-    """The smallest spare mapping of at least `length` bytes that is aligned, or 0."""
+    """The smallest spare mapping of at least `length` bytes that is aligned, of those freed last; or 0."""
     best: Word = 0
     mapping = newest_spare
-    while mapping != 0:
+    looked_at: Word = 0
+    while mapping != 0 and looked_at < LOOK_AT_SPARE:
+        looked_at += 1
         found = length_of(mapping)
         if found >= length and mapping & (alignment - 1) == 0 and (best == 0 or found < length_of(best)):
             best = mapping

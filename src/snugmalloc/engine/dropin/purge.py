@@ -8,8 +8,8 @@ is in use and a mebibyte goes back
 - as excess, when memory is calm: at the pace of the last 16 ms it would last for `purge_delay`, a second;
 - as excess, in any case, when it was not needed of late: within the last two `purge_delay`, twice what use fell
   by left out. In deep debt four times as long counts as of late;
-- at the peak: before more is resident than ever. If long blocks have just been taken as much as they have goes,
-  before they are written.
+- at the peak: before more is resident than ever;
+- in any case as much as long blocks take, when more would be resident for them than ever.
 
 A page that is needed again costs five times what giving it back did, so what this may cost is bounded: the
 calls, as measured by the clock, and each page that is needed again are charged. Drops have an account of their
@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word, clock, fork_generation, lock, page_size, purge_memory, unlock
 from .block import next_block, size_of
-from .coalesce import free_block_at
+from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .figures import (
     HEAP_BYTES,
     KEPT_BYTES,
@@ -103,6 +103,8 @@ PATIENCE_SHIFT: Int = 2  # in deeper debt what was not needed for four times `pu
 DROP_CREDIT = 1000  # and so many, for each page at the peak, for what was dropped
 DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
+PAGE_UNITS_SHIFT: Int = 8
+MOSTLY_SHIFT: Int = 3  # where less than an eighth is dirty it is mostly clean
 
 waiting: Word = 0
 hand: Word = 0
@@ -263,10 +265,10 @@ def can_give_dropped() -> bool:
 def room_wanted() -> Word:
     """How many dirty pages go because memory grew beyond its peak by long blocks, before these are written.
 
-    What these will cost is more than what giving back as much does, so it is always done.
+    What they will cost is more than what it costs to give back as much, so it is always done.
     """
     resident = resident_pages()
-    is_much = resident > most_resident + GROWTH_AT_ONCE and dirty_pages() > left_alone()
+    is_much = resident > most_resident + GROWTH_AT_ONCE and all_dirty() > left_alone()
     return resident - most_resident if is_much and most_resident != 0 else 0
 
 
@@ -461,6 +463,11 @@ def give_room(count: Word) -> None:
     """Without the lock: so many dirty pages go, or all there are, whatever they cost."""
     global hand
     is_new_round = False
+    before = dirty_spare_pages()
+    while count != 0 and before != 0 and unmap_spare(True):
+        gone_pages = before - dirty_spare_pages()
+        count = count - gone_pages if count > gone_pages else 0
+        before = dirty_spare_pages()
     while count != 0:
         held = lock()
         found = take_chunk(ONE, count if count < CHUNK else CHUNK)
@@ -469,10 +476,22 @@ def give_room(count: Word) -> None:
             given = give_chunk()
             count = count - given if count > given else 0
         elif hand >= used_pages():
-            if is_new_round:
-                return
+            count = 0 if is_new_round else count
             is_new_round = True
             hand = 0
+    held = lock()
+    look_at_peak()
+    unlock(held)
+
+
+def lower_break() -> None:
+    """Under the lock: where the heap's end became free at one stroke and is clean, the break moves down.
+
+    The policy has given it back already, and it may be that no further call comes.
+    """
+    if has_end_grown() and dirty_pages() < wilderness() >> PAGE_UNITS_SHIFT >> MOSTLY_SHIFT:
+        trim(SPARE_TOP)
+    settle_end()
 
 
 def take_step() -> None:
@@ -483,13 +502,15 @@ def take_step() -> None:
         return
     held = lock()
     waiting = 0
+    lower_break()
     now = clock()
     earn(now)
     look_at_pace(now)
     look_at_most(now)
     look_at_drop()
     room = room_wanted()
-    look_at_peak()
+    if room == 0:
+        look_at_peak()
     begun = (room != 0 or is_wanted()) and begin()
     unlock(held)
     if begun:
@@ -502,7 +523,7 @@ def is_time(operations: Word) -> bool:
     """Under the lock: so many operations of the heap were done. Whether it is time to take a step."""
     global waiting
     waiting += operations
-    return waiting >= PACE
+    return waiting >= PACE or has_end_grown()
 
 
 def give_all_back(pad: Word) -> bool:
