@@ -104,6 +104,7 @@ least_run: Word = 0
 last_used: Word = 0
 dropped_pages: Word = 0  # given back as they were dropped, and not needed since
 drop_debt: Word = 0
+is_falling: bool = False
 is_dropped: bool = False
 is_at_peak: bool = False
 
@@ -198,9 +199,10 @@ def look_at_most(now: Word) -> None:
 
 def look_at_drop() -> None:
     """Most of the memory is free: was it dropped, or is it being filled again?"""
-    global last_used, is_dropped
+    global last_used, is_falling, is_dropped
     used = pages_in_use()
-    is_dropped = used <= last_used and all_dirty() > (used >> DROPPED_MORE_SHIFT if is_dropped else used)
+    is_falling = used <= last_used and (is_falling or all_dirty() > used)
+    is_dropped = is_falling and all_dirty() > used >> DROPPED_MORE_SHIFT
     last_used = used
 
 
