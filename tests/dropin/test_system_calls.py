@@ -93,6 +93,31 @@ def test_purges_and_spare_mappings_need_no_lock(machine: SimulatedMachine) -> No
     assert heap.check() == 0
 
 
+@dataclass
+class LockedMachine(SimulatedMachine):
+    """Counts how often the lock is taken."""
+
+    locks: int = 0
+
+    def lock(self) -> bool:
+        self.locks += 1
+        return super().lock()
+
+
+def test_addresses_between_two_segments_are_stepped_over() -> None:
+    machine = LockedMachine()
+    heap = InterpretedHeap(machine)
+    blocks = [heap.malloc(60_000) for _ in range(20)]
+    machine.refuse = lambda name, arguments: name == "brk"
+    blocks += [heap.malloc(60_000) for _ in range(40)]
+    assert blocks[-1] - blocks[0] > 1 << 40
+    for block in blocks:
+        heap.free(block)
+    before = machine.locks
+    heap.trim(0)
+    assert machine.locks - before < 100
+
+
 # ---- A refused munmap ----
 
 
