@@ -46,6 +46,14 @@ def test_large_arrays_are_gone_when_they_are_freed(
     assert told["later"] <= 8 * KIB_OF_MIB
 
 
+@pytest.mark.parametrize("size", [200, 20480, 102400])
+def test_they_are_gone_within_a_second_of_small_work_each_time(
+    size: int, compile_program: Compile, run: Run, library: Path
+) -> None:
+    told = numbers(run(compile_program("given_back.c"), "again", str(size), "200", on=library))
+    assert told["later"] <= 8 * KIB_OF_MIB
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_arrays_of_any_size_are_gone_when_they_are_freed(
     size: int, compile_program: Compile, run: Run, library: Path

@@ -3,7 +3,8 @@
  *     given_back WAY SIZE TOTAL [KEPT]       SIZE in KiB; TOTAL in MiB, of which KEPT stay in use
  *
  * WAY is where the blocks come from: malloc, calloc, realloc (step by step), aligned; or malloc in another thread,
- * which frees them too (thread), or leaves that to the first (across); or all of it in a forked child (child).
+ * which frees them too (thread), or leaves that to the first (across); or all of it in a forked child (child), or all of
+ * it for the fourth time (again).
  * Told are, in KiB beyond the start: full, what was resident before they were freed; freed, right after, without
  * any further call; later, after a second of small work.
  */
@@ -42,6 +43,8 @@ static char *make(void)
 static void *make_all(void *unused)
 {
     for (int i = 0; i < count; i++) {
+        if (blocks[i])
+            continue;
         MUST(blocks[i] = make());
         memset(blocks[i], 1, size / 4 * 4);
     }
@@ -54,8 +57,10 @@ static void *free_most(void *unused)
     int each = kept ? count / kept : count + 1;
 
     for (int i = 0; i < count; i++)
-        if (i % each != each - 1)
+        if (i % each != each - 1) {
             free(blocks[i]);
+            blocks[i] = NULL;
+        }
     return unused;
 }
 
@@ -76,6 +81,10 @@ static void run(void)
 {
     long start = resident_bytes(), full, freed, later;
 
+    for (int turn = 0; is("again") && turn < 3; turn++) {
+        both(NULL);
+        small_work(50);
+    }
     if (is("thread")) {
         in_thread(both);
         full = peak_bytes() - start;

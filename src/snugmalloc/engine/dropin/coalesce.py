@@ -140,7 +140,7 @@ def move_end(end: Word) -> None:
 
 
 def has_end_grown() -> bool:
-    """Whether the wilderness became much larger since it was looked at: what stood in front of much was freed."""
+    """Whether the wilderness became much larger since it was looked at: what stood before it was freed."""
     return unlikely(end_units > settled_units + settled_units + MUCH)
 
 

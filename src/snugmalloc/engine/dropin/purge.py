@@ -123,6 +123,7 @@ last_used: Word = 0
 dropped_pages: Word = 0  # given back as they were dropped, and not needed since
 drop_debt: Word = 0
 is_calm: bool = False
+is_falling: bool = False
 is_dropped: bool = False
 is_at_peak: bool = False
 
@@ -220,9 +221,10 @@ def look_at_most(now: Word) -> None:
 
 def look_at_drop() -> None:
     """Most of the memory is free: was it dropped, or is it being filled again?"""
-    global last_used, is_dropped
+    global last_used, is_falling, is_dropped
     used = pages_in_use()
-    is_dropped = used <= last_used and all_dirty() > (used >> DROPPED_MORE_SHIFT if is_dropped else used)
+    is_falling = used <= last_used and (is_falling or all_dirty() > used)
+    is_dropped = is_falling and all_dirty() > used >> DROPPED_MORE_SHIFT
     last_used = used
 
 
