@@ -28,8 +28,18 @@ WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
     multiple=True,
     help="snugmalloc once more with other options, under NAME; more options after more colons.",
 )
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), help="Rounds of the suite.  [default: 5, with --quick 3]"
+)
 @click.option("--fresh", is_flag=True, help="Do not go on with an interrupted run of the suite.")
-def main(names: tuple[str, ...], quick: bool, allocators: str, variants: tuple[str, ...], fresh: bool) -> None:
+def main(
+    names: tuple[str, ...],
+    quick: bool,
+    allocators: str,
+    variants: tuple[str, ...],
+    rounds: int | None,
+    fresh: bool,
+) -> None:
     """Measure NAMES, or everything.
 
     `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
@@ -45,9 +55,9 @@ def main(names: tuple[str, ...], quick: bool, allocators: str, variants: tuple[s
         if "figures" in wanted:
             figures.run(quick, chosen)
         if "suite" in wanted:
-            suite.run(quick=quick, allocators=chosen, variants=variants, fresh=fresh)
+            suite.run(quick=quick, allocators=chosen, variants=variants, rounds=rounds, fresh=fresh)
         if alone:
-            suite.run(alone, quick=quick, allocators=chosen, variants=variants)
+            suite.run(alone, quick=quick, allocators=chosen, variants=variants, rounds=rounds)
         if "goals" in wanted:
             click.echo(goals.write())
     except AllocatorError as error:

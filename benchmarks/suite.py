@@ -203,6 +203,7 @@ def run(
     quick: bool = False,
     allocators: Sequence[str] = (),
     variants: Sequence[str] = (),
+    rounds: int | None = None,
     fresh: bool = False,
 ) -> None:
     """Measure the workloads called `names`, or all of them, and write tables, raw figures and plots.
@@ -213,7 +214,8 @@ def run(
     chosen = [workload for workload in catalogue.ALL if not names or workload.name in names]
     workloads = catalogue.set_up(chosen)
     contenders = find_contenders(allocators, variants)
-    amount, rounds = (QUICK, QUICK_ROUNDS) if quick else (FULL, ROUNDS)
+    amount, usual_rounds = (QUICK, QUICK_ROUNDS) if quick else (FULL, ROUNDS)
+    rounds = rounds or usual_rounds
     kind = "some" if names else "suite"
     path = WORK / f"{kind}-{'quick' if quick else 'full'}.jsonl"
     if fresh or names:
@@ -227,6 +229,7 @@ def run(
     table = Table.of(samples, peers)
     page = report.page(table, contenders, rounds, amount, failures, kind)
     command = harness.command_line(names or ["suite"], quick, allocators)
+    command += f" --rounds {rounds}" if rounds != usual_rounds else ""
     raw = {
         "rounds": rounds,
         "amount_percent": amount,

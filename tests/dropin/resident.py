@@ -120,11 +120,6 @@ class Program:
             for _ in range(140):
                 self.heap.free(self.heap.malloc(SMALL_BLOCK))
 
-    def cached_work(self) -> None:
-        """Small blocks come and go that the thread's cache has."""
-        for size in range(0, 900, 50):
-            self.heap.free(self.heap.malloc(size))
-
     @property
     def live(self) -> int:
         """Bytes in use."""

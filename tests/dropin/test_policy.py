@@ -63,18 +63,6 @@ def test_what_is_in_excess_goes_within_the_delay(size: int, keep: int, kind: int
     assert program.heap.check() == 0
 
 
-def test_it_goes_while_all_work_is_served_by_the_cache() -> None:
-    program = Program()
-    program.cached_work()
-    for _ in range(4):
-        program.take_all(200_000, 16 * MIB)
-        program.keep_one_in(0)
-    for _ in range(400):
-        program.machine.pass_time(PURGE_DELAY // 300)
-        program.cached_work()
-    assert program.free_resident <= MIB + TABLES
-
-
 @few
 @given(
     st.sampled_from((200_000, 1_500_000, 3_000_000, 6_000_000)),

@@ -83,7 +83,7 @@ static void run(void)
 
     for (int turn = 0; is("again") && turn < 3; turn++) {
         both(NULL);
-        small_work(50);
+        small_work(200);
     }
     if (is("thread")) {
         in_thread(both);

@@ -73,6 +73,7 @@ LOOK_AT_SPARE = 32
 
 newest_used: Word = 0
 newest_spare: Word = 0
+first_spare: Word = 0
 dirty_spare: Word = 0
 in_flight: Word = 0  # bytes counted as taken from the system that are in no list at the moment
 
@@ -93,6 +94,11 @@ def is_clean(mapping: Word) -> bool:
 def older_mapping(mapping: Word) -> Word:
     """The next of its list, or 0."""
     return load_word(page_links(mapping) + OLDER)
+
+
+def newer_mapping(mapping: Word) -> Word:
+    """The one before it in its list, or 0."""
+    return load_word(page_links(mapping))
 
 
 def is_mapped_block(pointer: Word) -> bool:
@@ -170,10 +176,11 @@ def remove_used(mapping: Word) -> None:
 
 def add_spare(mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is free."""
-    global newest_spare, dirty_spare
+    global newest_spare, first_spare, dirty_spare
     store_word(page_tag(mapping), length | clean)
     join_list(mapping, newest_spare)
     newest_spare = mapping
+    first_spare = mapping if first_spare == 0 else first_spare
     set_kind(page_of(mapping), SPARE)
     raise_figure(KEPT_BYTES, length)
     dirty_spare += 0 if clean != 0 else length
@@ -181,8 +188,9 @@ def add_spare(mapping: Word, length: Word, clean: Word) -> None:
 
 def remove_spare(mapping: Word) -> None:
     """The mapping is not in the list of free ones any more."""
-    global newest_spare, dirty_spare
+    global newest_spare, first_spare, dirty_spare
     length = length_of(mapping)
+    first_spare = newer_mapping(mapping) if first_spare == mapping else first_spare
     older = leave_list(mapping)
     newest_spare = older if newest_spare == mapping else newest_spare
     set_kind(page_of(mapping), FOREIGN)
@@ -225,13 +233,12 @@ def take_spare(length: Word, alignment: Word) -> Word:
 
 def oldest_spare(dirty: bool) -> Word:
     """The spare mapping that was freed first; with `dirty` the first of those that may be resident. Or 0."""
-    found: Word = 0
-    mapping = newest_spare
-    while mapping != 0:
-        if not (dirty and is_clean(mapping)):
-            found = mapping
-        mapping = older_mapping(mapping)
-    return found
+    mapping = first_spare
+    looked_at: Word = 0
+    while mapping != 0 and dirty and is_clean(mapping) and looked_at < LOOK_AT_SPARE:
+        mapping = newer_mapping(mapping)
+        looked_at += 1
+    return mapping
 
 
 def unmap_spare(dirty: bool) -> bool:
