@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,12 @@ def test_so_are_blocks_that_come_from_elsewhere(
     limit: str, compile_program: Compile, run: Run, library: Path
 ) -> None:
     run(compile_program("cleared.c"), "refused", on=library, SNUG_LIMIT=limit)
+
+
+def test_the_page_map_is_kept_from_huge_pages(run: Run, library: Path) -> None:
+    program = "print(open('/proc/self/smaps').read())"
+    smaps = run(sys.executable, "-c", program, on=library, PYTHONMALLOC="malloc").stdout
+    leaf = re.search(r"^Size: +3200 kB$(?s:.*?)^VmFlags: (.*)$", smaps, re.MULTILINE)
+    assert leaf and "nh" in leaf[1].split()
+    root = re.search(r"^Size: +40\d\d kB$(?s:.*?)^VmFlags: (.*)$", smaps, re.MULTILINE)
+    assert root and "nh" in root[1].split()

@@ -158,6 +158,12 @@ static inline bool machine_purge_memory(Word address, Word length) {
     return done;
 }
 
+static inline void machine_forbid_huge_pages(Word address, Word length) {
+    int kept = errno;
+    madvise((void *)address, length, MADV_NOHUGEPAGE);
+    errno = kept;
+}
+
 static inline Word machine_clock(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -183,6 +183,11 @@ def purge_memory(address: Word, length: Word) -> bool:
     return face.purge_memory(address, length)
 
 
+def forbid_huge_pages(address: Word, length: Word) -> None:
+    """Let the kernel give these whole pages singly, as they are touched, and not in huge ones."""
+    face.forbid_huge_pages(address, length)
+
+
 def clock() -> Word:
     """Nanoseconds since some moment in the past."""
     return face.clock()

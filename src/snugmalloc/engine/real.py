@@ -20,6 +20,7 @@ MAP_NORESERVE = 0x4000
 MREMAP_MAYMOVE = 1
 MREMAP_FIXED = 2
 MADV_DONTNEED = 4
+MADV_NOHUGEPAGE = 15
 MAP_FAILED = 2**64 - 1
 AT_RANDOM = 25
 
@@ -109,6 +110,9 @@ class RealMachine:
 
     def purge_memory(self, address: int, length: int) -> bool:
         return int(_libc.madvise(address, length, MADV_DONTNEED)) == 0
+
+    def forbid_huge_pages(self, address: int, length: int) -> None:
+        _libc.madvise(address, length, MADV_NOHUGEPAGE)
 
     def clock(self) -> int:
         return time.monotonic_ns()

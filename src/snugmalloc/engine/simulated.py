@@ -226,6 +226,9 @@ class SimulatedMachine:
         self._cut(address, end)
         return True
 
+    def forbid_huge_pages(self, address: int, length: int) -> None:
+        """There are none."""
+
     def clock(self) -> int:
         """Time goes on by a tenth of a millisecond whenever somebody looks."""
         self._time += 100_000

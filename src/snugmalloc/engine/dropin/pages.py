@@ -28,14 +28,16 @@ from ..machine import (
     Int,
     Word,
     fill_bytes,
+    forbid_huge_pages,
     load_byte,
     load_word,
     map_memory,
+    page_size,
     reserve,
     store_byte,
     store_word,
 )
-from .layout import ALL_BITS, PAGE_SHIFT, SLAB_CLASSES
+from .layout import ALL_BITS, PAGE_SHIFT, SLAB_CLASSES, round_up
 
 ADDRESS_BITS: Int = 48
 LEAF_SHIFT: Int = 29
@@ -82,6 +84,11 @@ def page_of(address: Word) -> Word:
 def page_address(page: Word) -> Word:
     """Where the page begins."""
     return page << PAGE_SHIFT
+
+
+def root_pages() -> Word:
+    """The first whole page of the system in the root."""
+    return round_up(ROOT, page_size())
 
 
 def root_entry(page: Word) -> Word:
@@ -210,6 +217,8 @@ def cover(start: Word, end: Word) -> bool:
             leaf = map_memory(LEAF_BYTES)
             if leaf == 0:
                 return False
+            forbid_huge_pages(leaf, LEAF_BYTES)
+            forbid_huge_pages(root_pages(), ROOT_ENTRIES * 8)
             store_word(root_entry(page), (leaf - ROOT - NO_LEAF) & ALL_BITS)
         page = (page | IN_LEAF) + 1
     return True
