@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snugmalloc.launch.allocators import OURS, SYSTEM
+from snugmalloc.launch.allocators import OURS, OURS_UNDER_PYMALLOC, PYMALLOC, SYSTEM
 
 from .contenders import KEEPING
 from .harness import HERE, RESULTS, markdown_table
 from .summary import Table
 
-CPU, PEAK = "cpu_s", "peak_resident_bytes"
+CPU, PEAK, MEAN = "cpu_s", "peak_resident_bytes", "mean_resident_bytes"
 MB = 1e6
 KIB = 1024
 
@@ -107,6 +107,19 @@ def against_system(metric: str) -> Callable[[Results], Reading | None]:
     def take(results: Results) -> Reading | None:
         mean = results.suite.mean_ratio(OURS, metric, SYSTEM) if results.suite else None
         return None if mean is None else Reading(mean)
+
+    return take
+
+
+def against_stock_python(metric: str) -> Callable[[Results], Reading | None]:
+    """The mean of `metric` over that of stock Python, and in the note under Python's own allocator."""
+
+    def take(results: Results) -> Reading | None:
+        mean = results.suite.mean_ratio(OURS, metric, PYMALLOC) if results.suite else None
+        kept = results.suite.mean_ratio(OURS_UNDER_PYMALLOC, metric, PYMALLOC) if results.suite else None
+        if mean is None:
+            return None
+        return Reading(mean, f"under Python's own allocator {kept:.2f}" if kept is not None else "")
 
     return take
 
@@ -207,6 +220,11 @@ GOALS = (
     Goal("processor time, mean, against the system's malloc", 0.72, against_system(CPU), digits=2),
     Goal("peak resident memory, mean, against the system's malloc", 0.90, against_system(PEAK), digits=2),
     Goal("peak resident memory on any workload, against the best peer", 1.02, peak_against_best_peer, digits=2),
+    Goal("Python programs: processor time, mean, of stock Python", 1.00, against_stock_python(CPU), digits=2),
+    Goal("Python programs: peak, mean, of stock Python", 1.00, against_stock_python(PEAK), digits=2),
+    Goal(
+        "Python programs: resident over time, mean, of stock Python", 0.75, against_stock_python(MEAN), digits=2
+    ),
     Goal("Python service: peak", 205, megabytes("python-service", PEAK), unit=" MB"),
     Goal(
         "Python service: in the end, with 6 MB live",

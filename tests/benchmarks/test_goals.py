@@ -15,14 +15,26 @@ NOTHING = Results(None, None)
 @pytest.fixture
 def results() -> Results:
     """A run on one workload, and figures of their own."""
-    metrics = {"cpu_s": [2.0], "peak_resident_bytes": [100e6], "resident end": [100e6]}
-    ours = {"cpu_s": [1.0], "peak_resident_bytes": [80e6], "resident end": [39e6]}
+    metrics = {
+        "cpu_s": [2.0],
+        "peak_resident_bytes": [100e6],
+        "mean_resident_bytes": [90e6],
+        "resident end": [100e6],
+    }
+    ours = {
+        "cpu_s": [1.0],
+        "peak_resident_bytes": [80e6],
+        "mean_resident_bytes": [63e6],
+        "resident end": [39e6],
+    }
     samples = {
         "python-service": {
             "system": metrics,
             "peer": metrics,
             "snugmalloc": ours,
             "snugmalloc-keeping": {"cpu_s": [0.98]},
+            "pymalloc": metrics,
+            "snugmalloc-pymalloc": {**ours, "mean_resident_bytes": [81e6]},
         }
     }
     figures: dict[str, Any] = {
@@ -81,6 +93,11 @@ def test_memory_stands_beside_that_of_the_system_and_the_best_peer(results: Resu
 def test_the_price_of_giving_back_is_that_of_the_worst_workload(results: Results) -> None:
     told = row(results, "giving memory back")
     assert told[1:] == ["at most 3.0 %", "2.0 % (python-service; in the mean +2.0 %)", "yes"]
+
+
+def test_python_programs_are_held_to_stock_python(results: Results) -> None:
+    told = row(results, "resident over time")
+    assert told[1:] == ["at most 0.75", "0.70 (under Python's own allocator 0.90)", "yes"]
 
 
 def test_the_start_is_told_above_the_systems(results: Results) -> None:
