@@ -499,11 +499,12 @@ def lower_break() -> None:
 def take_step() -> None:
     """Without the lock: look at clock, pace and peak; where pages should go back, the hand moves on."""
     global waiting
-    if purge_delay() == MOST_DELAY:
-        waiting = 0
-        return
     held = lock()
     waiting = 0
+    if purge_delay() == MOST_DELAY:
+        settle_end()
+        unlock(held)
+        return
     lower_break()
     now = clock()
     earn(now)
