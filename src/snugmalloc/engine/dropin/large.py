@@ -12,7 +12,7 @@ links beside the page map hold the rest:
 A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
 asked for more. The next request takes the smallest that suffices, and what it leaves stays spare. Where the
 system refuses to unmap one (a process may have some 65,000 mappings, and a hole makes two of one), it is
-emptied and stays.
+emptied and stays, and the heap serves large requests until one is unmapped again.
 
 The system calls that take long are made without the lock: what they are about is in no list meanwhile.
 """
@@ -75,6 +75,7 @@ newest_used: Word = 0
 newest_spare: Word = 0
 first_spare: Word = 0
 dirty_spare: Word = 0
+is_refused: bool = False
 in_flight: Word = 0  # bytes counted as taken from the system that are in no list at the moment
 
 
@@ -243,7 +244,7 @@ def oldest_spare(dirty: bool) -> Word:
 
 def unmap_spare(dirty: bool) -> bool:
     """Unmap the oldest spare mapping, with `dirty` of those that may be resident. Returns True on success."""
-    global in_flight
+    global in_flight, is_refused
     held = lock()
     mapping = oldest_spare(dirty)
     length: Word = 0
@@ -260,6 +261,7 @@ def unmap_spare(dirty: bool) -> bool:
         purge_memory(mapping, length)
     held = lock()
     in_flight -= length
+    is_refused = not unmapped
     if unmapped:
         gave_back(length)
         count_gone(length >> PAGE_SHIFT)
@@ -267,6 +269,11 @@ def unmap_spare(dirty: bool) -> bool:
         add_spare(mapping, length, CLEAN)
     unlock(held)
     return unmapped
+
+
+def is_short_of_mappings() -> bool:
+    """Whether the system refused to unmap a part of a mapping: it refuses more of them, too, but not the break."""
+    return is_refused
 
 
 def unmap_spares() -> bool:

@@ -53,6 +53,7 @@ from .large import (
     clear_large,
     free_large,
     is_mapped_block,
+    is_short_of_mappings,
     length_of,
     map_large,
     resize_large,
@@ -199,7 +200,7 @@ def in_mapping(size: Word, alignment: Word, cleared: bool) -> Word:
 
 def anywhere(size: Word, alignment: Word, cleared: bool) -> Word:
     """A block in the heap or, from the threshold on, in a mapping; in the other if that is refused. Or 0."""
-    if size >= mmap_threshold():
+    if size >= mmap_threshold() and not is_short_of_mappings():
         mapping = in_mapping(size, alignment, cleared)
         return mapping if mapping != 0 else in_heap(size, alignment, cleared)
     block = in_heap(size, alignment, cleared)
