@@ -272,7 +272,7 @@ def unmap_spare(dirty: bool) -> bool:
 
 
 def is_short_of_mappings() -> bool:
-    """Whether the system refused to unmap a part of a mapping: it refuses more of them, too, but not the break."""
+    """Whether the system refused to unmap part of a mapping: it refuses new ones, too, but not the break."""
     return is_refused
 
 
