@@ -112,6 +112,9 @@ CACHE_BYTES = 2080
 
 ENDED = 1
 
+FIRST_OBJECTS = 32  # the limit that a list begins with,
+FIRST_BLOCKS = 4
+MANY_THREADS = 64  # or one where more threads have caches
 MOST_LISTED = 255
 LEAST_REMEMBERED = 1024  # units of single blocks that a thread may keep: 16 KiB,
 REMEMBERED_SHIFT: Int = 10  # and a 64th of the heap
@@ -314,12 +317,19 @@ def push(entry: Word, pointer: Word) -> None:
     store_half(entry + ROOM, load_half(entry + ROOM) - 1)
 
 
+def first_limit(units: Word) -> Word:
+    """The limit that a list begins with: with very many threads most of them need little."""
+    if figure(THREAD_CACHES) > MANY_THREADS:
+        return ONE
+    return FIRST_OBJECTS * ONE if units <= SLAB_CLASSES else FIRST_BLOCKS * ONE
+
+
 def raise_limit(entry: Word, units: Word) -> bool:
-    """Let a list of so many units grow, from one to its most. Whether it can hold more now."""
+    """Let a list of so many units grow, from its first limit to its most. Whether it can hold more now."""
     before = load_half(entry + LIST_LIMIT)
     most = thread_cache() // (units << UNIT_SHIFT)
     most = MOST_LISTED if most > MOST_LISTED else most
-    limit = before + before if before != 0 else ONE
+    limit = before + before if before != 0 else first_limit(units)
     limit = most if limit > most else limit
     if limit <= before:
         return False
