@@ -15,9 +15,9 @@ A page that is needed again costs five times what giving it back did, so what th
 calls, as measured by the clock, and each page that is needed again are charged. Drops have an account of their
 own, which a 64th of the time that passes pays off; a drop is made when the debt is below 1 us for each page at
 the peak. The rest is paid from savings: another 64th of the time, and part of a page fault for each page by
-which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time
-smaller blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once,
-but not again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged, unless it
+which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time smaller
+blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once, but not
+again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged, unless it
 is at once: the system's malloc gives such blocks back each time. With `purge_delay` 0 memory always counts as
 calm, and an eighth of the time is earned. docs/design.md tells what was tried.
 
