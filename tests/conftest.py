@@ -19,8 +19,12 @@ WheelFor = Callable[[str], Path]
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Let programs be interrupted: what a shell runs in the background ignores it, and its children with it."""
+    """Let programs be interrupted and hung up.
+
+    What a shell or `nohup` runs in the background ignores the one or the other, and its children with it.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
