@@ -40,7 +40,6 @@ from ..machine import (
 from .layout import ALL_BITS, PAGE_SHIFT, SLAB_CLASSES, round_up
 
 ADDRESS_BITS: Int = 48
-LEAF_SHIFT: Int = 29
 LEAF_PAGES_SHIFT: Int = 17
 LEAF_PAGES = 1 << 17
 IN_LEAF = LEAF_PAGES - 1
