@@ -111,7 +111,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_THREAD_CACHE,
                 0,
                 engine.MOST_THREAD_CACHE,
-                "what a thread keeps of each size class, 0 for no caches",
+                "what a thread keeps of each size class at most (8K and a 1024th of the heap), 0 for no caches",
                 "more: more memory in each thread; 0: the lock at every call",
             ),
             Option(

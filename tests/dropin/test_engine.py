@@ -270,31 +270,93 @@ def test_a_pointer_into_a_free_page_is_noticed(heap: InterpretedHeap) -> None:
         heap.free(pointer + 16384)
 
 
-def test_freed_blocks_wait_in_the_ring_and_long_ones_do_not(machine: SimulatedMachine) -> None:
-    heap = InterpretedHeap(machine, {"LARGE_HEAP": 0})
-    blocks = [heap.malloc(8000) for _ in range(5)]
-    long = heap.malloc(9000)
-    heap.free(long)
+def test_what_is_listed_is_what_a_page_map_or_a_tag_tells(heap: InterpretedHeap) -> None:
+    engine = heap.engine
+    for size in range(engine.LISTED_LIMIT + 1):
+        size_class = engine.class_of(size)
+        assert engine.usable_in_class(size_class) >= size
+        assert size_class == 1 or engine.object_bytes(size_class - 1) < size <= engine.object_bytes(size_class)
+        assert engine.has_objects(size_class) == (size <= engine.SLAB_LIMIT)
+    heap.malloc(1)
+    for units in range(engine.LISTED_LIMIT // 16 + 1):
+        assert engine.load_byte(engine.CLASSES + units) == engine.class_of(16 * units)
+    for units in range(engine.MOST_LISTED_UNITS + 1):
+        of_blocks = engine.load_byte(engine.BLOCK_CLASSES + units)
+        assert of_blocks == 0 or engine.class_block_units(of_blocks) == units
+    blocks = range(engine.SLAB_CLASSES + 1, engine.ALL_CLASSES + 1)
+    assert [engine.load_byte(engine.BLOCK_CLASSES + engine.class_block_units(of)) for of in blocks] == list(
+        blocks
+    )
+
+
+def test_a_page_is_filled_with_objects(heap: InterpretedHeap) -> None:
+    engine = heap.engine
+    for size_class in range(1, engine.SLAB_CLASSES + 1):
+        size = engine.object_bytes(size_class)
+        assert engine.capacity(size_class) == engine.PAGE // size
+        assert (
+            size_class == engine.SLAB_CLASSES
+            or engine.PAGE // engine.object_bytes(size_class + 1) < engine.PAGE // size
+        )
+
+
+@pytest.mark.parametrize("size", [20, 500, 1000, 1030, 5000, 16_384])
+def test_a_freed_block_of_a_class_is_the_next_of_it(heap: InterpretedHeap, size: int) -> None:
+    first, second = heap.malloc(size), heap.malloc(size)
+    heap.free(first)
+    heap.free(second)
+    assert heap.figure("CACHED_BLOCKS") >= 2
+    assert [heap.malloc(size), heap.malloc(size - 1)] == [second, first]
+    assert heap.check() == 0
+
+
+@pytest.mark.parametrize("size", [16_385, 20_000, 100_000, 1_000_000])
+def test_no_larger_block_waits_in_a_cache(heap: InterpretedHeap, size: int) -> None:
+    heap.free(heap.malloc(size))
     assert heap.figure("CACHED_BLOCKS") == 0
+    assert heap.figure("LIVE_BLOCKS") == 0
+
+
+@pytest.mark.parametrize("size", [1500, 5000, 9000, 16_000])
+def test_nor_any_beyond_small_objects_where_most_was_dropped(heap: InterpretedHeap, size: int) -> None:
+    blocks = [heap.malloc(size) for _ in range(24_000_000 // size)]
     for block in blocks:
         heap.free(block)
-    assert heap.figure("CACHED_BLOCKS") == 5  # four in the ring, one remembered
-    assert heap.figure("LIVE_BLOCKS") == 5  # what lies in caches counts as live here
+    assert heap.figure("CACHED_BYTES") < 2 * size
     assert heap.check() == 0
 
 
-def test_what_waits_in_the_ring_is_used_before_the_heap_grows(machine: SimulatedMachine) -> None:
-    heap = InterpretedHeap(machine, {"LARGE_HEAP": 0})
-    first, *others = [heap.malloc(8000) for _ in range(4)]
-    heap.malloc(80_000)
-    grown = heap.figure("HEAP_BYTES")
-    for block in (first, *others):
+@pytest.mark.parametrize("size", [700, 3000, 12_000])
+def test_what_waits_in_caches_is_used_before_a_request_is_refused(machine: SimulatedMachine, size: int) -> None:
+    machine.environment[b"SNUG_LIMIT"] = b"1M"
+    heap = InterpretedHeap(machine)
+    blocks = []
+    while (block := heap.malloc(size)) != 0:
+        blocks.append(block)
+    for block in blocks[:4]:
         heap.free(block)
-    assert heap.malloc(30_000) == first
-    assert heap.figure("HEAP_BYTES") == grown
-    heap.malloc(30_000)
-    assert heap.figure("HEAP_BYTES") > grown
+    assert heap.figure("CACHED_BLOCKS") > 0
+    assert heap.malloc(size + size // 4) != 0 or size < 1024
     assert heap.check() == 0
+
+
+@pytest.mark.parametrize("alignment", [32, 64, 128, 256, 512, 1024, 4096])
+@pytest.mark.parametrize("size", [1, 33, 272, 320, 500, 640, 1000, 1500, 5000])
+def test_aligned_objects_and_blocks_are(heap: InterpretedHeap, size: int, alignment: int) -> None:
+    blocks = [heap.aligned_alloc(alignment, size) for _ in range(20)]
+    assert all(block % alignment == 0 and heap.usable(block) >= size for block in blocks)
+    assert len(set(blocks)) == 20
+    for block in blocks:
+        heap.free(block)
+    assert heap.check() == 0
+
+
+@pytest.mark.parametrize("size", [1024, 3000, 16_384])
+def test_a_block_that_shrinks_to_little_is_no_longer_large(heap: InterpretedHeap, size: int) -> None:
+    block = heap.malloc(size)
+    heap.malloc(size)
+    shrunk = heap.realloc(block, 40)
+    assert heap.usable(shrunk) < 1024 and heap.check() == 0
 
 
 def test_a_block_that_is_cut_short_is_no_longer_long(heap: InterpretedHeap) -> None:

@@ -44,8 +44,6 @@ static inline void machine_store_half(Word address, Half value) { *(MachineHalf 
 static inline Byte machine_load_byte(Word address) { return *(Byte *)address; }
 static inline void machine_store_byte(Word address, Byte value) { *(Byte *)address = value; }
 
-static inline void machine_prefetch(Word address) { __builtin_prefetch((const void *)address, 1); }
-
 static inline void machine_copy_bytes(Word target, Word source, Word count) {
     memcpy((void *)target, (const void *)source, count);
 }

@@ -64,10 +64,6 @@ def store_byte(address: Word, value: Byte) -> None:
     face.store(address, 1, value)
 
 
-def prefetch(address: Word) -> None:
-    """A word to the processor that what is here will be read and written soon. Any address will do."""
-
-
 def copy_bytes(target: Word, source: Word, count: Word) -> None:
     """Copy `count` bytes from `source` to `target`; the two do not overlap."""
     face.copy(target, source, count)

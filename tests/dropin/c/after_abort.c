@@ -83,7 +83,7 @@ int main(int words_count, char **words)
     MUST(words_count == 3);
     fault = words[1];
     way = words[2];
-    block = malloc(700);
+    block = malloc(2000);
     large = malloc(40000000);
     alarm(30);
     signal(SIGABRT, on_abort);

@@ -18,13 +18,13 @@ static void free_twice(size_t size)
 int main(int count, char **words)
 {
     const char *fault = count > 1 ? words[1] : "";
-    char *small = malloc(48), *block = malloc(700), *behind = malloc(700), *large = malloc(1000000);
+    char *small = malloc(48), *block = malloc(2000), *behind = malloc(2000), *large = malloc(1000000);
     int local = 0;
 
     if (IS("twice-small")) free_twice(48);
-    else if (IS("twice-block")) free_twice(700);
+    else if (IS("twice-block")) free_twice(2000);
     else if (IS("twice-large")) free_twice(1000000);
-    else if (IS("twice-realloc")) { free(block); block = realloc(block, 900); }
+    else if (IS("twice-realloc")) { free(block); block = realloc(block, 2100); }
     else if (IS("middle-small")) free(small + 16);
     else if (IS("middle-block")) { memset(block, 0, 700); free(block + 160); }
     else if (IS("middle-large")) free(large + 4096);

@@ -2,6 +2,7 @@
 
 FLOORS = (
     "layout",
+    "classes",
     "figures",
     "options",
     "pages",

@@ -25,7 +25,7 @@ block that begins and ends with a page has 16 * size bytes for its payload.
 
 from __future__ import annotations
 
-from ..machine import Int, Word, load_half, prefetch, store_half
+from ..machine import Int, Word, load_half, store_half
 from .layout import HEADER, IN_PAGE, PAGE_UNITS, UNIT_SHIFT
 from .pages import page_links, page_tag
 
@@ -49,14 +49,6 @@ def links_at(block: Word) -> Word:
     if block & IN_PAGE != 0:
         return block
     return page_links(block)
-
-
-def expect_merge(block: Word, size: Word) -> None:
-    """A block of `size` units will go back to the heap soon: then the tag behind it is needed.
-
-    To ask for it early saves some 3 % of the time of random sizes (benchmarks/workloads/sizes.c).
-    """
-    prefetch(tag_at(next_block(block, size)))
 
 
 def size_of(block: Word) -> Word:

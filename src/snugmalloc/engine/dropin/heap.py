@@ -20,8 +20,8 @@ from .block import (
 )
 from .coalesce import detach, free_block_at, index, meet, merge, wilderness, wilderness_block
 from .figures import count_in, count_out
-from .layout import MEDIUM_UNITS, ONE, PAGE, PAGE_UNITS, UNIT_SHIFT, round_up
-from .marks import claim, claim_to_return, claim_uncleared, mark_clean, mark_long
+from .layout import ONE, PAGE, PAGE_UNITS, UNIT_SHIFT, round_up
+from .marks import claim, claim_to_return, claim_uncleared, mark_clean
 from .pages import BLOCKS, PURGED, page_address, page_of, set_kind
 from .segments import grow
 
@@ -78,7 +78,6 @@ def hand_out(block: Word, size: Word) -> Word:
     split(block, found, size)
     if found >= PAGE_UNITS:
         claim(block, size)
-        mark_long(block, size)
     count_out(payload_bytes(block, size), 1)
     return block
 
@@ -173,7 +172,6 @@ def allocate_aligned(size: Word, alignment: Word, uncleared: bool) -> Word:
         claim_uncleared(start, size)
     else:
         claim(start, size)
-        mark_long(start, size)
     count_out(payload_bytes(start, size), 1)
     return start
 
@@ -198,7 +196,6 @@ def take_pages(page: Word, end: Word) -> None:
     size = (end - page) * PAGE_UNITS
     carve(free_block_at(page), start, size)
     claim_to_return(start, size)
-    mark_long(start, size)
     set_tag(start, size, USED | OWN)
 
 
@@ -229,8 +226,6 @@ def shrink_block(block: Word, before: Word, size: Word) -> None:
     rest = before - size
     count_in(payload_bytes(block, before) - payload_bytes(block, size), 0)
     set_tag(block, size, USED)
-    if before >= MEDIUM_UNITS and size < MEDIUM_UNITS:
-        set_kind(page_of(block) + 1, BLOCKS)
     remainder = next_block(block, size)
     store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT | USED)
     merge(remainder, rest)
@@ -248,7 +243,6 @@ def grow_block(block: Word, before: Word, size: Word) -> bool:
     split(block, before + more, size)
     if more >= PAGE_UNITS:
         claim(neighbour, size - before)
-    mark_long(block, size)
     count_out(payload_bytes(block, size) - payload_bytes(block, before), 0)
     return True
 

@@ -3,12 +3,10 @@
     unit      16 bytes; every block is a whole number of units, every pointer a multiple of one
     page      4 KiB, whatever the system's pages are; one byte of the page map tells about it
 
-Requests go to one of five places by their size:
+Requests go to one of four places by their size:
 
-    up to 512 bytes         an object in a slab, a page cut into objects of one size
-    up to 1,000 bytes       a block of the heap; the thread's cache keeps lists of blocks of the same size
-    up to 8 KiB             a block of the heap; the thread's cache remembers one for each range of sizes
-    up to 128 KiB           a block of the heap
+    up to 4 KiB             an object in a slab, pages cut into objects of one size class
+    up to 128 KiB           a block of the heap; up to 16 KiB threads keep lists of them
     up to the threshold     a block of the heap that consists of whole pages
     from the threshold      a mapping of its own
 """
@@ -32,11 +30,6 @@ PAGE_BASE = 0xFFFF_FFFF_FFFF_F000
 ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 ONE = 1
 
-SLAB_LIMIT = 512  # measured: 256 takes up to 1.6 times the time, for at most 4 % less memory
-SLAB_CLASSES = SLAB_LIMIT // UNIT
-LIST_UNITS = 64  # blocks below this many units are cached in lists
-MEDIUM_UNITS = 544  # so that 8 KiB is medium; blocks below this many units are cached one by one
-
 PAGED = 131072  # from so many bytes on a block consists of whole pages of the system, and shares none
 LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
 MOST_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
@@ -53,8 +46,3 @@ def round_up(number: Word, step: Word) -> Word:
 def units_for(size: Word) -> Word:
     """How many units a block takes that has room for `size` bytes and the header of the one behind it."""
     return (size + HEADER + UNIT - 1) >> UNIT_SHIFT
-
-
-def class_of(size: Word) -> Word:
-    """The slab class of `size`, at most SLAB_LIMIT: how many units its objects have. Size 0 is a byte."""
-    return (size + UNIT - 1) >> UNIT_SHIFT if size != 0 else ONE

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from ..machine import Int, Word, likely, multiply
 from .block import next_block
-from .layout import ALL_BITS, IN_PAGE, MEDIUM_UNITS, PAGE, PAGE_SHIFT, PAGED
+from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
     BLOCKS,
     DIRTY,
     DIRTY_BITS,
     EIGHT_BLOCKS,
     FRESH,
-    LONG,
     PURGED,
     SPARE_BITS,
     UNCLEARED,
@@ -243,12 +242,6 @@ def claim(block: Word, size: Word) -> None:
     claim_pages(page, end)
 
 
-def mark_long(block: Word, size: Word) -> None:
-    """`size` units at `block` are in use: where that is long, the page map tells."""
-    if size >= MEDIUM_UNITS:
-        set_kind(page_of(block) + 1, LONG)
-
-
 def claim_to_return(block: Word, size: Word) -> None:
     """The same for pages that nobody needs: they are on their way to the system."""
     global refaults, long_refaults
@@ -270,8 +263,6 @@ def claim_uncleared(block: Word, size: Word) -> None:
         again += claim_page(page, UNCLEARED if is_whole else BLOCKS)
         page += 1
     count_refaults(again, is_long)
-    if kind_of(page_of(block) + 1) != UNCLEARED:
-        mark_long(block, size)
 
 
 def mark_cleared(block: Word, size: Word) -> None:
@@ -282,4 +273,3 @@ def mark_cleared(block: Word, size: Word) -> None:
         if kind_of(page) == UNCLEARED:
             set_kind(page, BLOCKS)
         page += 1
-    mark_long(block, size)

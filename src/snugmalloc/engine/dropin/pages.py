@@ -18,8 +18,8 @@ The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, an
 is resident. One page map serves every heap of the process, wherever its pages lie, and a pointer that is
 nobody's is told by two loads.
 
-A kind times 16 is where a thread's cache has the list for a slab's objects; for all other kinds there is an
-entry that takes nothing.
+The kind of a slab's page is the size class of its objects. A kind times 16 is where a thread's cache has the
+list for these objects; for all other kinds there is an entry that takes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from ..machine import (
     store_byte,
     store_word,
 )
-from .layout import ALL_BITS, PAGE_SHIFT, SLAB_CLASSES, round_up
+from .classes import SLAB_CLASSES
+from .layout import ALL_BITS, PAGE_SHIFT, round_up
 
 ADDRESS_BITS: Int = 48
 LEAF_PAGES_SHIFT: Int = 17
@@ -55,12 +56,11 @@ NO_LEAF = ROOT_ENTRIES * 8  # from the root
 
 ROOT = reserve(ROOT_ENTRIES * 8 + LEAF_PAGES)
 
-FOREIGN = 0  # not ours, or nothing known; from 1 to SLAB_CLASSES: a slab of objects of so many units
-MAPPING = 40  # a mapping of its own begins here: a large block in use,
-SPARE = 41  # or one that was freed
-UNCLEARED = 42  # in a block in use that shall read as zero and does not yet
+FOREIGN = 0  # not ours, or nothing known; from 1 to SLAB_CLASSES: a slab of this class; no class has the others
+MAPPING = 61  # a mapping of its own begins here: a large block in use,
+SPARE = 62  # or one that was freed
+UNCLEARED = 63  # in a block in use that shall read as zero and does not yet
 BLOCKS = 64  # has blocks in use, or tags
-LONG = 65  # the page behind the one in which a long block in use begins, wholly inside it
 FRESH = 66  # wholly inside a free block, never touched: reads as zero
 PURGED = 67  # wholly inside a free block, given back: reads as zero
 DIRTY = 68  # wholly inside a free block, and still has what was in it
@@ -172,11 +172,6 @@ def is_slab_kind(kind: Word) -> bool:
 def is_heap_kind(kind: Word) -> bool:
     """Whether a page of this kind belongs to a segment of the heap."""
     return kind >= UNCLEARED or is_slab_kind(kind)
-
-
-def is_long(block: Word) -> bool:
-    """Whether a block in use is long, from the page map alone: nothing of the block itself is read."""
-    return load_byte(kind_place(page_of(block) + 1)) == LONG
 
 
 # ---- What is ours ----

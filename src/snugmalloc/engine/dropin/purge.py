@@ -522,6 +522,11 @@ def take_step() -> None:
         finish()
 
 
+def is_use_falling() -> bool:
+    """Whether most of the memory was dropped, and at the last step use had not risen since."""
+    return is_falling
+
+
 def is_time(operations: Word) -> bool:
     """Under the lock: so many operations of the heap were done. Whether it is time to take a step."""
     global waiting

@@ -14,7 +14,6 @@ from ..machine import (
     highest_bit,
     likely,
     load_half,
-    load_thread_word,
     page_size,
     set_errno,
     start_helper,
@@ -26,14 +25,12 @@ from .cache import (
     dispose_block,
     dispose_object,
     enter,
-    has_ring,
     leave,
-    obtain_block,
-    obtain_object,
+    obtain_listed,
     operations_for,
     reclaim,
-    take_medium,
 )
+from .classes import LISTED_LIMIT, SLAB_LIMIT, block_units, class_of, object_bytes
 from .clear import clear_block
 from .figures import (
     COUNTING,
@@ -60,20 +57,15 @@ from .large import (
     unmap_spares,
 )
 from .layout import (
-    HEADER,
     IN_PAGE,
     LARGEST,
-    LIST_UNITS,
-    MEDIUM_UNITS,
     MIB,
     MOST_UNITS,
     ONE,
     PAGE_UNITS,
     PAGED,
-    SLAB_LIMIT,
     UNIT,
     UNIT_SHIFT,
-    class_of,
     round_up,
     units_for,
 )
@@ -84,7 +76,8 @@ from .segments import top_bytes, trim
 from .slab import give_row
 from .vet import NOT_IN_USE, NOT_OURS, vet
 
-LISTED_LIMIT = LIST_UNITS * UNIT - UNIT - HEADER  # what a block in a cache's lists has room for, at most
+CLEARED_LIMIT = 8192  # calloc takes more from the heap, where fresh pages need no writing
+KEPT_LIMIT = 512  # an object up to so large stays where it is when it shrinks; a larger one by half at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
 WORTH_HELPER = 4 * MIB
 
@@ -126,7 +119,7 @@ def usable(pointer: Word) -> Word:
             fatal(NOT_IN_USE, pointer, 0)
         return payload_bytes(pointer, size_of(pointer))
     if is_slab_kind(kind):
-        return kind << UNIT_SHIFT
+        return object_bytes(kind)
     if not is_mapped_block(pointer):
         fatal(NOT_OURS, pointer, 0)
     return length_of(pointer)
@@ -169,7 +162,7 @@ def filled(pointer: Word) -> Word:
 
 def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
     """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
-    units = units_for(size if size != 0 else ONE)
+    units = block_units(size)
     if size >= PAGED:
         units = round_up(size, page_size()) >> UNIT_SHIFT
         alignment = page_size() if alignment < page_size() else alignment
@@ -177,7 +170,7 @@ def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
         return 0
     held = enter()
     block = allocate_aligned(units, alignment, cleared)
-    leave(held, operations_for(units))
+    leave(held, operations_for(size))
     if block != 0 and cleared:
         clear_block(block, units)
         held = enter()
@@ -192,7 +185,7 @@ def in_mapping(size: Word, alignment: Word, cleared: bool) -> Word:
     if mapping == 0:
         return 0
     held = enter()
-    leave(held, operations_for(units_for(size)))
+    leave(held, operations_for(size))
     if cleared:
         clear_large(mapping)
     return mapping
@@ -220,25 +213,14 @@ def make_room(size: Word) -> bool:
     return any_found or trimmed != 0
 
 
-def obtain_cached(cache: Word, size: Word) -> Word:
-    """A block for more bytes than the lists have, for a thread with a cache; or 0."""
-    units = units_for(size)
-    return take_medium(cache, units) if units < MEDIUM_UNITS else allocate_block(units)
-
-
 def by_size(size: Word) -> Word:
-    """`size` bytes by the way that is for so many, or by any other; or 0.
-
-    In place of a block from the lists comes one with at least as many usable bytes, cleared: calloc goes
-    by the size.
-    """
+    """`size` bytes by the way that is for so many, or by any other; or 0."""
     pointer: Word = 0
-    if size <= SLAB_LIMIT:
-        pointer = obtain_object(class_of(size))
-        size = class_of(size) << UNIT_SHIFT
+    if size <= LISTED_LIMIT:
+        pointer = obtain_listed(class_of(size))
     elif size < PAGED and size < mmap_threshold():
-        pointer = obtain_block(units_for(size))
-    return pointer if pointer != 0 else anywhere(size, UNIT, size <= LISTED_LIMIT)
+        pointer = allocate_block(units_for(size))
+    return pointer if pointer != 0 else anywhere(size, UNIT, False)
 
 
 def start_helper_once() -> None:
@@ -255,13 +237,8 @@ def is_helper_due() -> bool:
 
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
-    cache = load_thread_word()
     if unlikely(wants_helper()) and is_helper_due():
         start_helper_once()
-    if has_ring(cache) and size > LISTED_LIMIT and size < PAGED and size < mmap_threshold():
-        pointer = obtain_cached(cache, size)
-        if likely(pointer != 0):
-            return pointer
     if unlikely(not have_options()):
         read_options()
     if size > LARGEST:
@@ -274,7 +251,7 @@ def obtain(size: Word) -> Word:
 
 def cleared_by_size(size: Word) -> Word:
     """`size` bytes that read as zero, and so do all that are usable; or 0."""
-    if size > LISTED_LIMIT and units_for(size) >= MEDIUM_UNITS:
+    if size > CLEARED_LIMIT:
         return anywhere(size, UNIT, True)
     pointer = by_size(size)
     if pointer != 0:
@@ -300,8 +277,8 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
     if size > LARGEST or alignment > LARGEST:
         return refuse()
     rounded = round_up(size, alignment)
-    if rounded <= SLAB_LIMIT and size != 0:
-        return obtain(rounded)  # objects in a slab stand at multiples of their size
+    if rounded <= SLAB_LIMIT and size != 0 and object_bytes(class_of(rounded)) & (alignment - 1) == 0:
+        return obtain(rounded)  # objects stand at multiples of their size in the page
     read_options()
     pointer = anywhere(size, alignment, False)
     if unlikely(pointer == 0) and make_room(size):
@@ -330,7 +307,7 @@ def dispose_large(pointer: Word) -> None:
     length = length_of(pointer) if is_mapped_block(pointer) else 0
     if not free_large(pointer):
         fatal(NOT_OURS, pointer, 0)
-    leave(held, operations_for(length >> UNIT_SHIFT))
+    leave(held, operations_for(length))
 
 
 def dispose_vetted(pointer: Word) -> None:
@@ -340,16 +317,14 @@ def dispose_vetted(pointer: Word) -> None:
     if fills_memory():
         fill_bytes(pointer, usable(pointer), FREED)
     kind = kind_at(pointer)
-    units = kind if is_slab_kind(kind) else ONE
+    length = usable(pointer)
     if kind == BLOCKS:
-        units = size_of(pointer)
-        free_block(pointer, units)
+        free_block(pointer, size_of(pointer))
     elif kind == MAPPING:
-        units = length_of(pointer) >> UNIT_SHIFT
         free_large(pointer)
     else:
-        give_row(pointer, pointer, 1, units)
-    leave(held, operations_for(units))
+        give_row(pointer, pointer, 1, kind)
+    leave(held, operations_for(length))
 
 
 def dispose(pointer: Word) -> None:
@@ -384,7 +359,7 @@ def units_to_resize(pointer: Word, before: Word, size: Word) -> Word:
     """The units that a block of `before` units shall have for `size` bytes: one of whole pages stays one."""
     if pointer & IN_PAGE == 0 and before & (PAGE_UNITS - 1) == 0 and size >= PAGED:
         return round_up(size, page_size()) >> UNIT_SHIFT
-    return units_for(size)
+    return block_units(size)
 
 
 def resize_block(pointer: Word, size: Word) -> bool:
@@ -399,7 +374,7 @@ def resize_block(pointer: Word, size: Word) -> bool:
         shrink_block(pointer, before, units)
     else:
         done = grow_block(pointer, before, units)
-    leave(held, operations_for(before - units if units < before else ONE))
+    leave(held, operations_for((before - units) << UNIT_SHIFT if units < before else 0))
     return done
 
 
@@ -409,7 +384,8 @@ def move(pointer: Word, size: Word, before: Word) -> Word:
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)
         dispose(pointer)
-    return target
+        return target
+    return pointer if size <= before else target
 
 
 def resize(pointer: Word, size: Word) -> Word:
@@ -423,7 +399,11 @@ def resize(pointer: Word, size: Word) -> Word:
     if kind == MAPPING:
         moved = resize_large(pointer, size)
         moved = pointer if moved == 0 and size <= before else moved
-    elif (kind == BLOCKS and size < mmap_threshold() and resize_block(pointer, size)) or size <= before:
+    elif kind == BLOCKS:
+        moved = (
+            pointer if (size < mmap_threshold() and resize_block(pointer, size)) or size <= before else moved
+        )
+    elif size <= before and (before <= KEPT_LIMIT or size >= before >> 1):
         moved = pointer
     if moved == 0:
         return move(pointer, size, before)

@@ -1,4 +1,4 @@
-"""Owns the slabs: pages cut into objects of one size, of 1 to 32 units, without headers.
+"""Owns the slabs: pages cut into objects of one size class, without headers.
 
     page     | object | object | ... | object | (rest) |
               free objects are linked through their first words
@@ -21,9 +21,10 @@ from __future__ import annotations
 from ..machine import Half, Int, Word, highest_bit, load_half, load_word, reserve, store_half, store_word
 from .bins import IN_WORD, WORD_SHIFT
 from .block import USED
+from .classes import SLAB_CLASSES, object_bytes
 from .figures import count_in, count_out
 from .heap import allocate_page, free_page
-from .layout import IN_PAGE, ONE, PAGE_BASE, SLAB_CLASSES, UNIT_SHIFT
+from .layout import IN_PAGE, ONE, PAGE_BASE, UNIT_SHIFT
 from .pages import page_links, page_of, page_tag, set_kind
 
 PREVIOUS_SLAB = 8
@@ -33,7 +34,7 @@ FIRST_SHIFT: Int = 12
 
 CAPACITIES: tuple[Half, ...] = (
     0, 256, 128, 85, 64, 51, 42, 36, 32, 28, 25, 23, 21, 19, 18, 17, 16,
-    15, 14, 13, 12, 12, 11, 11, 10, 10, 9, 9, 9, 8, 8, 8, 8,
+    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4,
 )  # fmt: skip
 NOTED_WORDS = 4
 NOTED = reserve(8 * NOTED_WORDS)  # a bit for each unit of a page: where objects are that will be taken
@@ -42,14 +43,14 @@ OPEN = reserve(8 * (SLAB_CLASSES + 1))  # for each class, the first slab with a 
 taken: Word = 0
 
 
-def capacity(units: Word) -> Word:
-    """How many objects of so many units a slab has."""
-    return CAPACITIES[units]
+def capacity(size_class: Word) -> Word:
+    """How many objects a slab of the class has."""
+    return CAPACITIES[size_class]
 
 
-def open_slab(units: Word) -> Word:
+def open_slab(size_class: Word) -> Word:
     """The first slab of the class with free objects, or 0."""
-    return load_word(OPEN + (units << 3))
+    return load_word(OPEN + (size_class << 3))
 
 
 def next_slab(slab: Word) -> Word:
@@ -72,9 +73,9 @@ def set_free(slab: Word, first: Word, count: Word) -> None:
     store_half(page_tag(slab), (first - slab) >> UNIT_SHIFT << FIRST_SHIFT | count << COUNT_SHIFT | USED)
 
 
-def link(slab: Word, units: Word) -> None:
+def link(slab: Word, size_class: Word) -> None:
     """Put a slab in front of its class's list."""
-    head = OPEN + (units << 3)
+    head = OPEN + (size_class << 3)
     first = load_word(head)
     links = page_links(slab)
     store_word(links, first)
@@ -84,7 +85,7 @@ def link(slab: Word, units: Word) -> None:
         store_word(page_links(first) + PREVIOUS_SLAB, slab)
 
 
-def unlink(slab: Word, units: Word) -> None:
+def unlink(slab: Word, size_class: Word) -> None:
     """Take a slab out of its class's list."""
     links = page_links(slab)
     following = load_word(links)
@@ -94,24 +95,24 @@ def unlink(slab: Word, units: Word) -> None:
     if previous != 0:
         store_word(page_links(previous), following)
     else:
-        store_word(OPEN + (units << 3), following)
+        store_word(OPEN + (size_class << 3), following)
 
 
-def new_slab(units: Word) -> Word:
+def new_slab(size_class: Word) -> Word:
     """A slab with all objects free, in its class's list, or 0."""
     slab = allocate_page()
     if slab == 0:
         return 0
-    set_kind(page_of(slab), units)
-    size = units << UNIT_SHIFT
-    last = slab + (capacity(units) - 1) * size
+    set_kind(page_of(slab), size_class)
+    size = object_bytes(size_class)
+    last = slab + (capacity(size_class) - 1) * size
     part = slab
     while part != last:
         store_word(part, part + size)
         part += size
     store_word(last, 0)
-    set_free(slab, slab, capacity(units))
-    link(slab, units)
+    set_free(slab, slab, capacity(size_class))
+    link(slab, size_class)
     return slab
 
 
@@ -147,44 +148,60 @@ def link_noted(slab: Word) -> Word:
     return chain
 
 
-def take_objects(units: Word, most: Word) -> Word:
-    """A linked list of up to `most` free objects of one slab of the class, or 0."""
+def take_objects(size_class: Word, most: Word, chain: Word) -> Word:
+    """Take up to `most` free objects of one slab of the class in front of a linked list; the list."""
     global taken
-    slab = open_slab(units)
+    taken = 0
+    slab = open_slab(size_class)
     if slab == 0:
-        slab = new_slab(units)
+        slab = new_slab(size_class)
         if slab == 0:
-            return 0
+            return chain
     first = first_free(slab)
     count = free_count(slab)
     taken = count if count < most else most
-    if count != capacity(units):  # else it is new, and they are in order
+    if count != capacity(size_class):  # else it is new, and they are in order
         note_places(first)
         first = link_noted(slab)
+    last = first
+    for _ in range(1, taken):
+        last = load_word(last)
     if count <= most:
         set_free(slab, slab, 0)
-        unlink(slab, units)
+        unlink(slab, size_class)
     else:
-        last = first
-        for _ in range(1, taken):
-            last = load_word(last)
         set_free(slab, load_word(last), count - taken)
-        store_word(last, 0)
-    count_out(units * taken << UNIT_SHIFT, taken)
+    store_word(last, chain)
+    count_out(object_bytes(size_class) * taken, taken)
     return first
 
 
-def give_row(first: Word, last: Word, count: Word, units: Word) -> None:
+def give_row(first: Word, last: Word, count: Word, size_class: Word) -> None:
     """`count` linked objects of one slab go back to it; and the slab, if all are free now, to the heap."""
     slab = first & PAGE_BASE
     before = free_count(slab)
     store_word(last, first_free(slab) if before != 0 else 0)
-    count_in(units * count << UNIT_SHIFT, count)
-    if before + count == capacity(units):
+    count_in(object_bytes(size_class) * count, count)
+    if before + count == capacity(size_class):
         if before != 0:
-            unlink(slab, units)
+            unlink(slab, size_class)
         free_page(slab)
         return
     set_free(slab, first, before + count)
     if before == 0:
-        link(slab, units)
+        link(slab, size_class)
+
+
+def give_objects(chain: Word, size_class: Word) -> None:
+    """All objects of a linked list go back to their slabs, those of one slab in a row at once."""
+    while chain != 0:
+        slab = chain & PAGE_BASE
+        last = chain
+        count: Word = 1
+        following = load_word(chain)
+        while following & PAGE_BASE == slab:
+            last = following
+            following = load_word(following)
+            count += 1
+        give_row(chain, last, count, size_class)
+        chain = following

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ..machine import Word, fatal, load_byte
 from .block import is_own, is_used, next_block, size_before, size_of
+from .classes import object_bytes
 from .large import is_mapped_block
 from .layout import PAGE_BASE, UNIT, UNIT_SHIFT
 from .pages import ADDRESS_BITS, BLOCKS, FOREIGN, MAPPING, is_heap_kind, is_slab_kind, kind_at
@@ -21,15 +22,15 @@ NOT_IN_USE = b"snugmalloc: %x is not in use: freed twice, or never allocated"
 OVERWRITTEN = b"snugmalloc: the tags around the block at %x were overwritten; its size now reads %d units"
 
 
-def vet_object(pointer: Word, units: Word) -> None:
-    """A pointer into a slab of objects of so many units."""
+def vet_object(pointer: Word, size_class: Word) -> None:
+    """A pointer into a slab of the class."""
     slab = pointer & PAGE_BASE
-    size = units << UNIT_SHIFT
+    size = object_bytes(size_class)
     number = (pointer - slab) // size
-    if number >= capacity(units) or slab + number * size != pointer:
+    if number >= capacity(size_class) or slab + number * size != pointer:
         fatal(NOT_OURS, pointer, 0)
     if not mark_objects(slab):
-        fatal(OVERWRITTEN, pointer, units)
+        fatal(OVERWRITTEN, pointer, size >> UNIT_SHIFT)
     if load_byte(MARKS + number) != 0:
         fatal(NOT_IN_USE, pointer, 0)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..machine import Int, Word, load_byte, load_word, reserve, store_byte, visit_block
 from .bins import is_in_place
 from .block import free_before, is_own, is_used, next_block, payload_bytes, size_before, size_of
+from .classes import SLAB_CLASSES, object_bytes
 from .coalesce import free_block_at, free_blocks, is_indexed, wilderness
 from .figures import (
     COUNTING,
@@ -40,20 +41,16 @@ from .large import (
 )
 from .layout import (
     IN_PAGE,
-    MEDIUM_UNITS,
     MOST_UNITS,
     PAGE,
     PAGE_SHIFT,
     PAGE_UNITS,
-    SLAB_CLASSES,
-    UNIT_SHIFT,
     round_up,
 )
 from .marks import dirty_pages, spare_pages
 from .pages import (
     BLOCKS,
     DIRTY,
-    LONG,
     SPARE,
     UNCLEARED,
     is_heap_kind,
@@ -120,15 +117,16 @@ def span(block: Word) -> Word:
 
 def mark_objects(slab: Word) -> bool:
     """Mark a slab's free objects in MARKS. Whether its list is sound."""
-    units = kind_at(slab)
-    size = units << UNIT_SHIFT
-    for number in range(capacity(units)):
+    size_class = kind_at(slab)
+    size = object_bytes(size_class)
+    most = capacity(size_class)
+    for number in range(most):
         store_byte(MARKS + number, 0)
     count = free_count(slab)
     pointer = first_free(slab) if count != 0 else 0
     while pointer != 0 and count != 0:
-        number = (pointer - slab) // size if pointer >= slab else capacity(units)
-        if number >= capacity(units) or slab + number * size != pointer or load_byte(MARKS + number) != 0:
+        number = (pointer - slab) // size if pointer >= slab else most
+        if number >= most or slab + number * size != pointer or load_byte(MARKS + number) != 0:
             return False
         store_byte(MARKS + number, 1)
         pointer = load_word(pointer)
@@ -138,10 +136,10 @@ def mark_objects(slab: Word) -> bool:
 
 def walk_slab(slab: Word, visitor: Word, context: Word) -> bool:
     """Show the objects of a slab to the visitor. Whether it wants more."""
-    units = kind_at(slab)
-    size = units << UNIT_SHIFT
+    size_class = kind_at(slab)
+    size = object_bytes(size_class)
     mark_objects(slab)
-    for number in range(capacity(units)):
+    for number in range(capacity(size_class)):
         status = FREE if load_byte(MARKS + number) != 0 else LIVE
         if not visit_block(visitor, slab + number * size, size, status, context):
             return False
@@ -199,8 +197,7 @@ def are_pages_right(block: Word, size: Word, used: bool) -> bool:
     while page < end:
         kind = kind_of(page)
         if used or page < first or page >= last:
-            is_marked = used and size >= MEDIUM_UNITS and page == page_of(block) + 1
-            if kind != (LONG if is_marked else BLOCKS) and not (used and kind == UNCLEARED):
+            if kind != BLOCKS and not (used and kind == UNCLEARED):
                 return False
         elif kind == DIRTY:
             dirty_seen += 1
@@ -215,12 +212,12 @@ def are_pages_right(block: Word, size: Word, used: bool) -> bool:
 def check_slab(slab: Word) -> Int:
     """One slab."""
     global open_seen
-    units = kind_at(slab)
+    size_class = kind_at(slab)
     count = free_count(slab)
-    if count >= capacity(units) or not mark_objects(slab):
+    if count >= capacity(size_class) or not mark_objects(slab):
         return BAD_SLAB
     open_seen += count != 0
-    see_live(capacity(units) - count, units << UNIT_SHIFT)
+    see_live(capacity(size_class) - count, object_bytes(size_class))
     return OK
 
 
@@ -269,10 +266,10 @@ def check_segment(first: Word) -> Int:
 def check_open_slabs() -> Int:
     """The lists of slabs with free objects: of the right class, and together all of them."""
     found: Word = 0
-    for units in range(1, SLAB_CLASSES + 1):
-        slab = open_slab(units)
+    for size_class in range(1, SLAB_CLASSES + 1):
+        slab = open_slab(size_class)
         while slab != 0:
-            if kind_at(slab) != units or free_count(slab) == 0 or found >= open_seen:
+            if kind_at(slab) != size_class or free_count(slab) == 0 or found >= open_seen:
                 return BAD_SLAB
             found += 1
             slab = next_slab(slab)
