@@ -180,6 +180,25 @@ def test_a_large_request_costs_the_same_beside_many_spare_mappings() -> None:
     assert costs[1] <= 3 * costs[0]
 
 
+@pytest.mark.parametrize("size", LARGE)
+def test_a_mapping_that_is_neither_unmapped_nor_emptied_does_not_count_as_zero(
+    heap: InterpretedHeap, size: int
+) -> None:
+    blocks = [heap.malloc(size) for _ in range(3)]
+    for block in blocks:
+        fill(heap, block, size)
+    heap.machine.refuse = lambda name, arguments: name in ("munmap", "madvise")
+    for block in blocks:
+        heap.free(block)
+    heap.trim(0)
+    heap.machine.refuse = lambda name, arguments: name in ("munmap", "madvise", "mmap", "brk")
+    for _ in range(3):
+        block = heap.calloc(1, size)
+        assert block in blocks
+        assert heap.read(block, size) == bytes(size)
+    assert heap.check() == 0
+
+
 # ---- Requests that are refused ----
 
 
