@@ -20,7 +20,7 @@ from ..machine import (
     store_word,
     unlikely,
 )
-from .block import OWN, SIZE_SHIFT, USED, usable_bytes
+from .block import OWN, SIZE_SHIFT, USED
 from .cache import (
     BLOCK_LISTS,
     ENTRY_SHIFT,
@@ -61,10 +61,7 @@ from .layout import (
     MIB,
     SLAB_LIMIT,
     UNIT,
-    UNIT_SHIFT,
-    class_of,
     round_up,
-    units_for,
 )
 from .options import read_options, set_mmap_threshold
 from .pages import BLOCKS, is_long, kind_at
@@ -80,6 +77,7 @@ from .requests import (
     refuse,
     resize,
     usable,
+    usable_for,
 )
 from .walk import BAD_CACHE, OK, check, total_figures, walk
 
@@ -157,11 +155,6 @@ def _free_block(cache: Word, block: Word) -> None:
             release_block(block, units)
         return
     dispose(block)
-
-
-def usable_for(size: Word) -> Word:
-    """How many bytes of a block for `size`, at most LISTED_LIMIT, a program may use."""
-    return class_of(size) << UNIT_SHIFT if size <= SLAB_LIMIT else usable_bytes(units_for(size))
 
 
 def _clear_allocate(count: Word, size: Word) -> Word:

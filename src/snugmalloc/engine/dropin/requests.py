@@ -20,7 +20,7 @@ from ..machine import (
     start_helper,
     unlikely,
 )
-from .block import SIZE_SHIFT, USED, is_used, payload_bytes, size_of, tag_at
+from .block import SIZE_SHIFT, USED, is_used, payload_bytes, size_of, tag_at, usable_bytes
 from .cache import (
     allocate_block,
     dispose_block,
@@ -167,6 +167,19 @@ def filled(pointer: Word) -> Word:
     return pointer
 
 
+def usable_for(size: Word) -> Word:
+    """How many bytes of a block from the lists for `size`, at most LISTED_LIMIT, a program may use."""
+    return class_of(size) << UNIT_SHIFT if size <= SLAB_LIMIT else usable_bytes(units_for(size))
+
+
+def filled_by_size(pointer: Word, size: Word) -> Word:
+    """As `filled`, but what a block in place of one from the lists has more stays zero (see `by_size`)."""
+    if likely(size > LISTED_LIMIT or not fills_memory()) or pointer == 0:
+        return filled(pointer)
+    fill_bytes(pointer, usable_for(size), HANDED_OUT)
+    return pointer
+
+
 def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
     """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
     units = units_for(size if size != 0 else ONE)
@@ -269,7 +282,7 @@ def obtain(size: Word) -> Word:
     pointer = by_size(size)
     if unlikely(pointer == 0) and make_room(size):
         pointer = by_size(size)
-    return filled(given(pointer))
+    return filled_by_size(given(pointer), size)
 
 
 def cleared_by_size(size: Word) -> Word:
@@ -301,7 +314,10 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         return refuse()
     rounded = round_up(size, alignment)
     if rounded <= SLAB_LIMIT and size != 0:
-        return obtain(rounded)  # objects in a slab stand at multiples of their size
+        pointer = obtain(rounded)  # objects in a slab stand at multiples of their size
+        if likely(pointer & (alignment - 1) == 0):
+            return pointer
+        dispose(pointer)  # there was no page for a slab
     read_options()
     pointer = anywhere(size, alignment, False)
     if unlikely(pointer == 0) and make_room(size):
