@@ -174,9 +174,8 @@ def usable_for(size: Word) -> Word:
 
 def filled_by_size(pointer: Word, size: Word) -> Word:
     """As `filled`, but what a block in place of one from the lists has more stays zero (see `by_size`)."""
-    if likely(size > LISTED_LIMIT or not fills_memory()) or pointer == 0:
-        return filled(pointer)
-    fill_bytes(pointer, usable_for(size), HANDED_OUT)
+    if unlikely(fills_memory()) and pointer != 0:
+        fill_bytes(pointer, usable_for(size) if size <= LISTED_LIMIT else usable(pointer), HANDED_OUT)
     return pointer
 
 
