@@ -1,6 +1,7 @@
 # make build   .venv with the package; again only when a source has changed
 # make demo    a service in Python on every allocator, in one table
 # make test    style, types, tests
+# make fuzz    random calls on the drop-in malloc, new ones each time, for an hour or until one fails
 # make wheels  the source package and the wheels, into dist
 # make deb     the Debian packages of the drop-in malloc, into dist
 # make bench   the benchmarks; results in benchmarks/results
@@ -13,7 +14,7 @@ TYPED := src amalgamation distribution tests benchmarks
 
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake amalgamation src -type f -not -name '*.pyc')
 
-.PHONY: build demo test wheels deb bench clean
+.PHONY: build demo test fuzz wheels deb bench clean
 
 build: $(VENV)/.installed
 
@@ -53,6 +54,9 @@ test: build $(VENV)/.test-tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/python -m pytest
+
+fuzz: build $(VENV)/.test-tools
+	$(BIN)/python -m tests.dropin.fuzzing
 
 wheels: build $(VENV)/.test-tools
 	$(BIN)/python -m distribution.wheels

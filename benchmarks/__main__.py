@@ -6,10 +6,27 @@ import click
 
 from snugmalloc.launch.allocators import AllocatorError
 
-from . import catalogue, figures, four, goals, suite
+from . import catalogue, figures, four, goals, scaling, suite
 
-BENCHMARKS = ("four", "figures", "suite", "goals")
+BENCHMARKS = ("four", "figures", "suite", "scaling", "goals")
 WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
+
+
+class ThreadCounts(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic in newer clicks
+    """Numbers of threads with commas between them."""
+
+    name = "counts"
+
+    def convert(
+        self, value: str | tuple[int, ...], parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers in `value`, smallest first."""
+        if isinstance(value, tuple):
+            return value
+        words = value.split(",")
+        if not all(word.isdecimal() and 1 <= int(word) <= scaling.MOST_THREADS for word in words):
+            self.fail(f"{value!r}: numbers from 1 to {scaling.MOST_THREADS} with commas between them")
+        return tuple(sorted({int(word) for word in words}))
 
 
 @click.command(epilog=f"Workloads: {', '.join(WORKLOADS)}.")
@@ -29,22 +46,32 @@ WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
     help="snugmalloc once more with other options, under NAME; more options after more colons.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(1, 100), help="Rounds of the suite.  [default: 5, with --quick 3]"
+    "--rounds",
+    type=click.IntRange(1, 100),
+    help="Rounds of the suite and of scaling.  [default: 5, with --quick 3]",
 )
-@click.option("--fresh", is_flag=True, help="Do not go on with an interrupted run of the suite.")
+@click.option(
+    "--threads",
+    metavar="LIST",
+    type=ThreadCounts(),
+    default=scaling.THREADS,
+    help="Numbers of threads for scaling.  [default: 1,2,4,8,16,32]",
+)
+@click.option("--fresh", is_flag=True, help="Do not go on with an interrupted run.")
 def main(
     names: tuple[str, ...],
     quick: bool,
     allocators: str,
     variants: tuple[str, ...],
     rounds: int | None,
+    threads: tuple[int, ...],
     fresh: bool,
 ) -> None:
     """Measure NAMES, or everything.
 
     `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
-    allocator; `goals` writes docs/figures.md from what was measured. A workload's name measures it alone, into
-    benchmarks/work/.
+    allocator; `scaling` four patterns with many threads; `goals` writes docs/figures.md from what was measured.
+    A workload's name measures it alone, into benchmarks/work/.
     """
     chosen = [name.strip() for name in allocators.split(",") if name.strip()]
     wanted = names or BENCHMARKS
@@ -56,6 +83,8 @@ def main(
             figures.run(quick, chosen)
         if "suite" in wanted:
             suite.run(quick=quick, allocators=chosen, variants=variants, rounds=rounds, fresh=fresh)
+        if "scaling" in wanted:
+            scaling.run(quick=quick, allocators=chosen, rounds=rounds, threads=threads, fresh=fresh)
         if alone:
             suite.run(alone, quick=quick, allocators=chosen, variants=variants, rounds=rounds)
         if "goals" in wanted:

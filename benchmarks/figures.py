@@ -150,7 +150,7 @@ def measure_live(
     contenders: Sequence[Contender], numbers: Sequence[int], rounds: int
 ) -> dict[str, dict[str, Figure]]:
     """Nanoseconds a call by contender, order and number of live blocks."""
-    program = compile_program("c/scaling.c", "scaling-small", "-DSYSTEM", "-DDOUBLINGS=4")
+    program = compile_program("c/live.c", "live-small", "-DSYSTEM", "-DDOUBLINGS=4")
     measures = {
         f"{contender.name} {order} {live}": partial(
             printed, [str(program), order, str(live), str(REPLACEMENTS)], contender

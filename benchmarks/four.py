@@ -52,11 +52,11 @@ def build() -> tuple[dict[str, Path], dict[str, Path]]:
     """The two C programs, each for both allocators."""
     library = Path(snugmalloc.get_library("osmem"))
     ours = ["-I", snugmalloc.get_include(), str(library), f"-Wl,-rpath,{library.parent}"]
-    scaling = {"ours": compile_program("c/scaling.c", "scaling", *ours)}
-    scaling["system"] = compile_program("c/scaling.c", "scaling-system", "-DSYSTEM")
+    live = {"ours": compile_program("c/live.c", "live", *ours)}
+    live["system"] = compile_program("c/live.c", "live-system", "-DSYSTEM")
     calls = {"ours": compile_program("c/calls.c", "calls", *ours)}
     calls["system"] = compile_program("c/calls.c", "calls-system", "-DSYSTEM")
-    return scaling, calls
+    return live, calls
 
 
 def nanoseconds_per_round_trip(round_trips: Callable[[int], None]) -> float:
@@ -117,14 +117,14 @@ def row(name: str, figures: list[Figure], *more: str) -> list[str]:
 def run(quick: bool) -> None:
     """Measure all and write ``results/four.md`` and ``four.json``."""
     rounds = 3 if quick else 7
-    scaling, calls = build()
+    live, calls = build()
     grown = interleave(
         rounds,
         {
-            f"{name} {order} {live}": partial(printed_number, program, order, str(live), "2000000")
+            f"{name} {order} {number}": partial(printed_number, program, order, str(number), "2000000")
             for order in ORDERS
-            for live in LIVE
-            for name, program in scaling.items()
+            for number in LIVE
+            for name, program in live.items()
         },
         "many live blocks",
     )
@@ -149,12 +149,12 @@ def run(quick: bool) -> None:
     page = PAGE.format(
         rounds=rounds,
         scaling=markdown_table(
-            ["allocator", *(f"{live:,} live" for live in LIVE), "last / first"],
+            ["allocator", *(f"{number:,} live" for number in LIVE), "last / first"],
             [
                 row(f"{name}: {told}", cells, f"{cells[-1].median / cells[0].median:.1f}")
                 for order, told in ORDERS.items()
-                for name in scaling
-                for cells in [[grown[f"{name} {order} {live}"] for live in LIVE]]
+                for name in live
+                for cells in [[grown[f"{name} {order} {number}"] for number in LIVE]]
             ],
         ),
         calls=markdown_table(

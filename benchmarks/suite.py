@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ METRICS = (
     "minor_faults",
     "major_faults",
 )
+TOLD = ("resident", "operations", "ops_per_s")  # what programs say of themselves
 FULL, QUICK = 100, 20  # how much a workload does, in percent
 ROUNDS, QUICK_ROUNDS = 5, 3
 CLIENT_PATIENCE = 10  # seconds that a client may go on after its server has ended
@@ -81,9 +82,9 @@ class Store:
 
 
 def told(output: str) -> dict[str, float]:
-    """The figures in what a workload printed: lines of `resident STAGE BYTES` and `ops_per_s NUMBER`."""
+    """The figures in what a workload printed: lines that begin with one of TOLD and end with a number."""
     lines = (line.rpartition(" ") for line in output.splitlines())
-    return {name: float(value) for name, _, value in lines if name.split(" ")[0] in ("resident", "ops_per_s")}
+    return {name: float(value) for name, _, value in lines if name.split(" ")[0] in TOLD}
 
 
 def run_cell(workload: Workload, contender: Contender, turn: int, amount: int) -> Cell:
@@ -130,7 +131,7 @@ def seconds_left(cells: Iterable[Cell], left: Iterable[str]) -> float | None:
     """How long runs of the workloads `left` will take, if they take as long as their like did so far."""
     times: dict[str, list[float]] = {}
     for cell in cells:
-        if cell.failure is None:
+        if "wall_s" in cell.figures:
             times.setdefault(cell.workload, []).append(cell.figures["wall_s"])
     if not times:
         return None
@@ -147,7 +148,12 @@ def clock(seconds: float | None) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} left"
 
 
-def fill(store: Store, runs: Sequence[tuple[Workload, Contender, int]], amount: int) -> None:
+def fill(
+    store: Store,
+    runs: Sequence[tuple[Workload, Contender, int]],
+    amount: int,
+    run_one: Callable[[Workload, Contender, int, int], Cell] = run_cell,
+) -> None:
     """Make the runs that are not in `store` yet. A pair that failed once is not tried again."""
     done = {cell.key for cell in store.cells}
     failed = {(cell.workload, cell.contender) for cell in store.cells if cell.failure}
@@ -164,7 +170,7 @@ def fill(store: Store, runs: Sequence[tuple[Workload, Contender, int]], amount: 
             left = clock(seconds_left(store.cells, (run[0].name for run in waiting[index:])))
             bar.update(task, description=f"{workload.name} on {contender.name}", left=left)
             if (workload.name, contender.name) not in failed:
-                cell = run_cell(workload, contender, turn, amount)
+                cell = run_one(workload, contender, turn, amount)
                 store.add(cell)
                 if cell.failure:
                     failed.add((workload.name, contender.name))

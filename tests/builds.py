@@ -13,13 +13,23 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 
-Variant = Literal["release", "debug", "debug-16384", "debug-65536"]
+Variant = Literal["release", "debug", "debug-16384", "debug-65536", "undefined", "address"]
+
+# What C does not define is a trap: from inside of malloc nothing can be printed by a library that allocates.
+TRAPS = "-fsanitize=undefined -fno-sanitize-recover -fsanitize-undefined-trap-on-error"
+# The address sanitizer's list of all variables keeps Cython's set-up of a module in the library. It is never
+# called: what it needs of Python may be missing.
+WEAK = "__attribute__((weak)) RTYPE"
+WITHOUT_PYTHON = f"'-DPyAPI_FUNC(RTYPE)={WEAK}' '-DPyAPI_DATA(RTYPE)=extern {WEAK}'"
+FLAGS = {"undefined": f"-g {TRAPS}", "address": f"-g -fsanitize=address {WITHOUT_PYTHON}"}
 
 
 def build_library(library: str, variant: Variant, toolchain: str | None = None) -> Path:
     """The path of lib<library>.so, up to date: as it is shipped, or with DEBUG = 1 (every invariant checked).
 
     With a number behind that it sees a machine whose pages have so many bytes, and ends at misaligned calls.
+    `undefined` is the shipped one with a trap where C does not define what happens, `address` the one for
+    programs that gcc's address sanitizer looks at.
     Builds into a folder of `build`, with a toolchain of cmake/toolchains if one is named. What has not changed
     is not built again. Raises CalledProcessError.
     """
@@ -37,6 +47,7 @@ def build_project(source: Path, folder: Path, variant: Variant, toolchain: str |
         "SNUG_DEBUG": "ON" if kind == "debug" else "OFF",
         "SNUG_PAGE_SIZE": page,
         "SNUG_PYTHON": "OFF",
+        "CMAKE_C_FLAGS": FLAGS.get(variant, ""),
         "Python_EXECUTABLE": sys.executable,
     }
     if toolchain:

@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-enum { LIVE = 5000, GENERATIONS = 40, MOST_THREADS = 16 };
+enum { LIVE = 5000, GENERATIONS = 40 };
 
 typedef struct {
     char *slots[LIVE];
@@ -16,7 +16,7 @@ typedef struct {
     size_t replacements, generations;
 } Desk;
 
-static Desk desks[MOST_THREADS];
+static Desk desks[MOST_WORKERS];
 
 static void *work(void *argument)
 {
@@ -47,11 +47,9 @@ static void *line_of_threads(void *argument)
 
 int main(int count, char **words)
 {
-    size_t threads = argument(count, words, 2, 2), total = share(count, words, 160000000);
-    pthread_t lines[MOST_THREADS];
+    size_t threads = thread_count(count, words, 2), total = share(count, words, 160000000);
+    pthread_t lines[MOST_WORKERS];
 
-    if (threads > MOST_THREADS)
-        return 2;
     double begin = now();
     for (size_t i = 0; i < threads; i++) {
         desks[i].random.state = i;

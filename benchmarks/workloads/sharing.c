@@ -1,17 +1,19 @@
 /* Two threads with 5,000 slots each: a random slot's block is replaced by another one of 16 to 16,000
  * bytes, and every fourth of the old ones is freed by the other thread. Stands for shared tables and
- * caches whose entries are dropped by whoever comes first, while most memory stays where it is. All of
- * every block is written. */
+ * caches whose entries are dropped by whoever comes first, while most memory stays where it is. More
+ * threads stand in a ring, and each gives to the next. All of every block is written.
+ *
+ * `sharing AMOUNT [THREADS]` */
 #include "workload.h"
 
 #include "queue.h"
 
-enum { THREADS = 2, SLOTS = 5000, LEAST = 16, MOST = 16000, SHARED = 4 };
-enum { AHEAD = 4 }; /* batches that a thread may be ahead of the other */
+enum { SLOTS = 5000, LEAST = 16, MOST = 16000, SHARED = 4 };
+enum { AHEAD = 4 }; /* batches that a thread may be ahead of the one before it */
 
 typedef struct {
     char *slots[SLOTS];
-    Queue own, *other;
+    Queue own, *next;
     Random random;
     size_t batches;
 } Worker;
@@ -38,7 +40,7 @@ static void *work(void *argument)
                     free(replace(worker));
                 batch.blocks[i] = replace(worker);
             }
-            queue_put(worker->other, &batch);
+            queue_put(worker->next, &batch);
         }
         if (turn >= AHEAD) {
             batch = queue_take(&worker->own);
@@ -50,20 +52,22 @@ static void *work(void *argument)
 
 int main(int count, char **words)
 {
-    static Worker workers[THREADS] = {{.own = QUEUE_INITIALIZER}, {.own = QUEUE_INITIALIZER}};
-    pthread_t threads[THREADS];
-    size_t batches = share(count, words, 24000) / THREADS;
+    static Worker workers[MOST_WORKERS];
+    pthread_t threads[MOST_WORKERS];
+    size_t number = thread_count(count, words, 2), batches = share(count, words, 24000) / number;
 
     double begin = now();
-    for (size_t i = 0; i < THREADS; i++) {
-        workers[i].other = &workers[(i + 1) % THREADS].own;
+    for (size_t i = 0; i < number; i++)
+        workers[i].own = (Queue)QUEUE_INITIALIZER;
+    for (size_t i = 0; i < number; i++) {
+        workers[i].next = &workers[(i + 1) % number].own;
         workers[i].random.state = i;
         workers[i].batches = batches;
         if (pthread_create(&threads[i], NULL, work, &workers[i]))
             abort();
     }
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < number; i++)
         pthread_join(threads[i], NULL);
-    tell_speed(begin, batches * THREADS * BATCH * SHARED);
+    tell_speed(begin, batches * number * BATCH * SHARED);
     return 0;
 }

@@ -2,13 +2,15 @@
  * Applications, 1998): each of two threads replaces random ones of its 1,000 blocks of 8 to 1,000 bytes;
  * after a while it starts a thread that goes on with the slots, and ends, while that one already works.
  * Unlike in churn.c threads end all the time, and what one has cached must reach the next. All of every
- * block is written. */
+ * block is written.
+ *
+ * `slots AMOUNT [THREADS]`: so many at a time. */
 #include "workload.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 
-enum { LINES = 2, SLOTS = 1000, LEAST = 8, MOST = 1000, REPLACEMENTS = 10000 }; /* of one thread */
+enum { SLOTS = 1000, LEAST = 8, MOST = 1000, REPLACEMENTS = 10000 }; /* of one thread */
 
 typedef struct {
     char *slots[SLOTS];
@@ -47,19 +49,19 @@ static void *work(void *argument)
 
 int main(int count, char **words)
 {
-    static Desk desks[LINES];
-    size_t threads = share(count, words, 8000) / LINES;
+    static Desk desks[MOST_WORKERS];
+    size_t lines = thread_count(count, words, 2), threads = share(count, words, 8000) / lines;
 
     sem_init(&line_ended, 0, 0);
     double begin = now();
-    for (size_t i = 0; i < LINES; i++) {
+    for (size_t i = 0; i < lines; i++) {
         desks[i].random.state = i;
         desks[i].threads = threads;
         start(&desks[i]);
     }
-    for (size_t i = 0; i < LINES; i++)
+    for (size_t i = 0; i < lines; i++)
         while (sem_wait(&line_ended))
             continue;
-    tell_speed(begin, threads * LINES * REPLACEMENTS);
+    tell_speed(begin, threads * lines * REPLACEMENTS);
     return 0;
 }

@@ -2,8 +2,8 @@
  * for the bench.
  *
  * A workload is `program AMOUNT [...]`: AMOUNT is how much to do, in percent. Nothing here allocates. A
- * line `resident STAGE BYTES` or `ops_per_s NUMBER` on standard output is kept by the bench with the run's
- * figures. */
+ * line `resident STAGE BYTES`, `operations NUMBER` or `ops_per_s NUMBER` on standard output is kept by the
+ * bench with the run's figures. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -103,7 +103,9 @@ static inline double now(void)
 
 static inline void tell_speed(double begin, size_t operations)
 {
-    dprintf(1, "ops_per_s %.0f\n", (double)operations / (now() - begin));
+    double seconds = now() - begin;
+
+    dprintf(1, "operations %zu\nops_per_s %.0f\n", operations, (double)operations / seconds);
 }
 
 /* The number in argument `at`, or `otherwise`. */
@@ -116,4 +118,18 @@ static inline size_t argument(int count, char **words, int at, size_t otherwise)
 static inline size_t share(int count, char **words, size_t full)
 {
     return full / 100 * argument(count, words, 1, 100);
+}
+
+enum { MOST_WORKERS = 64 };
+
+/* How many threads work: the second argument, or `otherwise`. */
+static inline size_t thread_count(int count, char **words, size_t otherwise)
+{
+    size_t threads = argument(count, words, 2, otherwise);
+
+    if (threads < 1 || threads > MOST_WORKERS) {
+        dprintf(2, "%s: 1 to %d threads\n", words[0], MOST_WORKERS);
+        exit(2);
+    }
+    return threads;
 }

@@ -69,8 +69,8 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
 
 
 def test_what_a_workload_tells_of_itself_is_kept_and_other_output_is_not() -> None:
-    output = "hello 5\nresident dropped-again 4096\nops_per_s 12\nresident\n"
-    assert told(output) == {"resident dropped-again": 4096, "ops_per_s": 12}
+    output = "hello 5\nresident dropped-again 4096\noperations 7\nops_per_s 12\nresident\n"
+    assert told(output) == {"resident dropped-again": 4096, "operations": 7, "ops_per_s": 12}
 
 
 def test_samples_are_gathered_by_metric_and_a_failed_pair_has_none() -> None:

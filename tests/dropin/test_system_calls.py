@@ -180,7 +180,60 @@ def test_a_large_request_costs_the_same_beside_many_spare_mappings() -> None:
     assert costs[1] <= 3 * costs[0]
 
 
+@pytest.mark.parametrize("size", LARGE)
+def test_a_mapping_that_is_neither_unmapped_nor_emptied_does_not_count_as_zero(
+    heap: InterpretedHeap, size: int
+) -> None:
+    blocks = [heap.malloc(size) for _ in range(3)]
+    for block in blocks:
+        fill(heap, block, size)
+    heap.machine.refuse = lambda name, arguments: name in ("munmap", "madvise")
+    for block in blocks:
+        heap.free(block)
+    heap.trim(0)
+    heap.machine.refuse = lambda name, arguments: name in ("munmap", "madvise", "mmap", "brk")
+    for _ in range(3):
+        block = heap.calloc(1, size)
+        assert block in blocks
+        assert heap.read(block, size) == bytes(size)
+    assert heap.check() == 0
+
+
 # ---- Requests that are refused ----
+
+
+@pytest.fixture
+def heap_of_holes(machine: SimulatedMachine) -> InterpretedHeap:
+    """The machine gives nothing more, and what is free are holes of less than a page. Memory is filled."""
+    machine.environment[b"SNUG_FILL"] = b"1"
+    heap = InterpretedHeap(machine)
+    blocks = [heap.malloc(3000) for _ in range(400)]
+    machine.refuse = lambda name, arguments: name in ("brk", "mmap", "mprotect")
+    while block := heap.malloc(3000):
+        blocks.append(block)
+    for block in blocks[::2]:
+        heap.free(block)
+    return heap
+
+
+@pytest.mark.parametrize("alignment", [32, 64, 256])
+def test_without_a_page_for_a_slab_blocks_are_aligned_all_the_same(
+    heap_of_holes: InterpretedHeap, alignment: int
+) -> None:
+    for size in range(1, 1000, 7):
+        block = heap_of_holes.aligned_alloc(alignment, size)
+        assert block != 0 and block % alignment == 0
+        fill(heap_of_holes, block, heap_of_holes.usable(block))
+    assert heap_of_holes.check() == 0
+
+
+def test_without_a_page_for_a_slab_calloc_clears_all_that_is_usable(heap_of_holes: InterpretedHeap) -> None:
+    for size in range(1, 1200, 7):
+        block = heap_of_holes.calloc(1, size)
+        usable = heap_of_holes.usable(block)
+        assert heap_of_holes.read(block, usable) == bytes(usable), size
+        fill(heap_of_holes, block, usable)
+    assert heap_of_holes.check() == 0
 
 
 @pytest.mark.parametrize("size", [1000, 5000, 100_000, 1_000_000, 3 * MIB])

@@ -37,7 +37,7 @@ def checking_library() -> Path:
 
 @pytest.fixture(scope="session")
 def compile_program(target: Target, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    """Compiles a C source of this folder to a program on libosmem.so, once a session."""
+    """Compiles a C source of this folder to a program on libosmem.so, once a session for the same flags."""
     folder = tmp_path_factory.mktemp("programs")
     flags = [
         *target.compiler_flags,
@@ -52,12 +52,13 @@ def compile_program(target: Target, library: Path, tmp_path_factory: pytest.Temp
         f"-I{HERE / 'c'}",
     ]
 
-    def compile_once(source: Path) -> Path:
-        program = folder / f"{source.parent.name}-{source.stem}"
+    def compile_once(source: Path, *more: str) -> Path:
+        program = folder / "-".join([source.parent.name, source.stem, *more])
         if not program.exists():
             paths = [f"-I{INCLUDE}", f"-I{HERE / 'c'}", f"-Wl,-rpath,{library.parent}"]
             gcc = f"{target.compiler_prefix}gcc"
-            subprocess.run([gcc, *flags, "-o", str(program), str(source), str(library), *paths], check=True)
+            command = [gcc, *flags, *more, "-o", str(program), str(source), str(library), *paths]
+            subprocess.run(command, check=True)
         return program
 
     return compile_once

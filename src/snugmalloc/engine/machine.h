@@ -33,9 +33,10 @@ typedef const char *Text;
 
 /* ---- Memory ---- */
 
-/* Memory has no type here: the same bytes are a header, a link, the program's own. */
-typedef Word __attribute__((may_alias)) MachineWord;
-typedef Half __attribute__((may_alias)) MachineHalf;
+/* Memory has no type here: the same bytes are a header, a link, the program's own. Nor has an address to be a multiple
+ * of anything: eight kinds of the page map are read as one word. The instructions are the same. */
+typedef Word __attribute__((may_alias, aligned(1))) MachineWord;
+typedef Half __attribute__((may_alias, aligned(1))) MachineHalf;
 
 static inline Word machine_load_word(Word address) { return *(MachineWord *)address; }
 static inline void machine_store_word(Word address, Word value) { *(MachineWord *)address = value; }

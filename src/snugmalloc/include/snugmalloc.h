@@ -38,7 +38,7 @@ void snug_free_sized(void *pointer, size_t size);
 void snug_free_aligned_sized(void *pointer, size_t alignment, size_t size);
 void *snug_aligned_alloc(size_t alignment, size_t size);
 void *snug_memalign(size_t alignment, size_t size);
-/* 0, EINVAL or ENOMEM; errno is kept. */
+/* 0, EINVAL or ENOMEM; errno is kept, but for ENOMEM, which it is told too, as by glibc. */
 int snug_posix_memalign(void **pointer, size_t alignment, size_t size);
 void *snug_valloc(size_t size);
 void *snug_pvalloc(size_t size);

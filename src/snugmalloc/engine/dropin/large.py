@@ -257,8 +257,7 @@ def unmap_spare(dirty: bool) -> bool:
     if mapping == 0:
         return False
     unmapped = unmap_memory(mapping, length)
-    if not unmapped:
-        purge_memory(mapping, length)
+    emptied = unmapped or purge_memory(mapping, length)
     held = lock()
     in_flight -= length
     is_refused = not unmapped
@@ -266,7 +265,7 @@ def unmap_spare(dirty: bool) -> bool:
         gave_back(length)
         count_gone(length >> PAGE_SHIFT)
     else:
-        add_spare(mapping, length, CLEAN)
+        add_spare(mapping, length, CLEAN if emptied else 0)
     unlock(held)
     return unmapped
 

@@ -278,7 +278,10 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         return refuse()
     rounded = round_up(size, alignment)
     if rounded <= SLAB_LIMIT and size != 0 and object_bytes(class_of(rounded)) & (alignment - 1) == 0:
-        return obtain(rounded)  # objects stand at multiples of their size in the page
+        pointer = obtain(rounded)  # objects stand at multiples of their size in the page
+        if likely(pointer & (alignment - 1) == 0):
+            return pointer
+        dispose(pointer)  # there was no page for a slab
     read_options()
     pointer = anywhere(size, alignment, False)
     if unlikely(pointer == 0) and make_room(size):

@@ -1,4 +1,4 @@
-/* What a call costs while many blocks live: `scaling ORDER LIVE CALLS` prints nanoseconds per call.
+/* What a call costs while many blocks live: `live ORDER LIVE CALLS` prints nanoseconds per call.
  *
  * LIVE blocks of mixed sizes are allocated; then one is freed and replaced by another of mixed size, over and over: first
  * until every block was replaced twice on average (the heap is then as fragmented as it gets), then CALLS calls under
