@@ -41,6 +41,13 @@ def test_the_picture_of_a_record_is_its_declaration(library: str) -> None:
             assert drawn == layout(record), record.name
 
 
+def test_the_engines_have_records_with_pictures() -> None:
+    drawn = [
+        record for library in ("osmem", "dropin") for record in records(library) if picture(record.docstring)
+    ]
+    assert {"Header", "LiveHeader", "Linked", "Node", "Bin"} <= {record.name for record in drawn}
+
+
 def test_a_picture_that_is_wrong_is_told() -> None:
     fields = {"size": Field("size", 0, "Word"), "tags": Field("tags", 8, "Half", 2)}
     record = Record("Block", fields, 16, 8, "")
