@@ -7,7 +7,7 @@ Nothing of ours stands in it. The kind of its first page is MAPPING, or SPARE wh
 links beside the page map hold the rest:
 
     tag       the mapping's length in bytes; bit 0: it is clean, the system has all of it back
-    links     the newer mapping of its list, and the older: one list of blocks in use, one of spare mappings
+    links     its neighbours (`MappingLinks`) in one of two lists: of blocks in use, and of spare mappings
 
 A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
 asked for more. The next request takes the smallest that suffices, and what it leaves stays spare. Where the
@@ -20,6 +20,7 @@ The system calls that take long are made without the lock: what they are about i
 from __future__ import annotations
 
 from ..machine import (
+    Record,
     Word,
     clear_bytes,
     load_word,
@@ -67,9 +68,21 @@ from .pages import (
     set_kind,
 )
 
-OLDER = 8
 CLEAN = 1
 LOOK_AT_SPARE = 32
+
+
+class MappingLinks(Record, size=16):
+    """What stands beside the page map about the first page of a mapping.
+
+     0  newer  the mapping before this one in its list, or 0
+     8  older  the one behind it, or 0
+    16
+    """
+
+    newer: Word
+    older: Word
+
 
 newest_used: Word = 0
 newest_spare: Word = 0
@@ -94,12 +107,12 @@ def is_clean(mapping: Word) -> bool:
 
 def older_mapping(mapping: Word) -> Word:
     """The next of its list, or 0."""
-    return load_word(page_links(mapping) + OLDER)
+    return MappingLinks(page_links(mapping)).older
 
 
 def newer_mapping(mapping: Word) -> Word:
     """The one before it in its list, or 0."""
-    return load_word(page_links(mapping))
+    return MappingLinks(page_links(mapping)).newer
 
 
 def is_mapped_block(pointer: Word) -> bool:
@@ -132,22 +145,22 @@ def dirty_spare_pages() -> Word:
 
 def join_list(mapping: Word, newest: Word) -> None:
     """Put the mapping in front of the list that begins with `newest`."""
-    links = page_links(mapping)
-    store_word(links, 0)
-    store_word(links + OLDER, newest)
+    links = MappingLinks(page_links(mapping))
+    links.newer = 0
+    links.older = newest
     if newest != 0:
-        store_word(page_links(newest), mapping)
+        MappingLinks(page_links(newest)).newer = mapping
 
 
 def leave_list(mapping: Word) -> Word:
     """Take the mapping out of its list; the one behind it, or 0."""
-    links = page_links(mapping)
-    newer = load_word(links)
-    older = load_word(links + OLDER)
+    links = MappingLinks(page_links(mapping))
+    newer = links.newer
+    older = links.older
     if older != 0:
-        store_word(page_links(older), newer)
+        MappingLinks(page_links(older)).newer = newer
     if newer != 0:
-        store_word(page_links(newer) + OLDER, older)
+        MappingLinks(page_links(newer)).older = older
     return older
 
 
