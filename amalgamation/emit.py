@@ -45,6 +45,17 @@ def write_version_script(unit: Unit, others: Iterable[str] = ()) -> str:
     return f"{{\n    global:\n{names}    local:\n        *;\n}};\n"
 
 
+def write_records(unit: Unit) -> str:
+    """A header for C that is compiled into the library: the fields of every record, as macros of FIELD."""
+    lines = [f"/* The records of {unit.library}, written by the amalgamation: change the engine, not this. */"]
+    for definitions in unit.floors.values():
+        for record in definitions:
+            if isinstance(record, Record):
+                fields = (f"FIELD({field.name}, {field.offset})" for field in record.fields.values())
+                lines.append(f"#define ENGINE_{record.name}(FIELD) {' '.join(fields)}")
+    return "\n".join(lines) + "\n"
+
+
 def write_unit(unit: Unit, engine: Path) -> str:
     """The Cython unit. `engine` is the folder that the ``#@`` lines are relative to."""
     return "\n".join(_unit(unit, engine)) + "\n"

@@ -38,7 +38,7 @@ def test_the_toy_gives_the_golden_unit(tmp_path: Path) -> None:
     """After a change that is meant: python -m amalgamation with --output tests/amalgamation/golden."""
     command = [sys.executable, "-m", "amalgamation", "--engine", str(TOY), "--library", "tally"]
     subprocess.run([*command, "--output", str(tmp_path)], check=True)
-    for name in ("tally.pyx", "tally.map"):
+    for name in ("tally.pyx", "tally.map", "tally_records.h"):
         assert (tmp_path / name).read_text() == (GOLDEN / name).read_text()
 
 
