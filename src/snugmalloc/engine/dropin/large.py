@@ -35,14 +35,7 @@ from ..machine import (
     unmap_memory,
 )
 from .figures import (
-    KEPT_BYTES,
-    MAPPED_BLOCKS,
-    MAPPED_BYTES,
-    MMAP_CALLS,
-    MREMAP_CALLS,
-    MUNMAP_CALLS,
-    PEAK_SYSTEM_BYTES,
-    SYSTEM_BYTES,
+    Figures,
     count_in,
     count_out,
     figure,
@@ -171,8 +164,8 @@ def add_used(mapping: Word, length: Word, clean: Word) -> None:
     join_list(mapping, newest_used)
     newest_used = mapping
     set_kind(page_of(mapping), MAPPING)
-    raise_figure(MAPPED_BYTES, length)
-    raise_figure(MAPPED_BLOCKS, 1)
+    raise_figure(Figures.mapped_bytes, length)
+    raise_figure(Figures.mapped_blocks, 1)
     count_out(length, 1)
 
 
@@ -183,8 +176,8 @@ def remove_used(mapping: Word) -> None:
     older = leave_list(mapping)
     newest_used = older if newest_used == mapping else newest_used
     set_kind(page_of(mapping), FOREIGN)
-    lower_figure(MAPPED_BYTES, length)
-    lower_figure(MAPPED_BLOCKS, 1)
+    lower_figure(Figures.mapped_bytes, length)
+    lower_figure(Figures.mapped_blocks, 1)
     count_in(length, 1)
 
 
@@ -196,7 +189,7 @@ def add_spare(mapping: Word, length: Word, clean: Word) -> None:
     newest_spare = mapping
     first_spare = mapping if first_spare == 0 else first_spare
     set_kind(page_of(mapping), SPARE)
-    raise_figure(KEPT_BYTES, length)
+    raise_figure(Figures.kept_bytes, length)
     dirty_spare += 0 if clean != 0 else length
 
 
@@ -208,7 +201,7 @@ def remove_spare(mapping: Word) -> None:
     older = leave_list(mapping)
     newest_spare = older if newest_spare == mapping else newest_spare
     set_kind(page_of(mapping), FOREIGN)
-    lower_figure(KEPT_BYTES, length)
+    lower_figure(Figures.kept_bytes, length)
     dirty_spare -= 0 if is_clean(mapping) else length
 
 
@@ -265,7 +258,7 @@ def unmap_spare(dirty: bool) -> bool:
         length = length_of(mapping)
         remove_spare(mapping)
         in_flight += length
-        raise_figure(MUNMAP_CALLS, 1)
+        raise_figure(Figures.munmap_calls, 1)
     unlock(held)
     if mapping == 0:
         return False
@@ -310,7 +303,7 @@ def take_room(length: Word) -> bool:
     global in_flight
     if not may_take(length):
         return False
-    raise_figure(SYSTEM_BYTES, length)
+    raise_figure(Figures.system_bytes, length)
     in_flight += length
     return True
 
@@ -347,7 +340,7 @@ def make_room_for(length: Word) -> None:
     """Spare mappings go if with `length` more the total would be the highest ever."""
     while (
         dirty_spare_pages() != 0
-        and figure(SYSTEM_BYTES) + length > figure(PEAK_SYSTEM_BYTES)
+        and figure(Figures.system_bytes) + length > figure(Figures.peak_system_bytes)
         and unmap_spare(True)
     ):
         pass
@@ -360,7 +353,7 @@ def map_new(length: Word, alignment: Word) -> Word:
     held = lock()
     allowed = take_room(length)
     if allowed:
-        raise_figure(MMAP_CALLS, 1)
+        raise_figure(Figures.mmap_calls, 1)
     unlock(held)
     if not allowed:
         return 0
@@ -373,7 +366,7 @@ def map_new(length: Word, alignment: Word) -> Word:
         count_new(length >> PAGE_SHIFT, True)
         add_used(mapping, length, CLEAN)
     else:
-        lower_figure(SYSTEM_BYTES, length)
+        lower_figure(Figures.system_bytes, length)
     unlock(held)
     if mapping != 0 and not covered:
         unmap_memory(mapping, length)
@@ -447,7 +440,7 @@ def grow_large(mapping: Word, before: Word, length: Word) -> Word:
     if allowed:
         remove_used(mapping)
         in_flight += before
-        raise_figure(MREMAP_CALLS, 1)
+        raise_figure(Figures.mremap_calls, 1)
     unlock(held)
     if not allowed:
         return 0
@@ -458,7 +451,7 @@ def grow_large(mapping: Word, before: Word, length: Word) -> Word:
         took(0)
         add_used(moved, length, 0)
     else:
-        lower_figure(SYSTEM_BYTES, length - before)
+        lower_figure(Figures.system_bytes, length - before)
         add_used(mapping, before, 0)
     unlock(held)
     return moved
