@@ -1,4 +1,7 @@
-"""``python -m amalgamation``: writes LIBRARY.pyx and LIBRARY.map, the linker's version script, to a folder."""
+"""``python -m amalgamation``: writes LIBRARY.pyx, LIBRARY.map and LIBRARY_records.h to a folder.
+
+The unit for Cython, the linker's version script, and the fields of the records for C.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .emit import write_unit, write_version_script
+from .emit import write_records, write_unit, write_version_script
 from .language import read_library
 from .model import NotInLanguage
 
@@ -34,6 +37,7 @@ def main() -> int:
         return 1
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{unit.library}.pyx").write_text(write_unit(unit, options.engine))
+    (options.output / f"{unit.library}_records.h").write_text(write_records(unit))
     (options.output / f"{unit.library}.map").write_text(write_version_script(unit, options.export))
     return 0
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .model import (
     INT_MAX,
-    TYPES,
+    LINE,
     Constant,
     Definition,
+    Field,
     Function,
+    Kind,
     Memory,
+    Record,
     Refused,
     State,
     Table,
@@ -20,6 +23,7 @@ from .model import (
     not_in_language,
     read_annotation,
 )
+from .records import SUFFIXES, Views, find_edits
 
 
 class BodyReader:
@@ -30,9 +34,13 @@ class BodyReader:
     ) -> None:
         self.function = function
         self.scope = scope
-        self.refuse = refuse
-        self.result = TYPES[function.result]
-        self.types = {name: TYPES[annotation] for name, annotation in function.parameters}
+        self.tell = refuse
+        self.is_refused = False
+        self.types = {name: kind.type for name, kind in function.parameters}
+        self.views = Views(scope)
+        self.views.records |= {
+            name: kind.record for name, kind in function.parameters if kind.record is not None
+        }
         self.globals: set[str] = set()
 
     def read(self) -> None:
@@ -42,6 +50,12 @@ class BodyReader:
             except Refused as refused:
                 self.refuse(refused)
         self.block(self.function.body)
+        if not self.is_refused:
+            self.function.edits = find_edits(self.function, self.views)
+
+    def refuse(self, refused: Refused) -> None:
+        self.is_refused = True
+        self.tell(refused)
 
     def block(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
@@ -66,7 +80,13 @@ class BodyReader:
                 self.value(value)
                 raise Refused(node, "a value that nobody uses", "drop it")
             case ast.Assign(targets=[ast.Name(name)], value=value):
-                self.assign(node, name, self.value(value))
+                self.assign(node, name, self.value(value), self.views.record_of(value))
+            case ast.Assign(targets=[ast.Attribute() | ast.Subscript() as target], value=value) if (
+                self.is_place(target)
+            ):
+                self.store(node, target, self.value(value))
+            case ast.Assign(targets=[ast.Tuple(targets)], value=ast.Call() as call):
+                self.unpack(node, targets, call)
             case ast.Assign(targets=[_, _, *_] | [ast.Tuple() | ast.List()]):
                 raise Refused(node, "more than one target", "assign one name at a time")
             case ast.AnnAssign(target=ast.Name(name), annotation=annotation, value=value):
@@ -76,6 +96,15 @@ class BodyReader:
                     raise Refused(node, f"{name} has no value yet", "assign it first")
                 before = self.read_name(ast.copy_location(ast.Name(name, ast.Load()), target))
                 self.assign(node, name, self.binary(node, op, before, self.value(value)))
+            case ast.AugAssign(target=ast.Attribute() | ast.Subscript() as target, op=op, value=value) if (
+                self.is_place(target)
+            ):
+                if any(
+                    isinstance(part, ast.Call) and not self.views.declared(part.func)
+                    for part in ast.walk(target)
+                ):
+                    raise Refused(node, "a call in a place that is read and written", "name its result first")
+                self.store(node, target, self.binary(node, op, self.value(target), self.value(value)))
             case ast.If(test, body, orelse):
                 self.attempt(test)
                 self.block(body)
@@ -137,16 +166,62 @@ class BodyReader:
         return False
 
     def give(self, node: ast.Return, value: ast.expr | None) -> None:
-        if value is None and self.result is not Type.NONE:
-            raise Refused(node, "a return without a value", f"return the {self.result.value} that is promised")
+        result, name = self.function.result, self.function.name
+        if value is None and result is not Type.NONE:
+            raise Refused(
+                node,
+                "a return without a value",
+                f"return the {result.value.removeprefix('a ')} that is promised",
+            )
         if value is not None:
-            if self.result is Type.NONE:
+            if result is Type.NONE:
                 raise Refused(node, "a value from a function that promises None", "write return alone")
-            self.fit(node, self.result, self.value(value), f"the result of {self.function.name}")
+            if result is Type.TUPLE:
+                self.give_tuple(node, value)
+            else:
+                self.fit_kind(node, self.function.results[0], value, f"the result of {name}")
+
+    def give_tuple(self, node: ast.Return, value: ast.expr) -> None:
+        """Read the values that are returned together."""
+        results, name = self.function.results, self.function.name
+        if not isinstance(value, ast.Tuple) or len(value.elts) != len(results):
+            raise Refused(node, f"{name} promises {len(results)} values", "return them: `return first, second`")
+        for number, (result, element) in enumerate(zip(results, value.elts, strict=True), 1):
+            self.fit_kind(node, result, element, f"result {number} of {name}")
 
     # -- Variables --
 
-    def assign(self, node: ast.stmt, name: str, value: Type) -> None:
+    def unpack(self, node: ast.Assign, targets: list[ast.expr], call: ast.Call) -> None:
+        """Read an assignment of all that a function gives."""
+        results = self.results_of(call)
+        if len(results) != len(targets) or len(targets) < 2:
+            raise Refused(
+                node,
+                f"{len(targets)} names for {len(results)} results of {ast.unparse(call.func)}",
+                "name each one",
+            )
+        for target, result in zip(targets, results, strict=True):
+            if not isinstance(target, ast.Name):
+                raise Refused(
+                    node, f"{ast.unparse(target)} among more than one target", "give each result a name"
+                )
+            self.assign(node, target.id, result.type, result.record)
+
+    def is_place(self, target: ast.Attribute | ast.Subscript) -> bool:
+        """Whether `target` is a field of a record, or an element of one."""
+        return isinstance(target, ast.Attribute) or isinstance(target.value, ast.Attribute)
+
+    def store(self, node: ast.stmt, target: ast.Attribute | ast.Subscript, value: Type) -> None:
+        """Read an assignment to memory."""
+        field = self.element(target) if isinstance(target, ast.Subscript) else self.field(target)
+        is_array = field.count is not None and isinstance(target, ast.Attribute)
+        if is_array or isinstance(field.element, Record) or field.element == LINE:
+            raise Refused(
+                node, f"{ast.unparse(target)} is no single number", "assign to a field or element of it"
+            )
+        self.fit(node, Type.WORD, value, ast.unparse(target))
+
+    def assign(self, node: ast.stmt, name: str, value: Type, record: Record | None = None) -> None:
         definition = self.scope.get(name)
         if isinstance(definition, State):
             if name not in self.globals:
@@ -158,6 +233,7 @@ class BodyReader:
             )
         elif name in self.types:
             self.fit(node, self.types[name], value, name)
+            self.fit_record(node, self.views.records.get(name), record, name)
         elif value in (Type.LITERAL, Type.NEGATIVE):
             raise Refused(
                 node, f"{name} begins as {value.value}", f"annotate it: `{name}: Word = ...` (or Int)"
@@ -165,6 +241,8 @@ class BodyReader:
         else:
             check_name(name, node)
             self.types[name] = self.function.locals[name] = value
+            if record is not None:
+                self.views.records[name] = record
 
     def declare(self, node: ast.AnnAssign, name: str, annotation: ast.expr, value: ast.expr | None) -> None:
         if name in self.types:
@@ -172,12 +250,27 @@ class BodyReader:
         if name in self.scope:
             raise Refused(node, f"{name} is defined in the module", "use another name")
         check_name(name, node)
-        type_ = TYPES[read_annotation(node, annotation, name)]
-        if type_ is Type.NONE:
+        kind = read_annotation(node, annotation, name, self.scope)
+        if kind.type is Type.NONE:
             raise Refused(node, f"{name} is None", "drop it")
         if value is not None:
-            self.fit(node, type_, self.value(value), name)
-        self.types[name] = type_
+            self.fit_kind(node, kind, value, name)
+        self.types[name] = kind.type
+        if kind.record is not None:
+            self.views.records[name] = kind.record
+
+    def fit_kind(self, node: ast.AST, wanted: Kind, value: ast.expr, what: str) -> None:
+        """Refuse a value that would be another one in C, or that is not the record which is wanted."""
+        self.fit(node, wanted.type, self.value(value), what)
+        self.fit_record(node, wanted.record, self.views.record_of(value), what)
+
+    def fit_record(self, node: ast.AST, wanted: Record | None, record: Record | None, what: str) -> None:
+        """Refuse what is not the record which is wanted; a record is a Word where none is."""
+        if wanted is not None and record is not wanted:
+            value = "a Word" if record is None else f"a {record.name}"
+            raise Refused(
+                node, f"{what} is a {wanted.name} and gets {value}", f"say so: {wanted.name}(address)"
+            )
 
     def fit(self, node: ast.AST, wanted: Type, value: Type, what: str) -> None:
         """Refuse a value that would be another one in C."""
@@ -239,7 +332,81 @@ class BodyReader:
             case ast.Subscript(ast.Name(name), index) if isinstance(self.scope.get(name), Table):
                 self.fit(index, Type.WORD, self.value(index), "an index")
                 return Type.WORD
+            case ast.Attribute() if self.views.declared(node.value):
+                return self.offset(node)
+            case ast.Attribute():
+                self.field(node)
+                return Type.WORD
+            case ast.Subscript(ast.Attribute()):
+                self.element(node)
+                return Type.WORD
         raise not_in_language(node, "in an expression")
+
+    # -- Records --
+
+    def offset(self, node: ast.Attribute) -> Type:
+        """Read the offset of a field, or the size of a record."""
+        record = self.views.declared(node.value)
+        if record is not None and node.attr != "SIZE":
+            self.known_field(node, record)
+        return Type.WORD
+
+    def field(self, node: ast.Attribute) -> Field:
+        """The field of a record that `node` names."""
+        record = self.views.record_of(node.value)
+        if record is None:
+            what = ast.unparse(node.value)
+            raise Refused(node, f"{what} is no record", f"say which it is: Name({what}).{node.attr}")
+        self.value(node.value)
+        return self.known_field(node, record)
+
+    def known_field(self, node: ast.Attribute, record: Record) -> Field:
+        """The field of `record` that `node` names."""
+        if node.attr not in record.fields:
+            raise Refused(node, f"{record.name} has no field {node.attr}", f"it has {', '.join(record.fields)}")
+        return record.fields[node.attr]
+
+    def element(self, node: ast.Subscript) -> Field:
+        """The array in a record of which `node` names an element."""
+        if not isinstance(node.value, ast.Attribute):
+            raise not_in_language(node, "in an expression")
+        field = self.field(node.value)
+        if field.count is None:
+            raise Refused(node, f"{ast.unparse(node.value)} is no array", "drop the subscript")
+        self.fit(node.slice, Type.WORD, self.value(node.slice), "an index")
+        return field
+
+    def make_record(self, node: ast.Call, record: Record) -> None:
+        """Read a record made of its address."""
+        if node.keywords or len(node.args) != 1:
+            raise Refused(
+                node, f"{record.name} of something else than an address", f"write {record.name}(address)"
+            )
+        self.fit(node, Type.WORD, self.value(node.args[0]), f"the address of a {record.name}")
+
+    def check_width(self, node: ast.Call, name: str) -> None:
+        """A field is loaded and stored as wide as it was declared, by its offset too."""
+        match node.args:
+            case [ast.BinOp(_, ast.Add(), ast.Attribute() as offset), *_]:
+                field = self.views.offset_of(offset)
+            case [ast.BinOp(ast.Attribute() as offset, ast.Add(), _), *_]:
+                field = self.views.offset_of(offset)
+            case _:
+                return
+        verb, _, suffix = name.partition("_")
+        if field is not None and isinstance(field.element, str) and verb in ("load", "store", "atomic"):
+            wanted = SUFFIXES.get(field.element)
+            if verb == "atomic" and wanted not in (None, "word"):
+                what = f"{name} of {ast.unparse(offset)}, which is a {field.element}"
+                raise Refused(node, what, "declare it a Word: only words are atomic")
+            if suffix in SUFFIXES.values() and wanted not in (None, suffix):
+                raise Refused(
+                    node,
+                    f"{name} of {ast.unparse(offset)}, which is a {field.element}",
+                    f"write {verb}_{wanted}",
+                )
+
+    # -- Names and calls --
 
     def read_name(self, node: ast.Name) -> Type:
         name = node.id
@@ -256,8 +423,23 @@ class BodyReader:
                 raise Refused(node, f"{name} is a table", f"take one element: {name}[i]")
             case Function():
                 raise Refused(node, f"{name} is a function", "call it")
+            case Record():
+                raise Refused(node, f"{name} is a record", f"take a field: {name}(address).field")
 
     def call(self, node: ast.Call) -> Type:
+        """The type of what a call gives."""
+        if record := self.views.declared(node.func):
+            self.make_record(node, record)
+            return Type.WORD
+        results = self.results_of(node)
+        if len(results) > 1:
+            raise Refused(
+                node, f"{ast.unparse(node.func)} gives {len(results)} values", "name each: `a, b = ...`"
+            )
+        return results[0].type
+
+    def results_of(self, node: ast.Call) -> tuple[Kind, ...]:
+        """What a call of a function gives."""
         match node.func:
             case ast.Name("reserve"):
                 raise Refused(node, "reserve in a function", "reserve at module level: `NAME = reserve(SIZE)`")
@@ -273,8 +455,9 @@ class BodyReader:
             count = len(function.parameters)
             raise Refused(node, f"{name} takes {count} arguments and gets {len(node.args)}", f"give it {count}")
         for argument, parameter in zip(node.args, function.parameters, strict=True):
-            self.fit(argument, TYPES[parameter.annotation], self.value(argument), f"argument {parameter.name}")
-        return TYPES[function.result]
+            self.fit_kind(argument, parameter.kind, argument, f"argument {parameter.name}")
+        self.check_width(node, name)
+        return function.results
 
     def binary(self, node: ast.AST, op: ast.operator, left: Type, right: Type) -> Type:
         if isinstance(op, ast.BitAnd) and {left, right} in (
@@ -342,5 +525,6 @@ def assigned_names(statement: ast.stmt) -> Iterator[str]:
     """The names that `statement` itself assigns."""
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     for target in targets:
-        if isinstance(target, ast.Name):
-            yield target.id
+        for name in target.elts if isinstance(target, ast.Tuple) else [target]:
+            if isinstance(name, ast.Name):
+                yield name.id

@@ -15,14 +15,17 @@ from .bodies import BodyReader
 from .model import (
     CONSTANT_NAME,
     RANGES,
+    RECORD_WORDS,
     TYPES,
     WORD_MAX,
     Constant,
     Definition,
     Function,
+    Kind,
     Memory,
     NotInLanguage,
     Parameter,
+    Record,
     Refusal,
     Refused,
     State,
@@ -33,6 +36,7 @@ from .model import (
     not_in_language,
     read_annotation,
 )
+from .records import read_record
 
 RESERVED_PREFIXES = ("os_", "snug_")
 
@@ -80,13 +84,13 @@ def read_floor_names(path: Path) -> list[str]:
 
 
 def read_machine(path: Path) -> list[Definition]:
-    """The public functions and the int constants of the machine; `reserve` belongs to the language."""
+    """The public functions and int constants of the machine; `reserve` and `array` belong to the language."""
     definitions: list[Definition] = []
     for node in ast.parse(path.read_text()).body:
         match node:
-            case ast.FunctionDef(name=name) if name[0] != "_" and name != "reserve":
+            case ast.FunctionDef(name=name) if name[0] != "_" and name not in ("reserve", "array"):
                 try:
-                    definitions.append(read_signature(node, "machine"))
+                    definitions.append(read_signature(node, "machine", {}))
                 except Refused as refused:
                     raise NotInLanguage([Refusal(path, refused.line, refused.what, refused.instead)]) from None
             case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(int(value))) if CONSTANT_NAME.match(
@@ -96,8 +100,8 @@ def read_machine(path: Path) -> list[Definition]:
     return definitions
 
 
-def read_signature(node: ast.FunctionDef, floor: str) -> Function:
-    """The function of `node`, its body not read yet."""
+def read_signature(node: ast.FunctionDef, floor: str, scope: Mapping[str, Definition]) -> Function:
+    """The function of `node`, its body not read yet. `scope` has the records."""
     arguments = node.args
     if node.decorator_list:
         raise Refused(node.decorator_list[0], "a decorator", "write a plain function")
@@ -106,14 +110,28 @@ def read_signature(node: ast.FunctionDef, floor: str) -> Function:
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs:
         raise Refused(node, f"{node.name} has parameters of a special kind", "list plain parameters")
     parameters = [
-        Parameter(a.arg, read_annotation(a, a.annotation, f"parameter {a.arg}")) for a in arguments.args
+        Parameter(a.arg, read_annotation(a, a.annotation, f"parameter {a.arg}", scope)) for a in arguments.args
     ]
     for parameter in parameters:
-        if parameter.annotation == "None":
+        if parameter.kind.type is Type.NONE:
             raise Refused(node, f"parameter {parameter.name} is None", "drop it")
-    return Function(
-        node.name, floor, parameters, read_annotation(node, node.returns, f"the result of {node.name}"), node
-    )
+    return Function(node.name, floor, parameters, read_results(node, scope), node)
+
+
+def read_results(node: ast.FunctionDef, scope: Mapping[str, Definition]) -> tuple[Kind, ...]:
+    """What the function gives: one thing, or several in a tuple."""
+    match node.returns:
+        case ast.Subscript(ast.Name("tuple"), ast.Tuple([_, _, *_] as elements)):
+            results = tuple(
+                read_annotation(node, element, f"result {number} of {node.name}", scope)
+                for number, element in enumerate(elements, 1)
+            )
+            if any(result.type in (Type.NONE, Type.TEXT) for result in results):
+                raise Refused(
+                    node, f"{node.name} gives None or Text in a tuple", "give Word, Int or bool there"
+                )
+            return results
+    return (read_annotation(node, node.returns, f"the result of {node.name}", scope),)
 
 
 class FloorReader:
@@ -189,7 +207,7 @@ class FloorReader:
                 self.read_import(node)
                 return None
             case ast.FunctionDef():
-                function = read_signature(node, self.floor)
+                function = read_signature(node, self.floor, self.scope)
                 if self.is_last and node.name[0] != "_":
                     check_exported(function)
                 if node.body[0].lineno == node.lineno:
@@ -197,6 +215,8 @@ class FloorReader:
                         node, f"the body of {node.name} stands on the line of its def", "begin a new line"
                     )
                 return function
+            case ast.ClassDef():
+                return read_record(node, self.scope, self.number)
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 return self.variable(node, name, None, value)
             case ast.AnnAssign(target=ast.Name(name), annotation=annotation, value=value):
@@ -228,7 +248,7 @@ class FloorReader:
         name = alias.name
         if alias.asname or name == "*":
             raise Refused(alias, f"import {ast.unparse(alias)}", "import names, one by one and as they are")
-        if module == "machine" and name in TYPES:
+        if module == "machine" and (name in TYPES or name in RECORD_WORDS):
             return
         if module == "machine" and name == "reserve":
             self.can_reserve = True
@@ -251,7 +271,7 @@ class FloorReader:
             raise Refused(
                 node, f"{name} has no annotation", f"write `{name}: Word = 0`, or a constant in upper case"
             )
-        type_ = TYPES[read_annotation(node, annotation, name)]
+        type_ = read_annotation(node, annotation, name).type
         zero = False if type_ is Type.BOOL else 0
         if type_ not in (Type.WORD, Type.INT, Type.BOOL):
             raise Refused(
@@ -277,7 +297,7 @@ class FloorReader:
                 if 0 in text:
                     raise Refused(node, f"{name} has a zero byte", "a text ends at its first zero")
                 return Constant(name, Type.TEXT, text)
-        width = "Word" if annotation is None else read_annotation(node, annotation, name)
+        width = "Word" if annotation is None else read_annotation(node, annotation, name).annotation
         if width not in RANGES:
             raise Refused(node, f"{name} is a number annotated with {width}", f"use one of {', '.join(RANGES)}")
         number = self.number(value, *RANGES[width])
@@ -319,6 +339,11 @@ class FloorReader:
                     return definition.value
             case ast.Name(name) if isinstance(self.scope.get(name), State | Memory | Table):
                 raise Refused(node, f"{name} is not known before the library runs", "use constants only")
+            case ast.Attribute(ast.Name(name), field) if isinstance(record := self.scope.get(name), Record):
+                if field == "SIZE":
+                    return record.size
+                if field in record.fields:
+                    return record.fields[field].offset
             case ast.UnaryOp(op, operand) if type(op) in CONSTANT_SIGNS:
                 return CONSTANT_SIGNS[type(op)](self.evaluate(operand))
             case ast.BinOp(left, op, right) if type(op) in CONSTANT_OPERATORS:
@@ -352,8 +377,10 @@ CONSTANT_OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
 
 def check_exported(function: Function) -> None:
     """A caller in C need not clear the upper half of a register that carries less than a word."""
-    for annotation in (function.result, *(parameter.annotation for parameter in function.parameters)):
-        if annotation in ("Half", "Byte"):
+    if len(function.results) > 1:
+        raise Refused(function.node, f"{function.name} is exported and gives a tuple", "give one value there")
+    for kind in (*function.results, *(parameter.kind for parameter in function.parameters)):
+        if kind.annotation in ("Half", "Byte") or kind.record is not None:
             raise Refused(
-                function.node, f"{function.name} is exported and has a {annotation}", "use Word or Int there"
+                function.node, f"{function.name} is exported and has a {kind}", "use Word or Int there"
             )

@@ -28,6 +28,7 @@ class Type(Enum):
     BOOL = "bool"
     TEXT = "Text"
     NONE = "None"
+    TUPLE = "a tuple"
     LITERAL = "a number"
     NEGATIVE = "a value that may be below zero"
 
@@ -42,6 +43,15 @@ TYPES = {
     "None": Type.NONE,
 }
 """Annotations. A Half or a Byte says how wide a value is in memory; in registers both are words."""
+
+
+LINE = "Line"
+LINE_BYTES = 64
+WIDTHS = {"Word": 8, "Half": 4, "Byte": 1, LINE: 0}
+"""The bytes of a record's fields. A Line has none: it is where the next cache line begins."""
+
+RECORD_WORDS = frozenset({"Record", "Array", "array", LINE})
+"""What records are declared with; like the types these words belong to the language."""
 
 
 RANGES = {
@@ -87,26 +97,92 @@ class NotInLanguage(Exception):
 # ---- What a library is made of ---------------------------------------------------------------------------
 
 
-class Parameter(NamedTuple):
-    """A parameter and its annotation, a key of `TYPES`."""
+@dataclass(frozen=True)
+class Field:
+    """A field of a record, at `offset`, or an array of `count` elements there.
+
+    `element` is a key of `WIDTHS`, the record that each element of the array is, or LINE.
+    """
 
     name: str
+    offset: int
+    element: str | Record
+    count: int | None = None
+
+    @property
+    def width(self) -> int:
+        """The bytes of one element."""
+        return self.element.size if isinstance(self.element, Record) else WIDTHS[self.element]
+
+    @property
+    def end(self) -> int:
+        """Where the next field can begin."""
+        return self.offset + self.width * (1 if self.count is None else self.count)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A structure in memory; a value of it is its address."""
+
+    name: str
+    fields: Mapping[str, Field]
+    size: int
+    alignment: int
+    docstring: str
+
+
+class Kind(NamedTuple):
+    """What an annotation says: a key of `TYPES`, and for a record, which is a Word, which one."""
+
     annotation: str
+    record: Record | None = None
+
+    @property
+    def type(self) -> Type:
+        """What it is in registers."""
+        return TYPES[self.annotation]
+
+    def __str__(self) -> str:
+        return self.record.name if self.record is not None else self.annotation
+
+
+class Parameter(NamedTuple):
+    """A parameter and what it is."""
+
+    name: str
+    kind: Kind
+
+
+class Edit(NamedTuple):
+    """What the unit has in the place of some of a function's source: lines from 1, columns in bytes."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
 
 
 @dataclass
 class Function:
     """A function of the engine or, with `floor` "machine", of the machine.
 
-    `locals` are the variables whose type is that of their first value; annotated ones declare themselves.
+    `results` has more than one entry if it gives a tuple. `locals` are the variables whose type is that of
+    their first value; annotated ones declare themselves. `edits` write its uses of records as words.
     """
 
     name: str
     floor: str
     parameters: list[Parameter]
-    result: str
+    results: tuple[Kind, ...]
     node: ast.FunctionDef
     locals: dict[str, Type] = field(default_factory=dict)
+    edits: list[Edit] = field(default_factory=list)
+
+    @property
+    def result(self) -> Type:
+        """The type of its only result, or TUPLE."""
+        return self.results[0].type if len(self.results) == 1 else Type.TUPLE
 
     @property
     def body(self) -> list[ast.stmt]:
@@ -149,7 +225,7 @@ class State:
     floor: str
 
 
-Definition: TypeAlias = Function | Constant | Table | Memory | State
+Definition: TypeAlias = Function | Constant | Table | Memory | State | Record
 
 
 @dataclass
@@ -169,16 +245,22 @@ class Unit:
 
 # ---- Checks that every place needs ----
 
+NOTHING: Mapping[str, Definition] = {}
 
-def read_annotation(node: ast.AST, annotation: ast.expr | None, owner: str) -> str:
-    """The name of the type in `annotation`."""
+
+def read_annotation(
+    node: ast.AST, annotation: ast.expr | None, owner: str, scope: Mapping[str, Definition] = NOTHING
+) -> Kind:
+    """What `annotation` says; records are looked up in `scope`."""
     match annotation:
         case None:
             raise Refused(node, f"{owner} has no annotation", f"annotate it with one of {', '.join(TYPES)}")
         case ast.Constant(None):
-            return "None"
+            return Kind("None")
         case ast.Name(name) if name in TYPES:
-            return name
+            return Kind(name)
+        case ast.Name(name) if isinstance(record := scope.get(name), Record):
+            return Kind("Word", record)
     raise Refused(
         node, f"{owner} is annotated with {ast.unparse(annotation)}", f"use one of {', '.join(TYPES)}"
     )
@@ -186,12 +268,12 @@ def read_annotation(node: ast.AST, annotation: ast.expr | None, owner: str) -> s
 
 def check_name(name: str, node: ast.AST) -> None:
     """Refuse what Cython would read as a word of its own."""
-    if name in CYTHON_WORDS or name in TYPES or name.startswith("__"):
+    if name in CYTHON_WORDS or name in TYPES or name in RECORD_WORDS or name.startswith("__"):
         raise Refused(node, f"{name} is a word of Cython or of the language", "choose another name")
 
 
 OUTSIDE: Mapping[type[ast.AST], tuple[str, str]] = {
-    ast.ClassDef: ("a class", "keep data in words of memory and write functions over addresses"),
+    ast.ClassDef: ("a class", "declare a record: `class Name(Record):`, and write functions over it"),
     ast.FunctionDef: ("a nested function", "define it at module level"),
     ast.AsyncFunctionDef: ("an async function", "write a plain function"),
     ast.Lambda: ("a lambda", "define a function at module level"),
@@ -213,7 +295,7 @@ OUTSIDE: Mapping[type[ast.AST], tuple[str, str]] = {
     ast.SetComp: ("a comprehension", "write a loop"),
     ast.DictComp: ("a comprehension", "write a loop"),
     ast.GeneratorExp: ("a generator", "write a loop"),
-    ast.Attribute: ("an attribute", "import the name itself; memory is read with load_word"),
+    ast.Attribute: ("an attribute", "import the name itself; a field is one of a record: Name(address).field"),
     ast.Subscript: ("a subscript of something else than a table", "memory is read with load_word"),
     ast.NamedExpr: (":=", "assign on a line of its own"),
     ast.Yield: ("yield", "write a loop that calls a function"),

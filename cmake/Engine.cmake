@@ -3,9 +3,9 @@
 # Compiles the engine's folder LIBRARY into lib<name>.so (name: LIBRARY) and installs it into the package's lib/.
 # SOURCES are compiled into it too; EXPORTS (patterns) are what they export beside the engine's last floor.
 #
-# The way: amalgamation (engine -> LIBRARY.pyx, LIBRARY.map), Cython (-> LIBRARY.c), line directives led back to the
-# engine, C compiler, linker. The linker drops what nothing exported needs: Cython's module set-up, and with it every
-# reference to Python. `-z defs` fails the link if one is left.
+# The way: amalgamation (engine -> LIBRARY.pyx, LIBRARY.map, LIBRARY_records.h), Cython (-> LIBRARY.c), line directives
+# led back to the engine, C compiler, linker. The linker drops what nothing exported needs: Cython's module set-up, and
+# with it every reference to Python. `-z defs` fails the link if one is left.
 
 get_filename_component(AMALGAMATION_PARENT "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
 if(NOT DEFINED ENGINE_FOLDER) # a test builds another engine
@@ -47,12 +47,13 @@ function(add_engine_library library)
   set(folder "${CMAKE_CURRENT_BINARY_DIR}/${library}")
   set(unit "${folder}/${library}.pyx")
   set(map "${folder}/${library}.map")
+  set(records "${folder}/${library}_records.h")
   set(c_file "${folder}/${library}.c")
   file(GLOB engine CONFIGURE_DEPENDS "${ENGINE_FOLDER}/machine.py" "${ENGINE_FOLDER}/${library}/*.py")
   file(GLOB amalgamation CONFIGURE_DEPENDS "${AMALGAMATION_PARENT}/amalgamation/*.py")
 
   add_custom_command(
-    OUTPUT "${unit}" "${map}"
+    OUTPUT "${unit}" "${map}" "${records}"
     COMMAND "${Python_EXECUTABLE}" -m amalgamation --engine "${ENGINE_FOLDER}" --library ${library}
             --output "${folder}" ${ENGINE_DEFINES} ${exports}
     WORKING_DIRECTORY "${AMALGAMATION_PARENT}"
@@ -70,7 +71,7 @@ function(add_engine_library library)
     VERBATIM
   )
 
-  add_library(${library} SHARED "${c_file}" ${arg_SOURCES})
+  add_library(${library} SHARED "${c_file}" "${records}" ${arg_SOURCES})
   set_target_properties(${library} PROPERTIES
     OUTPUT_NAME ${arg_OUTPUT_NAME}
     C_STANDARD 11
@@ -82,7 +83,7 @@ function(add_engine_library library)
   set_source_files_properties("${c_file}" PROPERTIES OBJECT_DEPENDS "${ENGINE_FOLDER}/machine.h")
   target_compile_options(${library} PRIVATE ${ENGINE_COMPILE_OPTIONS})
   target_include_directories(${library}
-    PRIVATE "${ENGINE_FOLDER}" ${Python_INCLUDE_DIRS}
+    PRIVATE "${ENGINE_FOLDER}" "${folder}" ${Python_INCLUDE_DIRS}
     INTERFACE "${AMALGAMATION_PARENT}/src/snugmalloc/include"
   )
   target_link_options(${library} PRIVATE -Wl,--gc-sections -Wl,-z,defs "-Wl,--version-script=${map}"

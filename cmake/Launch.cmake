@@ -8,7 +8,8 @@ function(add_launcher)
 
   add_executable(snug-launch "${folder}/launch/snug-launch.c")
   add_library(snug-run MODULE "${folder}/launch/companion.c")
-  target_include_directories(snug-run PRIVATE "${folder}/include")
+  target_include_directories(snug-run PRIVATE "${folder}/include" "${CMAKE_CURRENT_BINARY_DIR}/dropin")
+  add_dependencies(snug-run dropin) # whose figures it names: dropin_records.h
   target_link_libraries(snug-run PRIVATE ${CMAKE_DL_LIBS})
   foreach(target snug-launch snug-run)
     set_target_properties(${target} PROPERTIES C_STANDARD 11)

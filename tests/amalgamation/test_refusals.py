@@ -11,8 +11,8 @@ import pytest
 from .conftest import TOY, Read, Refuse
 
 HEAD = """\
-from ..machine import Byte, Half, Int, Text, Word
-from ..machine import likely, load_half, load_word, reserve, text_length
+from ..machine import Array, Byte, Half, Int, Line, Record, Text, Word
+from ..machine import array, atomic_load, likely, load_half, load_word, reserve, store_byte, text_length
 SIZE = 8
 NAME = b"name"
 TABLE = (1, 2, 3)
@@ -21,11 +21,22 @@ def helper(word: Word) -> Word:
     return word
 def act() -> None:
     pass
+class Dot(Record):
+    at: Word
+    colour: Half
+    flags: Array[Byte] = array(4)
+class Shape(Record, align=64):
+    dots: Array[Dot] = array(4)
+    rim: Line
+def _dot_at(word: Word) -> Dot:
+    return Dot(word)
+def _two(word: Word) -> tuple[Word, Dot]:
+    return word, Dot(word)
 """
 HEAD_LINES = HEAD.count("\n")
 
 AT_MODULE_LEVEL = {
-    "class Block: pass": "a class; keep data in words",
+    "class Block: pass": "class Block is no record; declare one: `class Block(Record):`",
     "import os": "import; write `from ..machine import",
     "from os import getpid": "from outside the engine; import from ..machine",
     "from ..machine import *": "import *; import names",
@@ -79,9 +90,59 @@ AT_MODULE_LEVEL = {
     "x = = 1": "invalid syntax; write valid Python",
 }
 
+RECORDS = {
+    "class Block(Half):\n    a: Word": "class Block is no record; declare one: `class Block(Record):`",
+    "class Block(Record, Dot):\n    a: Word": "class Block is no record; declare one: `class Block(Record):`",
+    "@final\nclass Block(Record):\n    a: Word": "a decorator; declare the fields of the record only",
+    "class Block(Record, total=8):\n    a: Word": "Block promises something else than size and align; drop it",
+    "class Free_Block(Record):\n    a: Word": "Free_Block is no name for a record; write words together",
+    "class Block(Record):\n    pass": "something else than a field in a record; write fields only",
+    "class Block(Record):\n    'Doc.'": "Block has no fields; declare them: `name: Word`",
+    "class Block(Record):\n    def f(self) -> None:\n        pass": "something else than a field in a record",
+    "class Block(Record):\n    a = 1": "something else than a field in a record; write fields only",
+    "class Block(Record):\n    a: Word\n    a: Word": "field a is declared twice; choose another name",
+    "class Block(Record):\n    A: Word": "A is no name for a field; lower_case, and not what an int has",
+    "class Block(Record):\n    _a: Word": "_a is no name for a field; lower_case",
+    "class Block(Record):\n    real: Word": "real is no name for a field; lower_case, and not what an int has",
+    "class Block(Record):\n    a: Int": "field a is annotated with Int; use Word, Half, Byte, Line or Array",
+    "class Block(Record):\n    a: Dot": "field a is annotated with Dot; use Word, Half, Byte, Line or Array",
+    "class Block(Record):\n    a: Array[Int] = array(2)": "field a is annotated with Array[Int]",
+    "class Block(Record):\n    a: Word = 0": "field a has a value; drop it; memory holds what is stored there",
+    "class Block(Record):\n    a: Array[Word]": "array a has no length; write `= array(COUNT)`",
+    "class Block(Record):\n    a: Array[Word] = array(top)": "top is not known before the library runs",
+    "class Block(Record):\n    a: Array[Word] = array(0)": "0 is not between 1 and",
+    "class Block(Record):\n    a: Half\n    b: Word": (
+        "field b stands at 4, no multiple of 8; fill the gap: `unused: Array[Byte] = array(4)`"
+    ),
+    "class Block(Record):\n    a: Half\n    b: Array[Dot] = array(2)": "field b stands at 4, no multiple of 8",
+    "class Block(Record):\n    a: Word\n    b: Byte": (
+        "Block ends at 9, no multiple of its alignment, 8; fill it up: `unused: Array[Byte] = array(7)`"
+    ),
+    "class Block(Record, align=64):\n    a: Word": "Block ends at 8, no multiple of its alignment, 64",
+    "class Block(Record, size=SIZE):\n    a: Array[Word] = array(2)": "Block has 16 bytes and promises 8",
+    "class Block(Record, align=4):\n    a: Word": "Block cannot be aligned to 4; a power of two from 8 on",
+    "class Block(Record, align=24):\n    a: Array[Word] = array(3)": "Block cannot be aligned to 24",
+    "class Block(Record):\n    a: Word\n    rim: Line": "Block has lines and is not aligned to one",
+    "class SIZE(Record):\n    a: Word": "SIZE is defined in front already; a name is defined once",
+    "OFFSET = Dot.nothing": "Dot.nothing is no constant expression",
+    "def f(dot: Dot) -> None:\n    pass": "f is exported and has a Dot; use Word or Int there",
+    "def f() -> Dot:\n    return Dot(top)": "f is exported and has a Dot; use Word or Int there",
+    "def f() -> tuple[Word, Word]:\n    return top, top": "f is exported and gives a tuple",
+    "def _f() -> tuple[Word, None]:\n    return top, top": "_f gives None or Text in a tuple; give Word",
+    "def _f() -> tuple[Word, ...]:\n    return top, top": "result 2 of _f is annotated with ...",
+    "def _f() -> tuple[Word, Word]:\n    return top": "_f promises 2 values",
+    "def _f() -> tuple[Word, Dot]:\n    return _two(top)": "_f promises 2 values; return them",
+    "def _f() -> tuple[Word, Word]:\n    return": "a return without a value; return the tuple that is promised",
+    "def _f() -> tuple[Word, bool]:\n    return top, top": "result 2 of _f is bool and gets Word; compare",
+    "def _f() -> tuple[Word, Dot]:\n    return top, top": "result 2 of _f is a Dot and gets a Word",
+    "def _f() -> Dot:\n    return top": "the result of _f is a Dot and gets a Word; say so: Dot(address)",
+    "def _f(dot: Dot) -> None:\n    _f(top)": "argument dot is a Dot and gets a Word; say so: Dot(address)",
+    "def _f(dot: Dot) -> None:\n    _f(Shape(dot))": "argument dot is a Dot and gets a Shape",
+}
+
 IN_A_FUNCTION = {
     "def inner() -> None:\n        pass": "a nested function; define it at module level",
-    "class Block:\n        pass": "a class; keep data in words",
+    "class Block:\n        pass": "a class; declare a record: `class Name(Record):`",
     "import os": "import; write `from ..machine import",
     "from ..machine import store_half": "import; import at the head of the module",
     "try:\n        act()\n    finally:\n        act()": "try; answer 0 and set errno",
@@ -101,7 +162,7 @@ IN_A_FUNCTION = {
     "a = b = word": "more than one target; assign one name at a time",
     "a, b = word, word": "more than one target; assign one name at a time",
     "TABLE[0] = word": "an assignment to something else than a name; memory is written with store_word",
-    "word.size = 1": "an assignment to something else than a name; memory is written with store_word",
+    "word.size = 1": "word is no record; say which it is: Name(word).size",
     "a = 0": "a begins as a number; annotate it: `a: Word = ...`",
     "a = -1": "a begins as a value that may be below zero; annotate it",
     "a: int = 0": "a is annotated with int; use one of Word",
@@ -114,6 +175,36 @@ IN_A_FUNCTION = {
     "global helper": "global helper is no state of this module; define `helper: Word = 0`",
     "global nothing": "global nothing is no state of this module",
     "a += 1": "a has no value yet; assign it first",
+    "a = Dot": "Dot is a record; take a field: Dot(address).field",
+    "a = Dot()": "Dot of something else than an address; write Dot(address)",
+    "a = Dot(at=word)": "Dot of something else than an address; write Dot(address)",
+    "a = Dot(NAME)": "the address of a Dot is Word and gets Text; give it a Word",
+    "a = Dot(word).size": "Dot has no field size; it has at, colour, flags",
+    "a = Dot.size": "Dot has no field size; it has at, colour, flags",
+    "a = _dot_at(word).size": "Dot has no field size; it has at, colour, flags",
+    "a = helper(word).at": "helper(word) is no record; say which it is: Name(helper(word)).at",
+    "a = Dot(word).at[0]": "Dot(word).at is no array; drop the subscript",
+    "a = Dot(word).flags[NAME]": "an index is Word and gets Text; give it a Word",
+    "a = Shape(word).dots[1].size": "Dot has no field size; it has at, colour, flags",
+    "Dot(word).at = NAME": "Dot(word).at is Word and gets Text; give it a Word",
+    "Dot(word).at = -1": "Dot(word).at may be below zero; mask it",
+    "Dot(word).flags = 1": "Dot(word).flags is no single number; assign to a field or element of it",
+    "Shape(word).rim = 1": "Shape(word).rim is no single number; assign to a field or element of it",
+    "Shape(word).dots[0] = word": "Shape(word).dots[0] is no single number; assign to a field",
+    "Dot.at = 1": "Dot is no record; say which it is",
+    "_dot_at(word).at += 1": "a call in a place that is read and written; name its result first",
+    "a = Dot(word)\n    a = word": "a is a Dot and gets a Word; say so: Dot(address)",
+    "a: Dot = word": "a is a Dot and gets a Word; say so: Dot(address)",
+    "a = load_word(word + Dot.colour)": "load_word of Dot.colour, which is a Half; write load_half",
+    "a = load_half(Dot.at + word)": "load_half of Dot.at, which is a Word; write load_word",
+    "a = atomic_load(word + Dot.colour)": "atomic_load of Dot.colour, which is a Half; declare it a Word",
+    "store_byte(word + Dot.colour, 1)": "store_byte of Dot.colour, which is a Half; write store_half",
+    "a = _two(word)": "_two gives 2 values; name each: `a, b = ...`",
+    "helper(_two(word))": "_two gives 2 values; name each: `a, b = ...`",
+    "a, b, c = _two(word)": "3 names for 2 results of _two; name each one",
+    "a, b = helper(word)": "2 names for 1 results of helper; name each one",
+    "a, word.at = _two(word)": "word.at among more than one target; give each result a name",
+    "top, b = _two(word)": "top is assigned without global; write `global top` first",
     "new = word": "new is a word of Cython or of the language; choose another name",
     "a = unknown": "unknown is not known here; define, assign or import it",
     "a = unknown(1)": "unknown is no function of the engine; call what is defined",
@@ -128,7 +219,7 @@ IN_A_FUNCTION = {
     "a = act()": "act gives no value; call it on a line of its own",
     "a = reserve(8)": "reserve in a function; reserve at module level",
     "a = machine.load_word(word)": "an attribute; import the name itself",
-    "a = word.size": "an attribute; import the name itself",
+    "a = word.size": "word is no record; say which it is: Name(word).size",
     "a = word[0]": "a subscript of something else than a table; memory is read with load_word",
     "a = TABLE[0:2]": "slice in an expression",
     "a = [1, 2]": "a list; use a table",
@@ -180,6 +271,11 @@ IN_A_FUNCTION = {
 @pytest.mark.parametrize("source", AT_MODULE_LEVEL)
 def test_refuses_at_module_level(refusals: Refuse, source: str) -> None:
     assert_refused(refusals(HEAD + source), source, AT_MODULE_LEVEL[source], HEAD_LINES + 1)
+
+
+@pytest.mark.parametrize("source", RECORDS)
+def test_refuses_records_and_results(refusals: Refuse, source: str) -> None:
+    assert_refused(refusals(HEAD + source), source, RECORDS[source], HEAD_LINES + 1)
 
 
 @pytest.mark.parametrize("source", IN_A_FUNCTION)
@@ -256,7 +352,7 @@ def test_the_command_prints_refusals_and_fails(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]
     outcome = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True)
     assert (outcome.returncode, outcome.stdout) == (1, "")
-    assert outcome.stderr.startswith(f"{tmp_path}/small/front.py:1: a class; keep data in words")
+    assert outcome.stderr.startswith(f"{tmp_path}/small/front.py:1: class A is no record; declare one: ")
     assert not (tmp_path / "out").exists()
 
 

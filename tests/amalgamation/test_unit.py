@@ -28,6 +28,8 @@ EXPORTS = {
     "tally_halves",
     "tally_digits",
     "tally_name_length",
+    "tally_put",
+    "tally_shelf",
 }
 words = st.integers(0, 2**64 - 1)
 
@@ -36,7 +38,7 @@ def test_the_toy_gives_the_golden_unit(tmp_path: Path) -> None:
     """After a change that is meant: python -m amalgamation with --output tests/amalgamation/golden."""
     command = [sys.executable, "-m", "amalgamation", "--engine", str(TOY), "--library", "tally"]
     subprocess.run([*command, "--output", str(tmp_path)], check=True)
-    for name in ("tally.pyx", "tally.map"):
+    for name in ("tally.pyx", "tally.map", "tally_records.h"):
         assert (tmp_path / name).read_text() == (GOLDEN / name).read_text()
 
 
@@ -111,10 +113,80 @@ def test_only_public_functions_of_the_last_floor_are_exported(write: Write) -> N
     assert 'void engine_shown(void) __asm__("shown");' in unit
 
 
-def test_the_module_in_the_documentation_is_inside_the_language(write: Write) -> None:
-    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "language.md").read_text(), re.DOTALL)
-    assert example is not None
-    assert re.findall(r'cdef public Word (\w+) "', write(example[1])) == ["counter", "step", "largest"]
+def test_a_record_is_its_offsets_and_its_uses_are_words(write: Write) -> None:
+    front = """\
+from ..machine import Array, Byte, Half, Line, Record, Word, array
+class Pair(Record):
+    one: Half
+    two: Half
+class Block(Record, align=64):
+    size: Word
+    pairs: Array[Pair] = array(7)
+    marks: Line
+    rest: Array[Byte] = array(64)
+def _block(address: Word) -> Block:
+    return Block(address) if address else Block(8)
+def f(word: Word) -> Word:
+    block = _block(word | 1)
+    block.pairs[1].two -= (
+        block.rest[word]  # why
+    )
+    last: Block = Block(block.size)
+    return last.size * Block(word + 1).size + (block.marks
+        - word) + Block.marks + Pair.SIZE
+"""
+    unit = write(front)
+    for constant, value in (("Block_SIZE", 128), ("Block_marks", 64), ("Pair_two", 4), ("Block_pairs", 8)):
+        assert f"#define engine_{constant} ((Word){value})" in unit
+        assert f'Word {constant} "engine_{constant}"' in unit
+    assert (
+        unit.partition('cdef Word _block "')[2]
+        == """\
+engine__block"(Word address) noexcept nogil:
+    #@ small/front.py 11
+    return address if address else (8)
+
+
+#@ small/front.py 12
+cdef public Word f "engine_f"(Word word) noexcept nogil:
+    cdef Word block
+    #@ small/front.py 13
+    block = _block(word | 1)
+    (store_half(block + Block_pairs + 1 * Pair_SIZE + Pair_two, \
+load_half(block + Block_pairs + 1 * Pair_SIZE + Pair_two) - load_byte(block + Block_rest + word * Byte_SIZE))
+
+)
+    last: Block = load_word(block + Block_size)
+    return load_word(last + Block_size) * load_word(word + 1 + Block_size) + ((block + Block_marks)
+        - word) + Block_marks + Pair_SIZE
+"""
+    )
+
+
+def test_a_function_that_gives_a_tuple_gives_a_struct_of_c(write: Write) -> None:
+    front = """\
+def _two(word: Word) -> tuple[Word, bool, Int]:
+    return word, word == 0, 3
+def f(word: Word) -> Word:
+    half, is_zero, number = _two(word)
+    return half + number if is_zero else 0
+"""
+    unit = write(front)
+    assert 'cdef (Word, bint, Int) _two "engine__two"(Word word) noexcept nogil:' in unit
+    assert "    cdef Word half\n    cdef bint is_zero\n    cdef Int number\n" in unit
+    assert "    half, is_zero, number = _two(word)\n" in unit
+
+
+@pytest.mark.parametrize(("number", "functions"), [(0, ["counter", "step", "largest"]), (1, ["put_first"])])
+def test_the_modules_in_the_documentation_are_inside_the_language(
+    write: Write, number: int, functions: list[str]
+) -> None:
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "language.md").read_text(), re.DOTALL)
+    below, _, front = examples[number].rpartition("def put_first")
+    head = "from ..machine import Array, Byte, Half, Line, Record, Word, array, reserve\n"
+    front = f"from .below import SHELF, Shelf, put\n\n\ndef put_first{front}" if below else front
+    unit = write(front, head + below)
+    assert re.findall(r'cdef public Word (\w+) "', unit) == functions
 
 
 # ---- Lines ----
@@ -181,8 +253,10 @@ def load(library: Path) -> ctypes.CDLL:
     for name in EXPORTS:
         is_int = name in ("tally_digits", "tally_name_length")
         getattr(compiled, name).restype = ctypes.c_int if is_int else ctypes.c_uint64
-    compiled.tally_add.argtypes = [ctypes.c_uint64] * 2
-    compiled.tally_halves.argtypes = compiled.tally_digits.argtypes = [ctypes.c_uint64]
+    for name in ("tally_add", "tally_put"):
+        getattr(compiled, name).argtypes = [ctypes.c_uint64] * 2
+    for name in ("tally_halves", "tally_digits", "tally_shelf"):
+        getattr(compiled, name).argtypes = [ctypes.c_uint64]
     return compiled
 
 
@@ -191,6 +265,8 @@ CALLS = st.one_of(
     st.tuples(st.sampled_from(["tally_sum", "tally_lowest_bit_of_uses", "tally_name_length"])),
     st.tuples(st.just("tally_halves"), st.integers(0, 7)),
     st.tuples(st.just("tally_digits"), words),
+    st.tuples(st.just("tally_put"), st.integers(0, 9), words),
+    st.tuples(st.just("tally_shelf"), st.integers(0, 1)),
 )
 
 

@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from inspect import get_annotations
 from pathlib import Path
 
 import pytest
 
 import snugmalloc
 from snugmalloc import dropin, view
+from snugmalloc.engine.dropin.figures import Figures
 
 
 def test_a_block_keeps_what_is_written_until_it_is_freed() -> None:
@@ -46,10 +48,11 @@ def test_realloc_to_nothing_is_refused_before_anything_is_freed() -> None:
     dropin.free(address)
 
 
-def test_the_figures_are_those_of_the_header() -> None:
+def test_the_figures_are_those_of_the_header_and_of_the_engine() -> None:
     header = (Path(snugmalloc.get_include()) / "snugmalloc.h").read_text()
     fields = header[header.index("typedef struct snug_stats_t") : header.index("} snug_stats_t;")]
     assert tuple(re.findall(r"size_t (\w+);", fields)) == dropin.ProcessStats._fields
+    assert tuple(get_annotations(Figures)) == dropin.ProcessStats._fields
 
 
 def test_imported_it_is_a_second_heap() -> None:

@@ -101,7 +101,7 @@ def test_check_sees_free_neighbours_that_nobody_will_merge() -> None:
 def test_check_sees_totals_that_do_not_add_up() -> None:
     heap = Simulation()
     heap.os_malloc(64)
-    heap.engine.count_up(heap.engine.LIVE_BYTES, 8)
+    heap.engine.count_up(heap.engine.Counters.live_bytes, 8)
     assert heap.check() == 8
 
 
@@ -192,7 +192,7 @@ moved = heap.os_realloc(first, 5000)
 assert ctypes.string_at(moved, 104) == bytes([7]) * 104
 heap.os_free(far)
 assert heap.os_check() == 0
-print(heap.counted(heap.LIVE_BLOCKS), heap.counted(heap.MAPPED_BLOCKS))
+print(heap.counted(heap.Counters.live_blocks), heap.counted(heap.Counters.mapped_blocks))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1 0\n", "")

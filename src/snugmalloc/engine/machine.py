@@ -17,6 +17,10 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from .face import Face
+from .records import Array as Array
+from .records import Line as Line
+from .records import MemoryRecord
+from .records import array as array
 from .simulated import SimulatedMachine
 
 Word: TypeAlias = int
@@ -85,6 +89,18 @@ def reserve(count: Word) -> Word:
     Only at module level, with a constant: ``BINS = reserve(4096)``.
     """
     return face.reserve(count)
+
+
+class Record(MemoryRecord):
+    """What records are declared with: see docs/language.md. Compiled, each use is a load or a store."""
+
+    @staticmethod
+    def _load(address: int, width: int) -> int:
+        return face.load(address, width)
+
+    @staticmethod
+    def _store(address: int, width: int, value: int) -> None:
+        face.store(address, width, value)
 
 
 # ---- Arithmetic ------------------------------------------------------------------------------------------

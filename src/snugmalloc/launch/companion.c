@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dropin_records.h"
 #include "snugmalloc.h"
 
 #pragma weak snug_stats
@@ -88,15 +89,10 @@ static void write_sizes(int fd)
 
 static void write_stats(int fd)
 {
-    static const char *const names[] = {
-        "version", "live_bytes", "live_blocks", "peak_live_bytes", "cached_bytes", "cached_blocks", "free_bytes",
-        "free_blocks", "purged_bytes", "heap_bytes", "mapped_bytes", "mapped_blocks", "kept_bytes", "system_bytes",
-        "peak_system_bytes", "limit_bytes", "returned_bytes", "brk_calls", "mmap_calls", "munmap_calls",
-        "mremap_calls", "madvise_calls", "refused_requests", "thread_caches", "counting", "malloc_calls",
-        "realloc_calls", "free_calls", "background_steps",
-    };
+#define NAME(name, offset) #name,
+    static const char *const names[] = {ENGINE_Figures(NAME)};
     enum { FIELDS = sizeof names / sizeof *names };
-    _Static_assert(sizeof(snug_stats_t) >= FIELDS * sizeof(size_t), "the fields of snug_stats_t, in order");
+    _Static_assert(sizeof(snug_stats_t) == FIELDS * sizeof(size_t), "the fields of snug_stats_t, in order");
     size_t values[FIELDS];
     snug_stats_t stats;
 

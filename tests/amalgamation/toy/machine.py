@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from snugmalloc.engine.records import Array as Array
+from snugmalloc.engine.records import Line as Line
+from snugmalloc.engine.records import MemoryRecord
+from snugmalloc.engine.records import array as array
+
 Word: TypeAlias = int
 Half: TypeAlias = int
 Byte: TypeAlias = int
@@ -28,6 +33,38 @@ def store_word(address: Word, value: Word) -> None:
 def load_half(address: Word) -> Half:
     """The 4 bytes at `address`."""
     return int.from_bytes(memory[address : address + 4], "little")
+
+
+def store_half(address: Word, value: Half) -> None:
+    """Write `value` into the 4 bytes at `address`."""
+    memory[address : address + 4] = value.to_bytes(4, "little")
+
+
+def load_byte(address: Word) -> Byte:
+    """The byte at `address`."""
+    return memory[address]
+
+
+def store_byte(address: Word, value: Byte) -> None:
+    """Write `value` into the byte at `address`."""
+    memory[address] = value
+
+
+def atomic_load(address: Word) -> Word:
+    """The word at `address`; there is one thread."""
+    return load_word(address)
+
+
+class Record(MemoryRecord):
+    """A record in this memory."""
+
+    @staticmethod
+    def _load(address: int, width: int) -> int:
+        return int.from_bytes(memory[address : address + width], "little")
+
+    @staticmethod
+    def _store(address: int, width: int, value: int) -> None:
+        memory[address : address + width] = value.to_bytes(width, "little")
 
 
 def text_length(text: Text) -> Int:

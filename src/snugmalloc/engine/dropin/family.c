@@ -5,11 +5,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "dropin_records.h"
 #include "snugmalloc.h"
 
 const char *snug_version(void) { return SNUG_VERSION; }
@@ -66,17 +68,14 @@ int malloc_info(int options, FILE *stream) {
     return 0;
 }
 
-/* The names of snug_stats_t in its order. */
-static const char *const NAMES[] = {
-    "version",       "live_bytes",     "live_blocks",      "peak_live_bytes", "cached_bytes",   "cached_blocks",
-    "free_bytes",    "free_blocks",    "purged_bytes",     "heap_bytes",      "mapped_bytes",   "mapped_blocks",
-    "kept_bytes",    "system_bytes",   "peak_system_bytes", "limit_bytes",    "returned_bytes", "brk_calls",
-    "mmap_calls",    "munmap_calls",   "mremap_calls",     "madvise_calls",   "refused_requests",
-    "thread_caches", "counting",       "malloc_calls",     "realloc_calls",   "free_calls",
-    "background_steps",
-};
+/* The engine's figures, by name and offset: those of snug_stats_t, in its order. */
+#define NAME(name, offset) #name,
+static const char *const NAMES[] = {ENGINE_Figures(NAME)};
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
-_Static_assert(sizeof(snug_stats_t) == NAME_COUNT * sizeof(size_t), "every figure has a name");
+#define STANDS_AT(name, offset) \
+    _Static_assert(offsetof(snug_stats_t, name) == offset, "snugmalloc.h and figures.py have " #name " elsewhere");
+ENGINE_Figures(STANDS_AT)
+_Static_assert(sizeof(snug_stats_t) == NAME_COUNT * sizeof(size_t), "snugmalloc.h has figures that figures.py lacks");
 
 /* One line for each figure, without allocating. */
 void snug_malloc_stats(void) {

@@ -1,48 +1,90 @@
-"""Owns what snug_stats tells: one word for each figure, in the order of snugmalloc.h.
+"""Owns what snug_stats tells: one word for each figure. A figure is named by its offset.
 
-Most are kept up to date as the heap works; those marked * are computed when somebody asks. LIVE_BYTES and
-LIVE_BLOCKS count what has left the heap, and so what lies in thread caches too, until then.
+Most are kept up to date as the heap works; those marked * are computed when somebody asks. `live_bytes` and
+`live_blocks` count what has left the heap, and so what lies in thread caches too, until then.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, load_word, reserve, store_word
+from ..machine import Array, Record, Word, array, load_word, reserve, store_word
 
-VERSION = 0  # *
-LIVE_BYTES = 8
-LIVE_BLOCKS = 16
-PEAK_LIVE_BYTES = 24  # *
-CACHED_BYTES = 32  # *
-CACHED_BLOCKS = 40  # *
-FREE_BYTES = 48  # *
-FREE_BLOCKS = 56  # *
-PURGED_BYTES = 64  # *
-HEAP_BYTES = 72
-MAPPED_BYTES = 80
-MAPPED_BLOCKS = 88
-KEPT_BYTES = 96
-SYSTEM_BYTES = 104
-PEAK_SYSTEM_BYTES = 112
-LIMIT_BYTES = 120
-RETURNED_BYTES = 128
-BRK_CALLS = 136
-MMAP_CALLS = 144
-MUNMAP_CALLS = 152
-MREMAP_CALLS = 160
-MADVISE_CALLS = 168
-REFUSED_REQUESTS = 176
-THREAD_CACHES = 184
-COUNTING = 192
-MALLOC_CALLS = 200
-REALLOC_CALLS = 208
-FREE_CALLS = 216
-BACKGROUND_STEPS = 224
-PUBLISHED = 232  # so many bytes are copied out
-PEAK_OUT_BYTES = 232  # the highest LIVE_BYTES so far
-EXACT_LIVE_BYTES = 240  # what the program holds, and the highest so far: while calls are counted
-EXACT_PEAK_BYTES = 248
+WORD_BYTES = 8
 
-FIGURES = reserve(256)
+
+class Figures(Record):
+    """What is told, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
+
+    version: Word  # *
+    live_bytes: Word
+    live_blocks: Word
+    peak_live_bytes: Word  # *
+    cached_bytes: Word  # *
+    cached_blocks: Word  # *
+    free_bytes: Word  # *
+    free_blocks: Word  # *
+    purged_bytes: Word  # *
+    heap_bytes: Word
+    mapped_bytes: Word
+    mapped_blocks: Word
+    kept_bytes: Word
+    system_bytes: Word
+    peak_system_bytes: Word
+    limit_bytes: Word
+    returned_bytes: Word
+    brk_calls: Word
+    mmap_calls: Word
+    munmap_calls: Word
+    mremap_calls: Word
+    madvise_calls: Word
+    refused_requests: Word
+    thread_caches: Word
+    counting: Word
+    malloc_calls: Word
+    realloc_calls: Word
+    free_calls: Word
+    background_steps: Word
+
+
+class OwnFigures(Record):
+    """The same, and what is for us alone behind it."""
+
+    published: Array[Word] = array(Figures.SIZE // WORD_BYTES)
+    peak_out_bytes: Word  # the highest live_bytes so far
+    exact_live_bytes: Word  # what the program holds, and the highest so far: while calls are counted
+    exact_peak_bytes: Word
+
+
+PUBLISHED = Figures.SIZE  # so many bytes are copied out
+FIGURES = reserve(OwnFigures.SIZE)
+
+# The same offsets under the names that the floors above have for them.
+VERSION = Figures.version
+LIVE_BYTES = Figures.live_bytes
+LIVE_BLOCKS = Figures.live_blocks
+PEAK_LIVE_BYTES = Figures.peak_live_bytes
+CACHED_BYTES = Figures.cached_bytes
+CACHED_BLOCKS = Figures.cached_blocks
+FREE_BYTES = Figures.free_bytes
+FREE_BLOCKS = Figures.free_blocks
+PURGED_BYTES = Figures.purged_bytes
+HEAP_BYTES = Figures.heap_bytes
+MAPPED_BYTES = Figures.mapped_bytes
+MAPPED_BLOCKS = Figures.mapped_blocks
+KEPT_BYTES = Figures.kept_bytes
+SYSTEM_BYTES = Figures.system_bytes
+LIMIT_BYTES = Figures.limit_bytes
+RETURNED_BYTES = Figures.returned_bytes
+MADVISE_CALLS = Figures.madvise_calls
+REFUSED_REQUESTS = Figures.refused_requests
+THREAD_CACHES = Figures.thread_caches
+COUNTING = Figures.counting
+MALLOC_CALLS = Figures.malloc_calls
+REALLOC_CALLS = Figures.realloc_calls
+FREE_CALLS = Figures.free_calls
+BACKGROUND_STEPS = Figures.background_steps
+PEAK_OUT_BYTES = OwnFigures.peak_out_bytes
+EXACT_LIVE_BYTES = OwnFigures.exact_live_bytes
+EXACT_PEAK_BYTES = OwnFigures.exact_peak_bytes
 
 
 def figure(which: Word) -> Word:
@@ -67,17 +109,17 @@ def lower_figure(which: Word, by: Word) -> None:
 
 def count_out(bytes_out: Word, blocks: Word) -> None:
     """So much has left the heap for a program or a thread's cache."""
-    live = load_word(FIGURES + LIVE_BYTES) + bytes_out
-    store_word(FIGURES + LIVE_BYTES, live)
-    raise_figure(LIVE_BLOCKS, blocks)
-    if live > load_word(FIGURES + PEAK_OUT_BYTES):
-        store_word(FIGURES + PEAK_OUT_BYTES, live)
+    live = load_word(FIGURES + Figures.live_bytes) + bytes_out
+    store_word(FIGURES + Figures.live_bytes, live)
+    raise_figure(Figures.live_blocks, blocks)
+    if live > load_word(FIGURES + OwnFigures.peak_out_bytes):
+        store_word(FIGURES + OwnFigures.peak_out_bytes, live)
 
 
 def count_in(bytes_in: Word, blocks: Word) -> None:
     """So much has come back."""
-    lower_figure(LIVE_BYTES, bytes_in)
-    lower_figure(LIVE_BLOCKS, blocks)
+    lower_figure(Figures.live_bytes, bytes_in)
+    lower_figure(Figures.live_blocks, blocks)
 
 
 # ---- What the system gave, and the limit on it ----
@@ -85,19 +127,19 @@ def count_in(bytes_in: Word, blocks: Word) -> None:
 
 def may_take(count: Word) -> bool:
     """Whether the limit lets us take `count` bytes more from the system."""
-    limit = load_word(FIGURES + LIMIT_BYTES)
-    return limit == 0 or load_word(FIGURES + SYSTEM_BYTES) + count <= limit
+    limit = load_word(FIGURES + Figures.limit_bytes)
+    return limit == 0 or load_word(FIGURES + Figures.system_bytes) + count <= limit
 
 
 def took(count: Word) -> None:
     """The system gave `count` bytes, or 0 if they are counted already: it may be a new peak."""
-    system = load_word(FIGURES + SYSTEM_BYTES) + count
-    store_word(FIGURES + SYSTEM_BYTES, system)
-    if system > load_word(FIGURES + PEAK_SYSTEM_BYTES):
-        store_word(FIGURES + PEAK_SYSTEM_BYTES, system)
+    system = load_word(FIGURES + Figures.system_bytes) + count
+    store_word(FIGURES + Figures.system_bytes, system)
+    if system > load_word(FIGURES + Figures.peak_system_bytes):
+        store_word(FIGURES + Figures.peak_system_bytes, system)
 
 
 def gave_back(count: Word) -> None:
     """The system has `count` bytes of address range back."""
-    lower_figure(SYSTEM_BYTES, count)
-    raise_figure(RETURNED_BYTES, count)
+    lower_figure(Figures.system_bytes, count)
+    raise_figure(Figures.returned_bytes, count)

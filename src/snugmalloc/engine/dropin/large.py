@@ -7,7 +7,7 @@ Nothing of ours stands in it. The kind of its first page is MAPPING, or SPARE wh
 links beside the page map hold the rest:
 
     tag       the mapping's length in bytes; bit 0: it is clean, the system has all of it back
-    links     the newer mapping of its list, and the older: one list of blocks in use, one of spare mappings
+    links     its neighbours (`MappingLinks`) in one of two lists: of blocks in use, and of spare mappings
 
 A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
 asked for more. The next request takes the smallest that suffices, and what it leaves stays spare. Where the
@@ -20,6 +20,7 @@ The system calls that take long are made without the lock: what they are about i
 from __future__ import annotations
 
 from ..machine import (
+    Record,
     Word,
     clear_bytes,
     load_word,
@@ -34,14 +35,7 @@ from ..machine import (
     unmap_memory,
 )
 from .figures import (
-    KEPT_BYTES,
-    MAPPED_BLOCKS,
-    MAPPED_BYTES,
-    MMAP_CALLS,
-    MREMAP_CALLS,
-    MUNMAP_CALLS,
-    PEAK_SYSTEM_BYTES,
-    SYSTEM_BYTES,
+    Figures,
     count_in,
     count_out,
     figure,
@@ -67,9 +61,21 @@ from .pages import (
     set_kind,
 )
 
-OLDER = 8
 CLEAN = 1
 LOOK_AT_SPARE = 32
+
+
+class MappingLinks(Record, size=16):
+    """What stands beside the page map about the first page of a mapping.
+
+     0  newer  the mapping before this one in its list, or 0
+     8  older  the one behind it, or 0
+    16
+    """
+
+    newer: Word
+    older: Word
+
 
 newest_used: Word = 0
 newest_spare: Word = 0
@@ -94,12 +100,12 @@ def is_clean(mapping: Word) -> bool:
 
 def older_mapping(mapping: Word) -> Word:
     """The next of its list, or 0."""
-    return load_word(page_links(mapping) + OLDER)
+    return MappingLinks(page_links(mapping)).older
 
 
 def newer_mapping(mapping: Word) -> Word:
     """The one before it in its list, or 0."""
-    return load_word(page_links(mapping))
+    return MappingLinks(page_links(mapping)).newer
 
 
 def is_mapped_block(pointer: Word) -> bool:
@@ -132,22 +138,22 @@ def dirty_spare_pages() -> Word:
 
 def join_list(mapping: Word, newest: Word) -> None:
     """Put the mapping in front of the list that begins with `newest`."""
-    links = page_links(mapping)
-    store_word(links, 0)
-    store_word(links + OLDER, newest)
+    links = MappingLinks(page_links(mapping))
+    links.newer = 0
+    links.older = newest
     if newest != 0:
-        store_word(page_links(newest), mapping)
+        MappingLinks(page_links(newest)).newer = mapping
 
 
 def leave_list(mapping: Word) -> Word:
     """Take the mapping out of its list; the one behind it, or 0."""
-    links = page_links(mapping)
-    newer = load_word(links)
-    older = load_word(links + OLDER)
+    links = MappingLinks(page_links(mapping))
+    newer = links.newer
+    older = links.older
     if older != 0:
-        store_word(page_links(older), newer)
+        MappingLinks(page_links(older)).newer = newer
     if newer != 0:
-        store_word(page_links(newer) + OLDER, older)
+        MappingLinks(page_links(newer)).older = older
     return older
 
 
@@ -158,8 +164,8 @@ def add_used(mapping: Word, length: Word, clean: Word) -> None:
     join_list(mapping, newest_used)
     newest_used = mapping
     set_kind(page_of(mapping), MAPPING)
-    raise_figure(MAPPED_BYTES, length)
-    raise_figure(MAPPED_BLOCKS, 1)
+    raise_figure(Figures.mapped_bytes, length)
+    raise_figure(Figures.mapped_blocks, 1)
     count_out(length, 1)
 
 
@@ -170,8 +176,8 @@ def remove_used(mapping: Word) -> None:
     older = leave_list(mapping)
     newest_used = older if newest_used == mapping else newest_used
     set_kind(page_of(mapping), FOREIGN)
-    lower_figure(MAPPED_BYTES, length)
-    lower_figure(MAPPED_BLOCKS, 1)
+    lower_figure(Figures.mapped_bytes, length)
+    lower_figure(Figures.mapped_blocks, 1)
     count_in(length, 1)
 
 
@@ -183,7 +189,7 @@ def add_spare(mapping: Word, length: Word, clean: Word) -> None:
     newest_spare = mapping
     first_spare = mapping if first_spare == 0 else first_spare
     set_kind(page_of(mapping), SPARE)
-    raise_figure(KEPT_BYTES, length)
+    raise_figure(Figures.kept_bytes, length)
     dirty_spare += 0 if clean != 0 else length
 
 
@@ -195,7 +201,7 @@ def remove_spare(mapping: Word) -> None:
     older = leave_list(mapping)
     newest_spare = older if newest_spare == mapping else newest_spare
     set_kind(page_of(mapping), FOREIGN)
-    lower_figure(KEPT_BYTES, length)
+    lower_figure(Figures.kept_bytes, length)
     dirty_spare -= 0 if is_clean(mapping) else length
 
 
@@ -252,7 +258,7 @@ def unmap_spare(dirty: bool) -> bool:
         length = length_of(mapping)
         remove_spare(mapping)
         in_flight += length
-        raise_figure(MUNMAP_CALLS, 1)
+        raise_figure(Figures.munmap_calls, 1)
     unlock(held)
     if mapping == 0:
         return False
@@ -296,7 +302,7 @@ def take_room(length: Word) -> bool:
     global in_flight
     if not may_take(length):
         return False
-    raise_figure(SYSTEM_BYTES, length)
+    raise_figure(Figures.system_bytes, length)
     in_flight += length
     return True
 
@@ -333,7 +339,7 @@ def make_room_for(length: Word) -> None:
     """Spare mappings go if with `length` more the total would be the highest ever."""
     while (
         dirty_spare_pages() != 0
-        and figure(SYSTEM_BYTES) + length > figure(PEAK_SYSTEM_BYTES)
+        and figure(Figures.system_bytes) + length > figure(Figures.peak_system_bytes)
         and unmap_spare(True)
     ):
         pass
@@ -346,7 +352,7 @@ def map_new(length: Word, alignment: Word) -> Word:
     held = lock()
     allowed = take_room(length)
     if allowed:
-        raise_figure(MMAP_CALLS, 1)
+        raise_figure(Figures.mmap_calls, 1)
     unlock(held)
     if not allowed:
         return 0
@@ -359,7 +365,7 @@ def map_new(length: Word, alignment: Word) -> Word:
         count_new(length >> PAGE_SHIFT, True)
         add_used(mapping, length, CLEAN)
     else:
-        lower_figure(SYSTEM_BYTES, length)
+        lower_figure(Figures.system_bytes, length)
     unlock(held)
     if mapping != 0 and not covered:
         unmap_memory(mapping, length)
@@ -433,7 +439,7 @@ def grow_large(mapping: Word, before: Word, length: Word) -> Word:
     if allowed:
         remove_used(mapping)
         in_flight += before
-        raise_figure(MREMAP_CALLS, 1)
+        raise_figure(Figures.mremap_calls, 1)
     unlock(held)
     if not allowed:
         return 0
@@ -444,7 +450,7 @@ def grow_large(mapping: Word, before: Word, length: Word) -> Word:
         took(0)
         add_used(moved, length, 0)
     else:
-        lower_figure(SYSTEM_BYTES, length - before)
+        lower_figure(Figures.system_bytes, length - before)
         add_used(mapping, before, 0)
     unlock(held)
     return moved

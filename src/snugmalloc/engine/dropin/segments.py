@@ -31,10 +31,7 @@ from ..machine import (
 from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
 from .figures import (
-    BRK_CALLS,
-    HEAP_BYTES,
-    MMAP_CALLS,
-    MUNMAP_CALLS,
+    Figures,
     figure,
     gave_back,
     lower_figure,
@@ -74,7 +71,7 @@ def add_memory(start: Word, end: Word) -> bool:
         move_end(0)
     set_size_before(end, size)
     use_pages(page_of(start), page_of(end))
-    raise_figure(HEAP_BYTES, end - start)
+    raise_figure(Figures.heap_bytes, end - start)
     took(end - start)
     merge(start, size)
     mark_clean(page_of(start), page_of(end), FRESH)
@@ -97,7 +94,7 @@ def grow_break(count: Word) -> bool:
     if now < break_end or is_contested():
         return False
     start = now if now == break_end else round_up(now, page_size())
-    raise_figure(BRK_CALLS, 1)
+    raise_figure(Figures.brk_calls, 1)
     if not move_break(start + count):
         return False
     if not add_memory(start, start + count):
@@ -125,7 +122,7 @@ def trim(pad: Word) -> Word:
     before = free_before(break_end)
     block = break_end - (before << UNIT_SHIFT)
     end = break_end - count
-    raise_figure(BRK_CALLS, 1)
+    raise_figure(Figures.brk_calls, 1)
     if not move_break(end):
         return 0
     unmark(page_of(end), page_of(break_end), FOREIGN)
@@ -137,7 +134,7 @@ def trim(pad: Word) -> Word:
     set_tag(end, 0, USED)
     set_size_before(end, size | FREE_BEFORE)
     break_end = end
-    lower_figure(HEAP_BYTES, count)
+    lower_figure(Figures.heap_bytes, count)
     gave_back(count)
     count_gone(count >> PAGE_SHIFT)
     return count
@@ -152,11 +149,11 @@ def reserve_region(count: Word) -> bool:
     global region_end, region_limit
     need = round_up(count + page_size(), page_size())
     length = SMALLEST_REGION * ONE
-    while length < need or (length < figure(HEAP_BYTES) and length < LARGEST_REGION):
+    while length < need or (length < figure(Figures.heap_bytes) and length < LARGEST_REGION):
         length += length
     start: Word = 0
     while start == 0 and length >= need:
-        raise_figure(MMAP_CALLS, 1)
+        raise_figure(Figures.mmap_calls, 1)
         start = reserve_range(length)
         if start == 0:
             length = need if length > need and length >> 1 < need else length >> 1
@@ -170,7 +167,7 @@ def reserve_region(count: Word) -> bool:
 def drop_region() -> None:
     """The region gave nothing: its addresses go back."""
     global region_end, region_limit
-    raise_figure(MUNMAP_CALLS, 1)
+    raise_figure(Figures.munmap_calls, 1)
     unmap_memory(region_end, region_limit + page_size() - region_end)
     region_end = 0
     region_limit = 0
@@ -210,10 +207,10 @@ def extend_for(size: Word) -> bool:
     need = size << UNIT_SHIFT
     at_end = wilderness() << UNIT_SHIFT
     need = round_up(need - at_end if need > at_end else need, page_size())
-    step = figure(HEAP_BYTES) >> GROWTH_SHIFT
+    step = figure(Figures.heap_bytes) >> GROWTH_SHIFT
     step = GROWTH if step < GROWTH else step
     step = MOST_GROWTH if step > MOST_GROWTH else step
-    step = round_up(prealloc() if figure(HEAP_BYTES) == 0 else step, page_size())
+    step = round_up(prealloc() if figure(Figures.heap_bytes) == 0 else step, page_size())
     if step > need and extend(step):
         return True
     return extend(need)
@@ -221,8 +218,8 @@ def extend_for(size: Word) -> bool:
 
 def grow(size: Word) -> bool:
     """Make the heap larger, so that a block of `size` units can be had. Returns True on success."""
-    before = figure(HEAP_BYTES)
+    before = figure(Figures.heap_bytes)
     grown = extend_for(size)
     if grown:
-        count_new((figure(HEAP_BYTES) - before) >> PAGE_SHIFT, size << UNIT_SHIFT >= PAGED)
+        count_new((figure(Figures.heap_bytes) - before) >> PAGE_SHIFT, size << UNIT_SHIFT >= PAGED)
     return grown

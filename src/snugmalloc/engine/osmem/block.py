@@ -3,23 +3,13 @@
 A block is a header of 32 bytes and, right behind it, the payload. A block is named by the address of its
 header; a program holds the address of the payload.
 
-     0           8        12         16            24            32               32 + size
-     +-----------+--------+----------+-------------+-------------+----------------+
-     |   size    | status |   tags   |   link 1    |   link 2    | payload ...    |
-     +-----------+--------+----------+-------------+-------------+----------------+
-      \\____ published in osmem.h ____/\\_____________ our own ______/
+    +-----------+--------+----------+---------------------------+----------------+
+    |   size    | status |   tags   |   what the status needs   | payload ...    |
+    +-----------+--------+----------+---------------------------+----------------+
+     \\____ published in osmem.h ____/\\________ our own _________/
 
-    size    the payload's bytes, a multiple of 8
-    status  0 free, 1 live on the heap, 2 live in a mapping of its own
-    tags    bits 3 to 31: the size of the block before, whole (it is a multiple of 8). 0: no block before;
-            HUGE: too large for the field, and in the last word of that (free) block's payload
-            bit 2: edge, this is the last block of its segment
-            bits 0 and 1: place, where a free block is kept
-    links   free: its neighbours in the list or its children in the tree that its place names
-            mapped: its neighbours in the list of mappings
-            live: link 1 is the seal in hardened mode; the first two bytes of link 2 say whether the block
-            before and the next one are free. The neighbours write them, so that freeing a block among live
-            ones reads no header but its own (at 10^6 live blocks each further one is a cache miss)
+The last 16 bytes are links, of a list (`chain.Linked`) or of a tree (`tree.Node`), or what a live block has
+instead (`LiveHeader`).
 
 The size of the block before is the boundary tag: both neighbours are found in one step, and nothing is ever
 written into a payload, of which the specification says that it stays as the program left it.
@@ -27,7 +17,7 @@ written into a payload, of which the specification says that it stays as the pro
 
 from __future__ import annotations
 
-from ..machine import Half, Word, load_byte, load_half, load_word, store_byte, store_half, store_word
+from ..machine import Array, Byte, Half, Record, Word, array, load_word, store_word
 
 META = 32
 ALIGN = 8
@@ -48,13 +38,49 @@ PLACE_BITS: Half = 3
 EDGE_BIT: Half = 4
 FLAG_BITS: Half = 7
 HUGE: Half = 0xFFFF_FFF8
+LAST_WORD = 8  # from the end of a payload
 
-STATUS = 8
-TAGS = 12
-LINK_1 = 16
-LINK_2 = 24
-FREE_BEFORE = 24
-FREE_NEXT = 25
+
+class Header(Record, size=META):
+    """What stands in front of every payload.
+
+     0  size       the payload's bytes, a multiple of 8
+     8  status     0 free, 1 live on the heap, 2 live in a mapping of its own
+    12  tags       bits 3 to 31: the size of the block before, whole (a multiple of 8). 0: no block before;
+                   HUGE: too large for the field, and in the last word of that (free) block's payload
+                   bit 2: edge, this is the last block of its segment
+                   bits 0 and 1: place, where a free block is kept
+    16  by_status  free: its neighbours in the list or its children in the tree that its place names
+                   mapped: its neighbours in the list of mappings
+                   live: LiveHeader
+    32
+    """
+
+    size: Word
+    status: Half
+    tags: Half
+    by_status: Array[Byte] = array(16)
+
+
+class LiveHeader(Record, size=META):
+    """The header of a live block of the heap.
+
+     0  common
+    16  seal         in hardened mode
+    24  free_before  whether the block before is free
+    25  free_next    whether the next one is
+    26  unused
+    32
+
+    The neighbours write the last two, so that freeing a block among live ones reads no header but its own (at
+    10^6 live blocks each further one is a cache miss).
+    """
+
+    common: Array[Byte] = array(Header.by_status)
+    seal: Word
+    free_before: Byte
+    free_next: Byte
+    unused: Array[Byte] = array(6)
 
 
 def round_up(size: Word) -> Word:
@@ -64,38 +90,39 @@ def round_up(size: Word) -> Word:
 
 def size_of(block: Word) -> Word:
     """The payload's size in bytes."""
-    return load_word(block)
+    return Header(block).size
 
 
 def status_of(block: Word) -> Half:
     """FREE, LIVE or MAPPED."""
-    return load_half(block + STATUS)
+    return Header(block).status
 
 
 def set_status(block: Word, status: Half) -> None:
     """Write the status."""
-    store_half(block + STATUS, status)
+    Header(block).status = status
 
 
 def place_of(block: Word) -> Half:
     """Where a free block is kept: WAITING, FRESH or SORTED; NOWHERE for others."""
-    return load_half(block + TAGS) & PLACE_BITS
+    return Header(block).tags & PLACE_BITS
 
 
 def set_place(block: Word, place: Half) -> None:
     """Write the place."""
-    store_half(block + TAGS, load_half(block + TAGS) & ~PLACE_BITS | place)
+    header = Header(block)
+    header.tags = header.tags & ~PLACE_BITS | place
 
 
 def is_edge(block: Word) -> bool:
     """Whether `block` is the last of its segment."""
-    return load_half(block + TAGS) & EDGE_BIT != 0
+    return Header(block).tags & EDGE_BIT != 0
 
 
 def set_edge(block: Word, edge: bool) -> None:
     """Write whether `block` is the last of its segment."""
-    tags = load_half(block + TAGS)
-    store_half(block + TAGS, tags | EDGE_BIT if edge else tags & ~EDGE_BIT)
+    header = Header(block)
+    header.tags = header.tags | EDGE_BIT if edge else header.tags & ~EDGE_BIT
 
 
 def next_block(block: Word) -> Word:
@@ -105,8 +132,8 @@ def next_block(block: Word) -> Word:
 
 def size_before(block: Word) -> Word:
     """The payload size of the block before, or 0 if there is none in this segment."""
-    before = load_half(block + TAGS) & ~FLAG_BITS
-    return load_word(block - 8) if before == HUGE else before
+    before = Header(block).tags & ~FLAG_BITS
+    return load_word(block - LAST_WORD) if before == HUGE else before
 
 
 def previous_block(block: Word) -> Word:
@@ -119,39 +146,40 @@ def previous_block(block: Word) -> Word:
 
 def set_size_before(block: Word, before: Word) -> None:
     """Tell `block` the payload size of the block before it."""
-    flags = load_half(block + TAGS) & FLAG_BITS
+    header = Header(block)
+    flags = header.tags & FLAG_BITS
     if before < HUGE:
-        store_half(block + TAGS, flags | before)
+        header.tags = flags | before
     else:
-        store_half(block + TAGS, flags | HUGE)
-        store_word(block - 8, before)
+        header.tags = flags | HUGE
+        store_word(block - LAST_WORD, before)
 
 
 def set_size(block: Word, size: Word) -> None:
     """Write the payload's size, and tell the next block; the edge must be right already."""
-    store_word(block, size)
+    Header(block).size = size
     if not is_edge(block):
         set_size_before(block + META + size, size)
 
 
 def is_free_before(block: Word) -> bool:
     """Whether a live block knows that the one before it is free."""
-    return load_byte(block + FREE_BEFORE) != 0
+    return LiveHeader(block).free_before != 0
 
 
 def is_free_next(block: Word) -> bool:
     """Whether a live block knows that the next one is free."""
-    return load_byte(block + FREE_NEXT) != 0
+    return LiveHeader(block).free_next != 0
 
 
 def set_free_next(block: Word, free: bool) -> None:
     """Tell a live block whether the next one is free."""
-    store_byte(block + FREE_NEXT, 1 if free else 0)
+    LiveHeader(block).free_next = 1 if free else 0
 
 
 def set_free_before(block: Word, free: bool) -> None:
     """Tell a live block whether the one before it is free."""
-    store_byte(block + FREE_BEFORE, 1 if free else 0)
+    LiveHeader(block).free_before = 1 if free else 0
 
 
 def tell_before(block: Word, free: bool) -> None:
@@ -169,7 +197,7 @@ def tell_next(block: Word, free: bool) -> None:
 
 def make_block(block: Word, status: Half, size: Word, before: Word, edge: bool) -> None:
     """Write a whole new header; the next block, if any, is told."""
-    store_half(block + TAGS, 0)
+    Header(block).tags = 0
     set_size_before(block, before)
     set_edge(block, edge)
     set_status(block, status)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, set_errno, trap, unlock
 from .block import DEBUG, FREE, LIVE, MAPPED, META, round_up, size_of, status_of
-from .counters import IGNORED_FREES, count_up
+from .counters import Counters, count_up
 from .heap import allocate, can_grow, grow_into_next, grow_top, release, shrink
 from .mapping import map_block, unmap_block
 from .seal import is_hardened, set_seal
@@ -65,7 +65,7 @@ def dispose(pointer: Word) -> None:
     elif status == MAPPED:
         unmap_block(block)
     elif status == FREE:
-        count_up(IGNORED_FREES, 1)
+        count_up(Counters.ignored_frees, 1)
     else:
         fatal(NO_BLOCK, pointer, status)
 

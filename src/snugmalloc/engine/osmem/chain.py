@@ -1,35 +1,49 @@
 """Owns the doubly linked lists of blocks: those waiting to be merged, a bin's fresh ones, the mappings.
 
-    head -> newest block <-> ... <-> oldest block     link 1: newer, link 2: older; 0 at the ends
+    head -> newest block <-> ... <-> oldest block     0 at the ends
 
 `head` is the address of a word that holds the newest block.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, load_word, store_word
-from .block import LINK_1, LINK_2
+from ..machine import Array, Byte, Record, Word, array, load_word, store_word
+from .block import META, Header
+
+
+class Linked(Record, size=META):
+    """The header of a block in a list.
+
+     0  common
+    16  newer   the block that was put in behind this one, or 0
+    24  older   the one that was there before, or 0
+    32
+    """
+
+    common: Array[Byte] = array(Header.by_status)
+    newer: Word
+    older: Word
 
 
 def older(block: Word) -> Word:
     """The block behind this one in its list, or 0."""
-    return load_word(block + LINK_2)
+    return Linked(block).older
 
 
 def push(head: Word, block: Word) -> None:
     """Make `block` the first of the list."""
     first = load_word(head)
-    store_word(block + LINK_1, 0)
-    store_word(block + LINK_2, first)
+    Linked(block).newer = 0
+    Linked(block).older = first
     if first != 0:
-        store_word(first + LINK_1, block)
+        Linked(first).newer = block
     store_word(head, block)
 
 
 def unlink(head: Word, block: Word) -> None:
     """Take `block` out of the list."""
-    before = load_word(block + LINK_1)
-    behind = load_word(block + LINK_2)
-    store_word(before + LINK_2 if before != 0 else head, behind)
+    before = Linked(block).newer
+    behind = Linked(block).older
+    store_word(before + Linked.older if before != 0 else head, behind)
     if behind != 0:
-        store_word(behind + LINK_1, before)
+        Linked(behind).newer = before

@@ -1,27 +1,37 @@
-"""Owns the figures that `os_stats` tells: one word each, in the order of ``os_stats_t`` in osmem.h."""
+"""Owns the figures that `os_stats` tells: one word each, in the order of ``os_stats_t`` in osmem.h.
+
+A counter is named by its offset: ``count_up(Counters.splits, 1)``.
+"""
 
 from __future__ import annotations
 
-from ..machine import Word, load_word, reserve, store_word
+from ..machine import Record, Word, load_word, reserve, store_word
 
-LIVE_BYTES = 0
-LIVE_BLOCKS = 8
-FREE_BYTES = 16  # not counted along: what the others leave, computed when asked for
-FREE_BLOCKS = 24
-MAPPED_BYTES = 32
-MAPPED_BLOCKS = 40
-HEAP_BYTES = 48
-SYSTEM_BYTES = 56  # computed when asked for
-BRK_CALLS = 64
-MMAP_CALLS = 72
-MUNMAP_CALLS = 80
-SPLITS = 88
-COALESCINGS = 96
-IGNORED_FREES = 104
-PUBLISHED = 112  # so many bytes are os_stats_t; what follows is our own
-WALL_BLOCKS = 112
 
-COUNTERS = reserve(120)
+class Counters(Record):
+    """`free_bytes` is not counted along: it is what the others leave. That and `system_bytes` are computed when
+    somebody asks.
+    """
+
+    live_bytes: Word
+    live_blocks: Word
+    free_bytes: Word
+    free_blocks: Word
+    mapped_bytes: Word
+    mapped_blocks: Word
+    heap_bytes: Word
+    system_bytes: Word
+    brk_calls: Word
+    mmap_calls: Word
+    munmap_calls: Word
+    splits: Word
+    coalescings: Word
+    ignored_frees: Word
+    wall_blocks: Word  # and what follows: our own
+
+
+PUBLISHED = Counters.wall_blocks  # so many bytes are os_stats_t
+COUNTERS = reserve(Counters.SIZE)
 
 
 def counted(counter: Word) -> Word:

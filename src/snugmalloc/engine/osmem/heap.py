@@ -48,17 +48,7 @@ from .block import (
     tell_next,
 )
 from .chain import push, unlink
-from .counters import (
-    COALESCINGS,
-    FREE_BLOCKS,
-    HEAP_BYTES,
-    LIVE_BLOCKS,
-    LIVE_BYTES,
-    SPLITS,
-    WALL_BLOCKS,
-    count_down,
-    count_up,
-)
+from .counters import Counters, count_down, count_up
 from .index import put, take, take_best_fit
 from .kernel import extend_break, find_break, foreign_break, heap_end, is_contested, map_pages
 from .seal import vet_free
@@ -101,7 +91,7 @@ def is_in_use() -> bool:
 def retire(block: Word, free_before: bool, free_next: bool) -> None:
     """A block is free now, and so are its neighbours or not: it waits to be merged, or goes into the index."""
     set_status(block, FREE)
-    count_up(FREE_BLOCKS, 1)
+    count_up(Counters.free_blocks, 1)
     if not free_before:
         tell_before(block, True)
     if not free_next:
@@ -142,8 +132,8 @@ def absorb_next(block: Word) -> None:
         top = block
     set_edge(block, is_edge(absorbed))
     set_size(block, size_of(block) + META + size_of(absorbed))
-    count_up(COALESCINGS, 1)
-    count_down(FREE_BLOCKS, 1)
+    count_up(Counters.coalescings, 1)
+    count_down(Counters.free_blocks, 1)
 
 
 def merge(block: Word) -> Word:
@@ -183,7 +173,7 @@ def split(block: Word, size: Word) -> Word:
     set_size(block, size)
     if block == top:
         top = rest
-    count_up(SPLITS, 1)
+    count_up(Counters.splits, 1)
     return rest
 
 
@@ -195,19 +185,19 @@ def hand_out(block: Word, size: Word) -> Word:
     set_free_next(block, rest != 0)
     tell_before(block, False)
     if rest != 0:
-        count_up(FREE_BLOCKS, 1)
+        count_up(Counters.free_blocks, 1)
         put(rest)
     else:
         tell_next(block, False)
-    count_up(LIVE_BLOCKS, 1)
-    count_up(LIVE_BYTES, size_of(block))
+    count_up(Counters.live_blocks, 1)
+    count_up(Counters.live_bytes, size_of(block))
     return block
 
 
 def release(block: Word) -> None:
     """Free a live block. Nothing is merged, and nothing written but headers."""
-    count_down(LIVE_BLOCKS, 1)
-    count_down(LIVE_BYTES, size_of(block))
+    count_down(Counters.live_blocks, 1)
+    count_down(Counters.live_bytes, size_of(block))
     retire(block, is_free_before(block), is_free_next(block))
 
 
@@ -218,7 +208,7 @@ def shrink(block: Word, size: Word) -> None:
     if rest != 0:
         retire(rest, False, is_free_next(block))
         set_free_next(block, True)
-    count_down(LIVE_BYTES, before - size_of(block))
+    count_down(Counters.live_bytes, before - size_of(block))
 
 
 def grow_into_next(block: Word, size: Word) -> bool:
@@ -230,7 +220,7 @@ def grow_into_next(block: Word, size: Word) -> bool:
     if is_free_next(block) and not has_free_next(block):
         set_free_next(block, False)
         tell_next(block, False)
-    count_up(LIVE_BYTES, size_of(block) - before)
+    count_up(Counters.live_bytes, size_of(block) - before)
     return size_of(block) >= size
 
 
@@ -249,11 +239,11 @@ def grow_top(size: Word) -> bool:
         return False
     if status_of(top) == FREE:
         pick(top)
-        count_down(FREE_BLOCKS, 1)
+        count_down(Counters.free_blocks, 1)
     else:
-        count_up(LIVE_BYTES, more)
+        count_up(Counters.live_bytes, more)
     set_size(top, size)
-    count_up(HEAP_BYTES, more)
+    count_up(Counters.heap_bytes, more)
     return True
 
 
@@ -261,8 +251,8 @@ def build_wall(wall: Word, limit: Word) -> None:
     """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
     make_block(wall, LIVE, limit, 0, True)
     push(WALLS, wall)
-    count_up(WALL_BLOCKS, 1)
-    count_up(HEAP_BYTES, META)
+    count_up(Counters.wall_blocks, 1)
+    count_up(Counters.heap_bytes, META)
 
 
 def new_top(size: Word) -> Word:
@@ -284,7 +274,7 @@ def new_top(size: Word) -> Word:
         set_edge(top, False)
     make_block(block, FREE, size, before, True)
     top = block
-    count_up(HEAP_BYTES, META + size)
+    count_up(Counters.heap_bytes, META + size)
     return block
 
 
@@ -300,7 +290,7 @@ def new_region(size: Word) -> Word:
         return 0
     build_wall(wall, wall + length)
     make_block(wall + META, FREE, length - META - META, 0, True)
-    count_up(HEAP_BYTES, length - META)
+    count_up(Counters.heap_bytes, length - META)
     return wall + META
 
 
@@ -331,7 +321,7 @@ def find(size: Word) -> Word:
     merge_waiting()
     block = take_best_fit(size)
     if block != 0:
-        count_down(FREE_BLOCKS, 1)
+        count_down(Counters.free_blocks, 1)
     return block
 
 

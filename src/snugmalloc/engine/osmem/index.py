@@ -5,14 +5,14 @@ holds a list of blocks that came in and were not looked at since (fresh), and a 
 search sorts what is fresh in the one bin that it looks at; blocks that are merged away before anybody looks
 never see the tree.
 
-    BINS     [ fresh list | tree ] [ fresh list | tree ] ...     16 bytes a bin
+    BINS     [ fresh list | tree ] [ fresh list | tree ] ...     a Bin each
     MARKS    one bit a bin: it holds something
     summary  one bit a word of MARKS: it is not 0
 """
 
 from __future__ import annotations
 
-from ..machine import Word, highest_bit, load_word, lowest_bit, reserve, store_word
+from ..machine import Record, Word, highest_bit, load_word, lowest_bit, reserve, store_word
 from .block import FRESH, NOWHERE, SORTED, place_of, set_place, size_of
 from .chain import older, push, unlink
 from .seal import vet_free
@@ -23,10 +23,24 @@ EXACT_LOG = 9
 FINE_LOG = 4
 BIN_COUNT = EXACT + ((45 - EXACT_LOG) << FINE_LOG)
 MARK_WORDS = (BIN_COUNT + 63) // 64
+WORD_BYTES = 8
 ONE = 1
 
-BINS = reserve(BIN_COUNT * 16)
-MARKS = reserve(MARK_WORDS * 8)
+
+class Bin(Record, size=16):
+    """The free blocks of one size, or of some.
+
+     0  fresh   the list of those that were not looked at since they came in
+     8  sorted  the tree of the others
+    16
+    """
+
+    fresh: Word
+    sorted: Word
+
+
+BINS = reserve(BIN_COUNT * Bin.SIZE)
+MARKS = reserve(MARK_WORDS * WORD_BYTES)
 
 summary: Word = 0
 
@@ -42,12 +56,12 @@ def bin_of(size: Word) -> Word:
 
 def fresh_list(number: Word) -> Word:
     """The cell of the bin's list."""
-    return BINS + number * 16
+    return BINS + number * Bin.SIZE + Bin.fresh
 
 
 def sorted_tree(number: Word) -> Word:
     """The cell of the bin's tree."""
-    return BINS + number * 16 + 8
+    return BINS + number * Bin.SIZE + Bin.sorted
 
 
 def is_empty(number: Word) -> bool:
@@ -58,7 +72,7 @@ def is_empty(number: Word) -> bool:
 def set_mark(number: Word) -> None:
     """Note that the bin holds something."""
     global summary
-    word = MARKS + (number >> 6) * 8
+    word = MARKS + (number >> 6) * WORD_BYTES
     store_word(word, load_word(word) | ONE << (number & 63))
     summary |= ONE << (number >> 6)
 
@@ -67,7 +81,7 @@ def clear_mark_if_empty(number: Word) -> None:
     """Note that the bin holds nothing, if that is so."""
     global summary
     if is_empty(number):
-        word = MARKS + (number >> 6) * 8
+        word = MARKS + (number >> 6) * WORD_BYTES
         store_word(word, load_word(word) & ~(ONE << (number & 63)))
         if load_word(word) == 0:
             summary &= ~(ONE << (number >> 6))
@@ -78,14 +92,14 @@ def next_marked(number: Word) -> Word:
     if number >= BIN_COUNT:
         return BIN_COUNT
     word = number >> 6
-    marks = load_word(MARKS + word * 8) >> (number & 63)
+    marks = load_word(MARKS + word * WORD_BYTES) >> (number & 63)
     if marks != 0:
         return number + lowest_bit(marks)
     words = summary >> word >> 1
     if words == 0:
         return BIN_COUNT
     word += 1 + lowest_bit(words)
-    return word * 64 + lowest_bit(load_word(MARKS + word * 8))
+    return word * 64 + lowest_bit(load_word(MARKS + word * WORD_BYTES))
 
 
 def put(block: Word) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ..machine import Word, has_threads, known_break, map_memory, move_break, system_break, unmap_memory
 from .block import round_up
-from .counters import BRK_CALLS, MMAP_CALLS, MUNMAP_CALLS, count_up
+from .counters import Counters, count_up
 
 start: Word = 0
 end: Word = 0
@@ -26,7 +26,7 @@ def heap_end() -> Word:
 def find_break() -> None:
     """At first use: ask the kernel for the break, once and for all."""
     global start, end
-    count_up(BRK_CALLS, 1)
+    count_up(Counters.brk_calls, 1)
     start = round_up(system_break())
     end = start
 
@@ -54,7 +54,7 @@ def is_contested() -> bool:
 def extend_break(target: Word) -> bool:
     """Move the break up to `target`, which becomes our end. Whether the kernel did it."""
     global end
-    count_up(BRK_CALLS, 1)
+    count_up(Counters.brk_calls, 1)
     if not move_break(target):
         return False
     end = target
@@ -63,11 +63,11 @@ def extend_break(target: Word) -> bool:
 
 def map_pages(length: Word) -> Word:
     """A new mapping of `length` bytes, or 0."""
-    count_up(MMAP_CALLS, 1)
+    count_up(Counters.mmap_calls, 1)
     return map_memory(length)
 
 
 def unmap_pages(address: Word, length: Word) -> bool:
     """Give a mapping back. Whether the kernel took it."""
-    count_up(MUNMAP_CALLS, 1)
+    count_up(Counters.munmap_calls, 1)
     return unmap_memory(address, length)

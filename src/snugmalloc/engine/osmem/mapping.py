@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..machine import Word, load_word, reserve
 from .block import MAPPED, META, make_block, size_of
 from .chain import push, unlink
-from .counters import MAPPED_BLOCKS, MAPPED_BYTES, count_down, count_up
+from .counters import Counters, count_down, count_up
 from .kernel import map_pages, unmap_pages
 
 MAPPINGS = reserve(8)
@@ -31,8 +31,8 @@ def map_block(size: Word) -> Word:
         return 0
     make_block(block, MAPPED, size, 0, True)
     push(MAPPINGS, block)
-    count_up(MAPPED_BLOCKS, 1)
-    count_up(MAPPED_BYTES, size)
+    count_up(Counters.mapped_blocks, 1)
+    count_up(Counters.mapped_bytes, size)
     return block
 
 
@@ -41,7 +41,7 @@ def unmap_block(block: Word) -> None:
     size = size_of(block)
     unlink(MAPPINGS, block)
     if unmap_pages(block, META + size):
-        count_down(MAPPED_BLOCKS, 1)
-        count_down(MAPPED_BYTES, size)
+        count_down(Counters.mapped_blocks, 1)
+        count_down(Counters.mapped_bytes, size)
     else:
         push(MAPPINGS, block)

@@ -1,7 +1,7 @@
 """Owns the hardened mode (SNUG_HARDEN=1): the seals that tell a true live header from everything else.
 
 A seal is a hash of the block's address and size with a word that nobody outside can guess. A live heap block
-carries it in link 1, a mapped block (whose links are in use) its lower half in the tags. Every check here costs
+carries it whole, a mapped block (whose links are in use) its upper half in the tags. Every check here costs
 the same however large the heap is; only the last words of a dying process may walk it.
 """
 
@@ -12,23 +12,19 @@ from ..machine import (
     Word,
     fatal,
     is_mapped,
-    load_half,
-    load_word,
     multiply,
     option_is_set,
     random_word,
-    store_half,
-    store_word,
 )
 from .block import (
     ALIGN,
     FREE,
-    LINK_1,
     LIVE,
     MAPPED,
     META,
     NOWHERE,
-    TAGS,
+    Header,
+    LiveHeader,
     is_edge,
     next_block,
     place_of,
@@ -74,16 +70,16 @@ def set_seal(block: Word) -> None:
     """Seal a live block, if the mode asks for it. After every change of its size."""
     if is_hardened():
         if status_of(block) == MAPPED:
-            store_half(block + TAGS, half_seal_for(block))
+            Header(block).tags = half_seal_for(block)
         else:
-            store_word(block + LINK_1, seal_for(block))
+            LiveHeader(block).seal = seal_for(block)
 
 
 def is_sealed(block: Word) -> bool:
     """Whether the block is live and carries its seal."""
     if status_of(block) == MAPPED:
-        return load_half(block + TAGS) == half_seal_for(block)
-    return status_of(block) == LIVE and load_word(block + LINK_1) == seal_for(block)
+        return Header(block).tags == half_seal_for(block)
+    return status_of(block) == LIVE and LiveHeader(block).seal == seal_for(block)
 
 
 def fits_behind(block: Word) -> bool:

@@ -2,18 +2,32 @@
 
 A treap: a search tree by (size, address) that is at the same time a heap by a random rank, which keeps it about
 1.4 times as deep as a perfect one whatever comes and goes. The rank is a hash of the address, so that a node
-needs only its two children: link 1 to the smaller side, link 2 to the larger. No recursion, no parents.
+needs only its two children. No recursion, no parents.
 
-`root` and `cell` are addresses of words that hold a block or 0: a root, or a link of a block.
+`root` and `cell` are addresses of words that hold a block or 0: a root, or one side of a node.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, fatal, load_word, multiply, store_word
-from .block import LINK_1, LINK_2, size_of
+from ..machine import Array, Byte, Record, Word, array, fatal, load_word, multiply, store_word
+from .block import META, Header, size_of
 
 MIX = 0x9E37_79B9_7F4A_7C15
 LOST = b"snugmalloc: the heap is corrupt: the free block at %x is not where its size of %d belongs"
+
+
+class Node(Record, size=META):
+    """The header of a block in a tree.
+
+     0  common
+    16  smaller  the child on the side of those that precede this one, or 0
+    24  larger   the one on the side of those that follow it, or 0
+    32
+    """
+
+    common: Array[Byte] = array(Header.by_status)
+    smaller: Word
+    larger: Word
 
 
 def rank(block: Word) -> Word:
@@ -30,8 +44,8 @@ def precedes(a: Word, b: Word) -> bool:
 
 
 def side(node: Word, block: Word) -> Word:
-    """The link of `node` under which `block` belongs."""
-    return node + (LINK_1 if precedes(block, node) else LINK_2)
+    """The side of `node` on which `block` belongs."""
+    return node + (Node.smaller if precedes(block, node) else Node.larger)
 
 
 def insert(root: Word, block: Word) -> None:
@@ -43,16 +57,16 @@ def insert(root: Word, block: Word) -> None:
         cell = side(node, block)
         node = load_word(cell)
     store_word(cell, block)
-    smaller = block + LINK_1
-    larger = block + LINK_2
+    smaller = block + Node.smaller
+    larger = block + Node.larger
     while node != 0:
         if precedes(block, node):
             store_word(larger, node)
-            larger = node + LINK_1
+            larger = node + Node.smaller
             node = load_word(larger)
         else:
             store_word(smaller, node)
-            smaller = node + LINK_2
+            smaller = node + Node.larger
             node = load_word(smaller)
     store_word(smaller, 0)
     store_word(larger, 0)
@@ -61,16 +75,16 @@ def insert(root: Word, block: Word) -> None:
 def remove_at(cell: Word) -> None:
     """Take the block that `cell` holds out of the tree: its two sides join in its place."""
     block = load_word(cell)
-    smaller = load_word(block + LINK_1)
-    larger = load_word(block + LINK_2)
+    smaller = Node(block).smaller
+    larger = Node(block).larger
     while smaller != 0 and larger != 0:
         if rank(smaller) > rank(larger):
             store_word(cell, smaller)
-            cell = smaller + LINK_2
+            cell = smaller + Node.larger
             smaller = load_word(cell)
         else:
             store_word(cell, larger)
-            cell = larger + LINK_1
+            cell = larger + Node.smaller
             larger = load_word(cell)
     store_word(cell, smaller | larger)
 
@@ -95,8 +109,8 @@ def find_at_least(root: Word, size: Word) -> Word:
     while node != 0:
         if size_of(node) >= size:
             found = cell
-            cell = node + LINK_1
+            cell = node + Node.smaller
         else:
-            cell = node + LINK_2
+            cell = node + Node.larger
         node = load_word(cell)
     return found

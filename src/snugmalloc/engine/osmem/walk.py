@@ -11,8 +11,6 @@ from .block import (
     ALIGN,
     FREE,
     FRESH,
-    LINK_1,
-    LINK_2,
     LIVE,
     MAPPED,
     META,
@@ -28,26 +26,14 @@ from .block import (
     size_of,
     status_of,
 )
-from .chain import older
-from .counters import (
-    FREE_BLOCKS,
-    FREE_BYTES,
-    HEAP_BYTES,
-    LIVE_BLOCKS,
-    LIVE_BYTES,
-    MAPPED_BLOCKS,
-    MAPPED_BYTES,
-    SYSTEM_BYTES,
-    WALL_BLOCKS,
-    counted,
-    set_counter,
-)
+from .chain import Linked, older
+from .counters import Counters, counted, set_counter
 from .heap import WAITING_LIST, first_block, has_free_before, has_free_next, newest_wall, top_block
 from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
 from .kernel import heap_end
 from .mapping import newest_mapping
 from .seal import can_be_read, fits_behind, is_hardened, is_sealed, is_whole_before, is_whole_behind
-from .tree import precedes, rank
+from .tree import Node, precedes, rank
 
 OK: Int = 0
 BAD_SIZE: Int = 1
@@ -128,10 +114,12 @@ def walk(visitor: Word, context: Word) -> bool:
 
 def total_figures() -> None:
     """Bring the figures up to date that are computed only when asked for."""
-    blocks = counted(LIVE_BLOCKS) + counted(FREE_BLOCKS) + counted(WALL_BLOCKS)
-    set_counter(FREE_BYTES, counted(HEAP_BYTES) - blocks * META - counted(LIVE_BYTES))
-    mapped = counted(MAPPED_BYTES) + counted(MAPPED_BLOCKS) * META
-    set_counter(SYSTEM_BYTES, counted(HEAP_BYTES) + mapped)
+    blocks = counted(Counters.live_blocks) + counted(Counters.free_blocks) + counted(Counters.wall_blocks)
+    set_counter(
+        Counters.free_bytes, counted(Counters.heap_bytes) - blocks * META - counted(Counters.live_bytes)
+    )
+    mapped = counted(Counters.mapped_bytes) + counted(Counters.mapped_blocks) * META
+    set_counter(Counters.system_bytes, counted(Counters.heap_bytes) + mapped)
 
 
 # ---- Checking ----
@@ -139,18 +127,23 @@ def total_figures() -> None:
 
 def is_listed(head: Word, block: Word) -> bool:
     """Whether the links around a block in a list agree."""
-    before = load_word(block + LINK_1)
-    behind = load_word(block + LINK_2)
-    if load_word(before + LINK_2 if before != 0 else head) != block:
+    before = Linked(block).newer
+    behind = Linked(block).older
+    if load_word(before + Linked.older if before != 0 else head) != block:
         return False
-    return behind == 0 or load_word(behind + LINK_1) == block
+    return behind == 0 or Linked(behind).newer == block
 
 
 def count_list(head: Word, place: Half) -> Word:
     """How many blocks the list has, all of this place; it stops at one more than there are free blocks."""
     count: Word = 0
     block = load_word(head)
-    while block != 0 and place_of(block) == place and is_listed(head, block) and count <= counted(FREE_BLOCKS):
+    while (
+        block != 0
+        and place_of(block) == place
+        and is_listed(head, block)
+        and count <= counted(Counters.free_blocks)
+    ):
         count += 1
         block = older(block)
     return count
@@ -161,11 +154,11 @@ def count_tree(number: Word, node: Word, above: Word) -> Word:
     if node == 0:
         return 0
     if place_of(node) != SORTED or bin_of(size_of(node)) != number or (above != 0 and rank(node) > rank(above)):
-        return counted(FREE_BLOCKS) + 1
-    smaller = load_word(node + LINK_1)
-    larger = load_word(node + LINK_2)
+        return counted(Counters.free_blocks) + 1
+    smaller = Node(node).smaller
+    larger = Node(node).larger
     if (smaller != 0 and not precedes(smaller, node)) or (larger != 0 and not precedes(node, larger)):
-        return counted(FREE_BLOCKS) + 1
+        return counted(Counters.free_blocks) + 1
     return 1 + count_tree(number, smaller, node) + count_tree(number, larger, node)
 
 
@@ -218,7 +211,11 @@ def check_segments() -> Int:
             block = following(block)
         wall = next_segment(wall)
         more = wall != 0
-    if live != counted(LIVE_BLOCKS) or free != counted(FREE_BLOCKS) or live_bytes != counted(LIVE_BYTES):
+    if (
+        live != counted(Counters.live_blocks)
+        or free != counted(Counters.free_blocks)
+        or live_bytes != counted(Counters.live_bytes)
+    ):
         return BAD_TOTALS
     return OK
 
@@ -229,7 +226,7 @@ def check_index() -> Int:
     for number in range(BIN_COUNT):
         found += count_list(fresh_list(number), FRESH)
         found += count_tree(number, load_word(sorted_tree(number)), 0)
-    return OK if found == counted(FREE_BLOCKS) else BAD_INDEX
+    return OK if found == counted(Counters.free_blocks) else BAD_INDEX
 
 
 def check_mappings() -> Int:
@@ -243,7 +240,7 @@ def check_mappings() -> Int:
         count += 1
         total += size_of(block)
         block = older(block)
-    if count != counted(MAPPED_BLOCKS) or total != counted(MAPPED_BYTES):
+    if count != counted(Counters.mapped_blocks) or total != counted(Counters.mapped_bytes):
         return BAD_MAPPED
     return OK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..machine import LIMIT, Int, Word, likely, text_length
 from .cells import COUNT, DEBUG, HIGHEST, WORST, add, is_cell, load_cell, low_half_shifted, uses, weigh
+from .shelves import SLOTS, described, put, shelf
 
 NAME = b'tally "\\" \xe9 ?'
 
@@ -51,6 +52,18 @@ def tally_digits(number: Word) -> Int:
     if DEBUG and digits > 0:
         digits += 1
     return digits
+
+
+def tally_put(number: Word, thing: Word) -> Word:
+    """Put something on a shelf; what lay there, or HIGHEST if nothing ever did."""
+    before, was_used = put(shelf(number), number % SLOTS, thing)
+    return before if was_used else HIGHEST
+
+
+def tally_shelf(number: Word) -> Word:
+    """The uses of a shelf, and all that was put there, in a word."""
+    used, total = described(shelf(number))
+    return used ^ total
 
 
 def tally_name_length() -> Int:

@@ -1,0 +1,130 @@
+"""Records: both faces of the engine see the same bytes, and so does whoever reads the declaration."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import snugmalloc.engine
+from amalgamation.language import read_library
+from amalgamation.model import Field, Record
+from snugmalloc.engine import FreshEngine, SimulatedMachine
+from snugmalloc.engine.machine import Array, Byte, Half, Line, Word, array
+from snugmalloc.engine.machine import Record as MachineRecord
+
+ENGINE = Path(snugmalloc.engine.__file__).parent
+PICTURE_LINE = re.compile(r"^ *(\d+)(?: +([a-z][a-z0-9_]*)(?:  .*)?)?$", re.MULTILINE)
+
+
+def picture(docstring: str) -> list[tuple[int, str]]:
+    """The lines ``offset  field  what it is`` of a docstring, and at the end the size alone."""
+    return [(int(offset), field) for offset, field in PICTURE_LINE.findall(docstring)]
+
+
+def layout(record: Record) -> list[tuple[int, str]]:
+    """The same of a declaration."""
+    return [*((field.offset, field.name) for field in record.fields.values()), (record.size, "")]
+
+
+def records(library: str) -> list[Record]:
+    """The records of a library, as the amalgamation sees them."""
+    floors = read_library(ENGINE, library, {}).floors.values()
+    return [definition for floor in floors for definition in floor if isinstance(definition, Record)]
+
+
+@pytest.mark.parametrize("library", ["osmem", "dropin"])
+def test_the_picture_of_a_record_is_its_declaration(library: str) -> None:
+    for record in records(library):
+        if drawn := picture(record.docstring):
+            assert drawn == layout(record), record.name
+
+
+def test_the_engines_have_records_with_pictures() -> None:
+    drawn = [
+        record for library in ("osmem", "dropin") for record in records(library) if picture(record.docstring)
+    ]
+    assert {"Header", "LiveHeader", "Linked", "Node", "Bin", "MappingLinks"} <= {
+        record.name for record in drawn
+    }
+
+
+def test_a_picture_that_is_wrong_is_told() -> None:
+    fields = {"size": Field("size", 0, "Word"), "tags": Field("tags", 8, "Half", 2)}
+    record = Record("Block", fields, 16, 8, "")
+    assert picture("A block.\n\n     0  size   the bytes\n     8  tags\n    16\n\n 3 of them.\n") == layout(
+        record
+    )
+    for wrong in (
+        " 0  size\n 9  tags\n16\n",
+        " 0  size\n 8  flags\n16\n",
+        " 0  size\n16\n",
+        " 0  size\n 8  tags\n",
+    ):
+        assert picture(wrong) != layout(record)
+
+
+@pytest.mark.parametrize("library", ["osmem", "dropin"])
+def test_interpreted_records_have_the_offsets_of_compiled_ones(library: str) -> None:
+    engine = FreshEngine(library, SimulatedMachine())
+    for record in records(library):
+        interpreted = getattr(engine, record.name)
+        assert record.size == interpreted.SIZE
+        for field in record.fields.values():
+            assert getattr(interpreted, field.name) == field.offset, f"{record.name}.{field.name}"
+
+
+class Dot(MachineRecord, size=16):
+    at: Word
+    colour: Half
+    flags: Array[Byte] = array(4)
+
+
+class Shape(MachineRecord, align=64):
+    name: Half
+    unused: Array[Byte] = array(12)
+    dots: Array[Dot] = array(2)
+    written: Line
+    uses: Word
+    last: Array[Half] = array(14)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> SimulatedMachine:
+    """The machine that these records stand on."""
+    fresh = SimulatedMachine()
+    monkeypatch.setattr("snugmalloc.engine.machine.face", fresh)
+    return fresh
+
+
+def test_a_record_reads_and_writes_the_memory_at_its_address(machine: SimulatedMachine) -> None:
+    shape = Shape(machine.reserve(Shape.SIZE))
+    shape.name = 7
+    shape.dots[1].at = 2**64 - 1
+    shape.dots[1].flags[3] = 255
+    shape.uses += 2
+    shape.last[13] = 9
+    assert machine.read(shape, 4) == b"\7\0\0\0"
+    assert machine.read(shape + 32, 16) == b"\xff" * 8 + b"\0" * 7 + b"\xff"
+    assert (machine.load(shape + 64, 8), machine.load(shape + 64 + 8 + 52, 4)) == (2, 9)
+    assert (shape.dots[1].flags[3], shape.uses, shape.last[13], shape.dots[0].at) == (255, 2, 9, 0)
+    assert (shape.written, shape.dots, Shape.written, Shape.dots, Dot.flags) == (
+        shape + 64,
+        shape + 16,
+        64,
+        16,
+        12,
+    )
+
+
+def test_a_record_is_held_to_what_it_promises(machine: SimulatedMachine) -> None:
+    with pytest.raises(TypeError, match="Wrong has 8 bytes and promises 16"):
+        type("Wrong", (MachineRecord,), {"__annotations__": {"at": "Word"}}, size=16)
+    address = machine.reserve(Shape.SIZE)
+    with pytest.raises(ValueError, match="is no address of a Shape: not aligned to 64"):
+        Shape(address + 8)
+    with pytest.raises(IndexError, match="element 2 of an array of 2"):
+        Shape(address).dots[2]
+    with pytest.raises(Exception, match="0x100 does not fit in the 1 bytes"):
+        Dot(address).flags[0] = 256
