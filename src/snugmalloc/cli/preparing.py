@@ -54,10 +54,12 @@ def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mappi
     return False
 
 
-def tell_ignored(environment: Mapping[str, str]) -> None:
-    """Tell each option in `environment` that the allocator will ignore."""
-    for line in complaints(environment):
-        tell(line)
+def tell_ignored(environment: Mapping[str, str]) -> list[str]:
+    """Tell each option in `environment` that the allocator will ignore; their names."""
+    ignored = complaints(environment)
+    for name, why in ignored.items():
+        tell(f"{name}={environment[name]}: {why}")
+    return list(ignored)
 
 
 def can_be_traced(program: Program, environment: Mapping[str, str]) -> bool:

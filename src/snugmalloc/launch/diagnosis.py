@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS
+from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS, TOLD
 from snugmalloc.launch.program import PYTHON_NAME
 from snugmalloc.options import PREFIX, complaint
 
@@ -89,7 +89,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         name=_started_as(folder, status.get("Name", "")),
         mapped=tuple(dict.fromkeys(file for file in files if file.startswith("/"))),
         mappings=len(maps),
-        environment=dict(entry.split("=", 1) for entry in environment if "=" in entry),
+        environment=dict(entry.removeprefix(TOLD).split("=", 1) for entry in environment if "=" in entry),
         status=status,
         limits={fields[0]: fields[1] for fields in limits if len(fields) > 1},
         cgroup=_cgroup(folder),
