@@ -102,6 +102,16 @@ def test_a_free_threaded_python_is_told_about_and_runs(name: str, tmp_path: Path
         assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("setting", ["malloc", "malloc_debug", "pymalloc", "pymalloc_debug"])
+def test_a_setting_with_which_a_free_threaded_python_does_not_start_is_told(
+    setting: str, tmp_path: Path
+) -> None:
+    program = make_python(tmp_path, "python3.13t", is_free_threaded=True)
+    ended = snug("run", "--", program, PYTHONMALLOC=setting)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (0, f"{setting}\n", 1)
+    assert f"it does not start with PYTHONMALLOC={setting}: unset it\n" in ended.stderr
+
+
 def test_a_python_with_the_gil_is_asked_and_gets_all_its_objects_from_malloc(tmp_path: Path) -> None:
     ended = snug("run", "--", make_python(tmp_path, "python3.14", is_free_threaded=False))
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "malloc\n", "")

@@ -15,6 +15,7 @@ ALLOCATOR_NAME = re.compile(
     r"lib(snugmalloc|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|mesh|hardened_malloc)"
 )
 MALLOC_SETTINGS = ("malloc", "malloc_debug")  # of PYTHONMALLOC: with them every object comes from malloc
+WITH_GIL_SETTINGS = (*MALLOC_SETTINGS, "pymalloc", "pymalloc_debug")  # a free-threaded Python does not start
 TOLD = "_SNUG_RUN_TOLD_"  # hides a name that the library need not tell; the companion takes it off
 
 
