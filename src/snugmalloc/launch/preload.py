@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+SONAME = "libsnugmalloc.so.0"  # by which the loader finds the library where a package of the system has put it
 SEPARATORS = re.compile("[: ]+")  # where ld.so splits LD_PRELOAD; there is no way to quote
 ALLOCATOR_NAME = re.compile(
     r"lib(snugmalloc|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|mesh|hardened_malloc)"
