@@ -6,13 +6,12 @@ import io
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from dockerfile_parse import DockerfileParser
 from snugmalloc.launch.preload import SONAME
 from snugmalloc.launch.recipes import RECIPES
 
-from ..builds import ROOT
+from ..deployed import INSTALL_LINE, ask_doctor, carry_out, check_findings
 from .programs import SNUG, snug
 
 PLAIN = {"LD_PRELOAD": "libsnugmalloc.so.0", "PYTHONMALLOC": "malloc"}
@@ -36,7 +35,6 @@ WAYS = {
     "keep-pymalloc": (("--keep-pymalloc",), {"LD_PRELOAD": PLAIN["LD_PRELOAD"]}),
 }
 BIN = Path(sys.executable).parent
-INSTALL_LINE = re.compile(r"^(?:RUN|#) *(install (?:.*\\\n.*|.*))$", re.MULTILINE)
 
 way = pytest.mark.parametrize(("options", "expected"), WAYS.values(), ids=WAYS)
 
@@ -46,11 +44,6 @@ def lines_for(target: str, *options: str) -> str:
     ended = snug("install", target, *options)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
-
-
-def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment, the programs of this interpreter's first, with `changes`."""
-    return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **changes}
 
 
 # ---- What holds for all ----------------------------------------------------------------------------------
@@ -85,42 +78,7 @@ def test_what_is_wrong_is_told_in_one_line(words: list[str], said: str) -> None:
     assert said in ended.stderr
 
 
-# ---- A root folder in which the lines are carried out ----------------------------------------------------
-
-ROOM = """\
-mount -t tmpfs none "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o lowerdir=/,upperdir="$1/upper",workdir="$1/work" "$1/root"
-for folder in /proc /dev "$2" "$3"; do mount --rbind "$folder" "$1/root$folder"; done
-cd /
-exec chroot "$1/root" sh -e -c "$4"
-"""
-
-
-def carry_out(script: str, folder: Path) -> str:
-    """What `script` prints as root in a copy of this system, of which nothing stays."""
-    namespace = ["unshare", "--mount"] + (["--map-root-user"] if os.geteuid() else [])
-    room = [*namespace, "sh", "-e", "-c", ROOM, "room", str(folder), str(ROOT), sys.base_prefix]
-    if subprocess.run([*room, "true"], capture_output=True).returncode:
-        pytest.skip("nothing may be mounted here")
-    ended = subprocess.run([*room, script], env=environment_with({}), capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return ended.stdout
-
-
-def ask_doctor(environment: Mapping[str, str]) -> str:
-    """A line of a script that prints what the doctor finds of a Python with `environment`."""
-    return shlex.join(
-        ["env", *(f"{name}={value}" for name, value in environment.items()), "snug", "doctor", "--json"]
-    )
-
-
-def check_findings(told: str) -> None:
-    """That `told` is what the doctor says where all is well."""
-    found = {finding["name"]: finding for finding in json.loads(told)}
-    assert found["allocator"]["value"] == f"/usr/lib/{SONAME}"
-    assert (found["preloaded"]["value"], found["preloaded"]["advice"]) == (SONAME, None)
-    assert found["Python's objects"]["value"] == "from malloc (PYTHONMALLOC=malloc)"
+# ---- The line that puts the library where the loader looks ------------------------------------------------
 
 
 @pytest.mark.parametrize("target", ["docker", "systemd"])
@@ -215,7 +173,7 @@ def gunicorn(start: list[str], folder: Path, **settings: str) -> Iterator[subpro
     """A running gunicorn with the printed configuration, in `folder`."""
     (folder / "application.py").write_text(APPLICATION)
     words = [*start, "--bind", "unix:socket", "application"]
-    environment = environment_with({"HOME": str(folder), **settings})
+    environment = {**os.environ, "HOME": str(folder), **settings}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
@@ -266,12 +224,14 @@ def test_gunicorn_and_its_workers_run_on_the_library(
 def test_gunicorn_reads_the_lines_again_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "gunicorn.conf.py").write_text(f"{lines_for('gunicorn')}workers = 2\n")
     with gunicorn(STARTS["program"], tmp_path) as process:
-        _, master, names, environment = answer_of(tmp_path, process)
+        _, master, _, environment = answer_of(tmp_path, process)
         workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         process.send_signal(signal.SIGHUP)
         while str((answer := answer_of(tmp_path, process))[0]) in workers:
             time.sleep(0.05)
-    assert answer[1:] == (master, names, environment)
+    _, parent, names, newer_environment = answer
+    assert (parent, newer_environment) == (master, environment)
+    assert environment["LD_PRELOAD"].rstrip(":") in names
 
 
 def test_gunicorn_that_is_on_the_library_already_is_left_as_it_is(tmp_path: Path) -> None:
