@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -185,8 +185,7 @@ def complaint(variable: str, text: str) -> str | None:
     return "no such option, ignored" + (f": is {alike[0]} meant?" if alike else "")
 
 
-def complaints(environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each variable in `environment` that the library ignores."""
-    for variable, text in sorted(environment.items()):
-        if variable.startswith(PREFIX) and (why := complaint(variable, text)) is not None:
-            yield f"{variable}={text}: {why}"
+def complaints(environment: Mapping[str, str]) -> dict[str, str]:
+    """For each variable in `environment` that the library ignores, why."""
+    ours = (item for item in sorted(environment.items()) if item[0].startswith(PREFIX))
+    return {variable: why for variable, text in ours if (why := complaint(variable, text)) is not None}

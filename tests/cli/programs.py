@@ -72,6 +72,31 @@ def make_python(folder: Path, name: str, *, is_free_threaded: bool) -> Path:
     return make_script(folder, body, name)
 
 
+def make_python_binary(path: Path, *, is_free_threaded: bool, library: str | None = None) -> Path:
+    """A stand-in for a Python with the marks that a real one has: what it exports, itself or from `library`.
+
+    It prints its PYTHONMALLOC.
+    """
+    function = f"void {'_Py_MergeZeroLocalRefcount' if is_free_threaded else '_Py_Dealloc'}(void)"
+    flags: list[str | Path] = ["-rdynamic"]
+    if library is not None:
+        flags = ["-Wl,--no-as-needed", path.with_name(library), f"-Wl,-rpath,{path.parent}"]
+        _compile(f"{function} {{}}", path.with_name(library), "-shared", "-fPIC", f"-Wl,-soname,{library}")
+    code = f"""
+#include <stdio.h>
+#include <stdlib.h>
+{function} {"{}" if library is None else ";"}
+int main(void) {{ char *setting = getenv("PYTHONMALLOC"); puts(setting ? setting : "unset"); getchar(); }}
+"""
+    _compile(code, path, *flags)
+    return path
+
+
+def _compile(code: str, path: Path, *flags: str | Path) -> None:
+    command: list[str | Path] = ["gcc", "-o", path, "-x", "c", "-", "-x", "none", *flags]
+    subprocess.run(command, input=code, text=True, check=True)
+
+
 def make_script(folder: Path, first_line: str, name: str = "script") -> Path:
     """A script that begins with `first_line`."""
     script = folder / name

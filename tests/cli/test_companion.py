@@ -38,6 +38,13 @@ def test_without_once_the_environment_stays() -> None:
     assert subprocess.run(SHOW, env=environment, capture_output=True, text=True).stdout == f"{COMPANION}\n"
 
 
+def test_what_the_command_has_told_comes_back_under_its_name() -> None:
+    told = {"_SNUG_RUN_TOLD_SNUG_LIMT": "64M", "_SNUG_RUN_TOLD_SNUG_B": "", "SNUG_STATS": "1"}
+    environment = {"LD_PRELOAD": str(COMPANION), **told}
+    shown = subprocess.run(["env"], env=environment, capture_output=True, text=True, check=True).stdout
+    assert set(shown.splitlines()) - {f"LD_PRELOAD={COMPANION}"} == {"SNUG_LIMT=64M", "SNUG_B=", "SNUG_STATS=1"}
+
+
 def test_each_process_that_ends_regularly_reports(tmp_path: Path) -> None:
     environment = {**os.environ, "LD_PRELOAD": str(COMPANION), "_SNUG_RUN_REPORT": str(tmp_path)}
     subprocess.run(["bash", "-c", "cat /dev/null; sh -c 'kill $$'; true"], env=environment, check=True)

@@ -13,7 +13,7 @@ import pytest
 from snugmalloc.launch.allocators import find_allocators
 from snugmalloc.launch.diagnosis import Finding, NoSuchProcess, bytes_text, diagnose, read_process
 
-from .programs import snug
+from .programs import make_python_binary, snug
 
 MAPS = """\
 00400000-00500000 r-xp 00000000 08:01 1 /opt/bin/{program}
@@ -209,6 +209,15 @@ def test_a_free_threaded_python_is_known_by_what_it_has_loaded(file: str, tmp_pa
     (root / "proc/7/exe").unlink()
     (root / "proc/7/exe").symlink_to("/usr/bin/python3")
     assert "own mimalloc" in findings(root)["Python's objects"].value
+
+
+def test_a_free_threaded_python_is_known_by_its_program(tmp_path: Path) -> None:
+    program = make_python_binary(tmp_path / "python3.14", is_free_threaded=True)
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        ended = snug("doctor", str(process.pid), "--json")
+        process.communicate()
+    found = {finding["name"]: finding["value"] for finding in json.loads(ended.stdout)}
+    assert "own mimalloc: a free-threaded build" in found["Python's objects"]
 
 
 def test_a_process_without_a_program_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,17 @@ from snugmalloc.launch.launcher import launcher_path
 from snugmalloc.launch.preload import additions, preload_entry, preload_list
 from snugmalloc.launch.program import ProgramError, find_program
 
-from .programs import AARCH64, PYTHON, TRUE, make_foreign, make_script, make_set_user_id, make_static
+from .programs import (
+    AARCH64,
+    PYTHON,
+    TRUE,
+    make_foreign,
+    make_python,
+    make_python_binary,
+    make_script,
+    make_set_user_id,
+    make_static,
+)
 
 LIBRARY = launcher_path().with_name("libsnug-run.so")
 
@@ -179,6 +189,37 @@ def test_a_free_threaded_python_is_known_by_its_file(name: str, expected: bool, 
     program = find_program([str(tmp_path / "python")])
     assert program.is_python
     assert program.is_free_threaded == expected
+
+
+@pytest.mark.parametrize("library", [None, "libpython3.14t.so.1.0", "libpython3.14.so.1.0"])
+@pytest.mark.parametrize("is_free_threaded", [True, False])
+def test_a_free_threaded_python_is_known_by_what_it_exports_or_needs(
+    is_free_threaded: bool, library: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_python_binary(tmp_path / "python3.14", is_free_threaded=is_free_threaded, library=library)
+    (tmp_path / "python").symlink_to("python3.14")
+    expected = is_free_threaded if library is None else library.startswith("libpython3.14t")
+    monkeypatch.chdir(tmp_path)
+    for name in (str(tmp_path / "python"), "./python", "./python3.14"):
+        assert find_program([name]).is_free_threaded == expected
+
+
+def test_a_script_in_the_place_of_python_is_asked_and_no_other_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_python(tmp_path, "python3", is_free_threaded=True)
+    monkeypatch.chdir(tmp_path)
+    assert find_program(["./python3"]).is_free_threaded
+
+
+def test_the_pythons_of_this_machine_have_the_gil_as_they_say() -> None:
+    interpreters = {
+        shutil.which(name) for name in ("python3", "python", sys.executable, "/usr/bin/python3")
+    } - {None}
+    for interpreter in map(str, interpreters):
+        ask = "import sysconfig; print(bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
+        asked = subprocess.run([interpreter, "-c", ask], capture_output=True, text=True, check=True)
+        assert str(find_program([interpreter]).is_free_threaded) == asked.stdout.strip()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ import snugmalloc
 from .programs import (
     PYTHON,
     SNUG,
-    TRUE,
     make_foreign,
     make_leak_checked,
     make_python,
@@ -101,6 +100,16 @@ def test_a_free_threaded_python_is_told_about_and_runs(name: str, tmp_path: Path
         assert (ended.returncode, ended.stdout) == (0, "unset\n")
         assert f"{words[0]} is a free-threaded Python: its objects come from its own mimalloc" in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("setting", ["malloc", "malloc_debug", "pymalloc", "pymalloc_debug"])
+def test_a_setting_with_which_a_free_threaded_python_does_not_start_is_told(
+    setting: str, tmp_path: Path
+) -> None:
+    program = make_python(tmp_path, "python3.13t", is_free_threaded=True)
+    ended = snug("run", "--", program, PYTHONMALLOC=setting)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (0, f"{setting}\n", 1)
+    assert f"it does not start with PYTHONMALLOC={setting}: unset it\n" in ended.stderr
 
 
 def test_a_python_with_the_gil_is_asked_and_gets_all_its_objects_from_malloc(tmp_path: Path) -> None:
@@ -246,23 +255,31 @@ def test_options_in_the_environment_that_are_none_are_told_once(report: list[str
         "--set",
         "align=16",
         "--",
-        make_silent(),
+        PYTHON,
+        "-c",
+        "import os; print(os.environ['SNUG_LIMT'], os.environ['SNUG_LIMIT'], os.environ['SNUG_FILL'])",
         SNUG_LIMT="64M",
         SNUG_LIMIT="much",
         SNUG_ALIGN="9",
         SNUG_FILL="1",
     )
-    own = [line for line in ended.stderr.splitlines() if line.startswith("snug: ")]
-    assert ended.returncode == 0
-    assert own == [
+    told = [line for line in ended.stderr.splitlines() if line.startswith("snug")]
+    assert (ended.returncode, ended.stdout) == (0, "64M much 1\n")
+    assert told == [
         "snug: SNUG_LIMIT=much: not a value of this option, ignored: it takes 0 and more bytes",
         "snug: SNUG_LIMT=64M: no such option, ignored: is SNUG_LIMIT meant?",
     ]
 
 
-def make_silent() -> str:
-    """A program that does nothing, and so calls no malloc."""
-    return str(TRUE)
+def test_the_doctor_finds_what_is_ignored_in_a_program_that_was_started_by_the_command() -> None:
+    command: list[str | Path] = [SNUG, "run", "--", "sh", "-c", "echo; read line"]
+    environment, pipe = {**os.environ, "SNUG_LIMT": "64M"}, subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"\n"
+        ended = snug("doctor", str(process.pid), "--json")
+        process.communicate(b"\n")
+    (setting,) = [finding for finding in json.loads(ended.stdout) if finding["name"] == "setting"]
+    assert setting["value"] == "SNUG_LIMT=64M" and "is SNUG_LIMIT meant?" in setting["advice"]
 
 
 def test_the_package_may_lie_in_a_folder_with_spaces(tmp_path: Path) -> None:

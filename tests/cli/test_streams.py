@@ -19,6 +19,8 @@ COMMANDS = (
     ["--version"],
     ["doctor"],
     ["doctor", "--json"],
+    ["install", "docker"],
+    ["install", "helm", "--set", "limit=1G"],
     ["replay", "trace.txt"],
     ["replay", "trace.txt", "--json", "-"],
     ["compare", "-n", "1", "--allocators", "system", "--", "true"],

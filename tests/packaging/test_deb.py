@@ -11,12 +11,13 @@ import pytest
 
 import snugmalloc
 from distribution.deb import build_debs, own_architecture
+from snugmalloc.launch.preload import SONAME
 
 from ..targets import AARCH64, HERE, Target
 from .test_libraries import output_of
 
 ARCHITECTURES = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
-NAMED = "libsnugmalloc.so.0"
+NAMED = SONAME
 PROGRAM = """
 #include <snugmalloc.h>
 #include <stdio.h>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import zipfile
 from platform import machine
 
@@ -38,6 +39,15 @@ def test_the_wheel_holds_nothing_that_only_the_build_needs(wheel: set[str]) -> N
 def test_the_wheel_has_the_command_and_the_licence(wheel: set[str]) -> None:
     information = {name.partition("/")[2] for name in wheel if ".dist-info/" in name}
     assert {"entry_points.txt", "licenses/LICENSE"} <= information
+
+
+def test_all_packages_name_the_same_authors() -> None:
+    (author,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["authors"]
+    name, address = author["name"], f"{author['name']} <{author['email']}>"
+    assert f"\nMaintainer: {address}\n" in (ROOT / "debian" / "control").read_text()
+    assert f"\n -- {address}  " in (ROOT / "debian" / "changelog").read_text()
+    for file in (ROOT / "debian" / "copyright", ROOT / "LICENSE"):
+        assert f"2026 {name}\n" in file.read_text()
 
 
 def test_the_trace_comes_with_its_notice(wheel: set[str]) -> None:

@@ -16,8 +16,10 @@ from platform import machine
 import pytest
 
 from distribution.wheels import GLIBC, PROCESSORS
+from snugmalloc.launch.recipes import settings_of
 
 from ..conftest import WheelFor
+from ..deployed import INSTALL_LINE, ask_doctor, carry_out, check_findings
 from ..docs.documents import blocks_of, demo_shape, with_outputs
 from ..docs.test_documents import README
 from .test_libraries import PYTHON, output_of
@@ -94,6 +96,13 @@ def test_the_readmes_commands_run(command: str, installed: Installed, programs: 
 def test_the_drop_in_malloc_of_the_wheel_is_the_process_malloc(installed: Installed, tmp_path: Path) -> None:
     ask = "from snugmalloc import dropin; print(dropin.is_process_malloc())"
     assert installed.run(f"snug run -- python -c '{ask}'", tmp_path).stdout == "True\n"
+
+
+def test_the_lines_for_an_image_work_with_the_wheel(installed: Installed, tmp_path: Path) -> None:
+    (line,) = INSTALL_LINE.findall(installed.run("snug install docker", tmp_path).stdout)
+    check_findings(
+        carry_out(f"{line}\n{ask_doctor(settings_of({}, plain_python=True))}", tmp_path, installed.bin.parent)
+    )
 
 
 def test_libc_tells_the_library_of_the_wheel_whether_there_are_threads(

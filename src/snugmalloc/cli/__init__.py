@@ -9,7 +9,7 @@ import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
-from snugmalloc.cli import compare, demo, doctor, replay, run
+from snugmalloc.cli import compare, demo, doctor, install, replay, run
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
@@ -24,7 +24,8 @@ class OneLineErrors(click.Group):
                 status = super().main(*args, **extra)
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "snug"
-            tell(f"{error.format_message()} (see: {where} --help)", where)
+            message = " ".join(line.strip() for line in error.format_message().splitlines())
+            tell(f"{message} (see: {where} --help)", where)
             sys.exit(error.exit_code)
         except click.ClickException as error:
             tell(error.format_message())
@@ -55,5 +56,6 @@ def main(context: click.Context) -> None:
 main.add_command(compare.command)
 main.add_command(demo.command)
 main.add_command(doctor.command)
+main.add_command(install.command)
 main.add_command(replay.command)
 main.add_command(run.command)

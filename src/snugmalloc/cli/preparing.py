@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from snugmalloc.cli.streams import tell
-from snugmalloc.launch.preload import MALLOC_SETTINGS
+from snugmalloc.launch.preload import MALLOC_SETTINGS, WITH_GIL_SETTINGS
 from snugmalloc.launch.program import Program, ProgramError, find_program
 from snugmalloc.options import complaints
 
@@ -33,10 +33,7 @@ def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mappi
     if not program.is_python or keep_pymalloc:
         return False
     if program.is_free_threaded:
-        tell(
-            f"{program.words[0]} is a free-threaded Python: its objects come from its own mimalloc, whatever "
-            "PYTHONMALLOC says, and only the rest comes from malloc"
-        )
+        _tell_free_threaded(program.words[0], environment.get("PYTHONMALLOC", ""))
         return False
     if program.ignores_python_settings:
         tell(
@@ -54,10 +51,20 @@ def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mappi
     return False
 
 
-def tell_ignored(environment: Mapping[str, str]) -> None:
-    """Tell each option in `environment` that the allocator will ignore."""
-    for line in complaints(environment):
-        tell(line)
+def _tell_free_threaded(name: str, setting: str) -> None:
+    what = f"{name} is a free-threaded Python: its objects come from its own mimalloc"
+    if setting in WITH_GIL_SETTINGS:
+        tell(f"{what}, and it does not start with PYTHONMALLOC={setting}: unset it")
+    else:
+        tell(f"{what}, and only the rest comes from malloc")
+
+
+def tell_ignored(environment: Mapping[str, str]) -> list[str]:
+    """Tell each option in `environment` that the allocator will ignore; their names."""
+    ignored = complaints(environment)
+    for name, why in ignored.items():
+        tell(f"{name}={environment[name]}: {why}")
+    return list(ignored)
 
 
 def can_be_traced(program: Program, environment: Mapping[str, str]) -> bool:

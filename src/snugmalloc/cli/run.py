@@ -19,7 +19,7 @@ from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.streams import tell
 from snugmalloc.launch.launcher import become, launch_command
-from snugmalloc.launch.preload import PreloadError, additions
+from snugmalloc.launch.preload import TOLD, PreloadError, additions
 from snugmalloc.launch.program import ProgramError
 from snugmalloc.options import variables
 
@@ -106,11 +106,13 @@ def command(
     """
     library = get_own_library()
     wants_report = report or json_file is not None
-    companion = [Path(snugmalloc.get_library("snug-run"))] if wants_report or no_children else []
     found = prepare(program, [library])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
     set_here = variables(settings)
-    tell_ignored({name: value for name, value in os.environ.items() if name not in set_here})
+    told = tell_ignored({name: value for name, value in os.environ.items() if name not in set_here})
+    environment = {TOLD + name if name in told else name: value for name, value in os.environ.items()}
+    needs_companion = wants_report or no_children or told
+    companion = [Path(snugmalloc.get_library("snug-run"))] if needs_companion else []
     if wants_report:
         set_here = {"SNUG_STATS": "1"} | set_here
     try:
@@ -122,12 +124,16 @@ def command(
     if wants_report:
         state = {"program": program, "library": str(library), "report": report, "json": json_file}
         trace = not no_trace and can_be_traced(found, os.environ)
-        _run_with_report(program, added, state, trace)
-    _become(program, os.environ | added)
+        _run_with_report(program, environment, added, state, trace)
+    _become(program, environment | added)
 
 
 def _run_with_report(
-    program: tuple[str, ...], added: dict[str, str], state: dict[str, Any], trace: bool
+    program: tuple[str, ...],
+    environment: Mapping[str, str],
+    added: dict[str, str],
+    state: dict[str, Any],
+    trace: bool,
 ) -> None:
     """Become the launcher of `program`, and in the end the report that `state` asks for.
 
@@ -144,7 +150,7 @@ def _run_with_report(
             return
         after = [sys.executable, "-P", "-m", "snugmalloc.cli.ending", str(descriptor)]
         added = added | {"_SNUG_RUN_REPORT": folder}
-        _become(launch_command(program, added, descriptor, after, trace=trace), os.environ)
+        _become(launch_command(program, added, descriptor, after, trace=trace), environment)
 
 
 def _try_descriptors(count: int) -> None:

@@ -1,9 +1,11 @@
-/* libsnug-run.so - preloaded behind libsnugmalloc.so by `snug run` where a report or --no-children asks for it.
+/* libsnug-run.so - preloaded behind libsnugmalloc.so by `snug run` where it is needed for one of these:
  *
  *     _SNUG_RUN_ONCE=1      before main, takes LD_PRELOAD's entries up to and including this library's own out of the
  *                           environment: the program keeps what is loaded, its children are started without
  *     _SNUG_RUN_REPORT=DIR  at exit, writes what the heap holds and did to DIR/PID, a line `name value` each; a
  *                           program that dies of a signal or calls _exit writes nothing
+ *     _SNUG_RUN_TOLD_X=...  before main, becomes X=... again: a SNUG_ name that libsnugmalloc.so ignores, and need not
+ *                           tell since `snug run` has
  *
  * The names begin with an underscore since libsnugmalloc.so tells every SNUG_ name that it does not know.
  */
@@ -25,6 +27,18 @@
 #pragma weak snug_walk
 
 static const char separators[] = ": "; /* as ld.so splits LD_PRELOAD */
+
+static const char told[] = "_SNUG_RUN_TOLD_";
+
+__attribute__((constructor)) static void name_again(void)
+{
+    void *volatile first = malloc(1); /* with the first request the options have been read */
+
+    free(first);
+    for (char **entry = environ; *entry; entry++)
+        if (strncmp(*entry, told, sizeof told - 1) == 0)
+            *entry += sizeof told - 1;
+}
 
 static int is_own_entry(const char *entry, size_t length)
 {

@@ -9,13 +9,12 @@ import mmap
 import os
 import platform
 import re
-import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS
-from snugmalloc.launch.program import PYTHON_NAME
+from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS, TOLD
+from snugmalloc.launch.program import PYTHON_NAME, has_free_threaded_mark
 from snugmalloc.options import PREFIX, complaint
 
 LIBC_NAME = re.compile(r"libc(\.so\.6|-[\d.]+\.so|\.musl.*)|ld-musl.*")
@@ -89,7 +88,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         name=_started_as(folder, status.get("Name", "")),
         mapped=tuple(dict.fromkeys(file for file in files if file.startswith("/"))),
         mappings=len(maps),
-        environment=dict(entry.split("=", 1) for entry in environment if "=" in entry),
+        environment=dict(entry.removeprefix(TOLD).split("=", 1) for entry in environment if "=" in entry),
         status=status,
         limits={fields[0]: fields[1] for fields in limits if len(fields) > 1},
         cgroup=_cgroup(folder),
@@ -124,7 +123,7 @@ def diagnose(process: Process, root: Path = Path("/")) -> Iterator[Finding]:
     yield from _own(process)
     yield from _allocator(process)
     if process.is_python:
-        yield _python_objects(process)
+        yield _python_objects(process, root)
     yield from _preloaded(process)
     yield from _settings(process)
     yield from _pages(process, root)
@@ -177,13 +176,14 @@ def _allocator(process: Process) -> Iterator[Finding]:
         yield Finding("allocator", "its own: statically linked", "nothing can be preloaded into it")
 
 
-def _python_objects(process: Process) -> Finding:
+def _python_objects(process: Process, root: Path) -> Finding:
     name = Path(process.executable).name
     setting = process.environment.get("PYTHONMALLOC", "")
     own = process.pid == os.getpid()
     names = [name, *(Path(file).name for file in process.mapped)]
-    if any(map(FREE_THREADED_FILE.search, names)) or (own and sysconfig.get_config_var("Py_GIL_DISABLED")):
-        value = "in the interpreter's own mimalloc, whatever PYTHONMALLOC says: a free-threaded build"
+    executable = root / "proc" / str(process.pid) / "exe"
+    if any(map(FREE_THREADED_FILE.search, names)) or has_free_threaded_mark(executable):
+        value = "in the interpreter's own mimalloc: a free-threaded build, which cannot leave them to malloc"
         return Finding("Python's objects", value)
     if setting in MALLOC_SETTINGS:
         return Finding("Python's objects", f"from malloc (PYTHONMALLOC={setting})")

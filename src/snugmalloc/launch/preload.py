@@ -10,11 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+SONAME = "libsnugmalloc.so.0"  # by which the loader finds the library where a package of the system has put it
 SEPARATORS = re.compile("[: ]+")  # where ld.so splits LD_PRELOAD; there is no way to quote
 ALLOCATOR_NAME = re.compile(
     r"lib(snugmalloc|jemalloc|mimalloc|tcmalloc|snmalloc|rpmalloc|hoard|mesh|hardened_malloc)"
 )
 MALLOC_SETTINGS = ("malloc", "malloc_debug")  # of PYTHONMALLOC: with them every object comes from malloc
+WITH_GIL_SETTINGS = (*MALLOC_SETTINGS, "pymalloc", "pymalloc_debug")  # a free-threaded Python does not start
+TOLD = "_SNUG_RUN_TOLD_"  # hides a name that the library need not tell; the companion takes it off
 
 
 class PreloadError(Exception):

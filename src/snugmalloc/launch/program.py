@@ -31,6 +31,8 @@ LOADER_OPTIONS_WITH_VALUE = (
 )
 FREE_THREADED_NAME = re.compile(r"python\d+\.\d+td?")
 ALWAYS_WITH_GIL = re.compile(r"python(2.*|3\.\d|3\.1[012])(-dbg|d)?")
+# What a free-threaded interpreter exports to extensions, or the name of the library that does.
+FREE_THREADED_MARK = re.compile(rb"\0_Py_MergeZeroLocalRefcount\0|\0libpython\d\.\d+td?\.so")
 ASK_FOR_GIL = "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"
 ASK_SECONDS = 10
 LEAK_SANITIZER = re.compile(rb"\0lib[la]san\.so|\0__lsan_")
@@ -70,7 +72,7 @@ class Program:
 
     @property
     def is_free_threaded(self) -> bool:
-        """Whether that interpreter is built without the GIL: its name tells, else it is asked."""
+        """Whether that interpreter is built without the GIL: its file tells; a script in its name is asked."""
         interpreters = [file for file in self.files if any(map(PYTHON_NAME.fullmatch, _names(file)))]
         return any(_is_free_threaded(file) for file in interpreters)
 
@@ -214,9 +216,13 @@ def _is_free_threaded(interpreter: Path) -> bool:
         return True
     if any(map(ALWAYS_WITH_GIL.fullmatch, names)):
         return False
+    if has_free_threaded_mark(interpreter):
+        return True
     try:
+        if read_elf(interpreter) is not None:
+            return False
         asked = subprocess.run(
-            [interpreter, "-I", "-S", "-c", ASK_FOR_GIL],
+            [interpreter.absolute(), "-I", "-S", "-c", ASK_FOR_GIL],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=ASK_SECONDS,
@@ -225,6 +231,14 @@ def _is_free_threaded(interpreter: Path) -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return asked.stdout.strip() == b"1"
+
+
+def has_free_threaded_mark(file: Path) -> bool:
+    """Whether the ELF file `file` is a free-threaded interpreter, or needs the library of one."""
+    try:
+        return bool(FREE_THREADED_MARK.search(read_dynamic_strings(file)))
+    except OSError:
+        return False
 
 
 def _is_loader(file: Path) -> bool:
