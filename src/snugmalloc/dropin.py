@@ -64,6 +64,13 @@ class ProcessStats(NamedTuple):
     realloc_calls: int
     free_calls: int
     background_steps: int
+    state: int
+    refused_limit: int
+    refused_size: int
+    refused_addresses: int
+    refused_mappings: int
+    refused_locked: int
+    refused_memory: int
 
 
 _library = ctypes.CDLL(get_library("snugmalloc"), use_errno=True)

@@ -93,7 +93,8 @@ static void write_stats(int fd)
         "free_blocks", "purged_bytes", "heap_bytes", "mapped_bytes", "mapped_blocks", "kept_bytes", "system_bytes",
         "peak_system_bytes", "limit_bytes", "returned_bytes", "brk_calls", "mmap_calls", "munmap_calls",
         "mremap_calls", "madvise_calls", "refused_requests", "thread_caches", "counting", "malloc_calls",
-        "realloc_calls", "free_calls", "background_steps",
+        "realloc_calls", "free_calls", "background_steps", "state", "refused_limit", "refused_size",
+        "refused_addresses", "refused_mappings", "refused_locked", "refused_memory",
     };
     enum { FIELDS = sizeof names / sizeof *names };
     _Static_assert(sizeof(snug_stats_t) >= FIELDS * sizeof(size_t), "the fields of snug_stats_t, in order");

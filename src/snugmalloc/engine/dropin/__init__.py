@@ -3,6 +3,9 @@
 FLOORS = (
     "layout",
     "figures",
+    "refusals",
+    "values",
+    "switch",
     "options",
     "pages",
     "block",

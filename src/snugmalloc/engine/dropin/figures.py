@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..machine import Word, load_word, reserve, store_word
 
-VERSION = 0  # *
+VERSION = 0
 LIVE_BYTES = 8
 LIVE_BLOCKS = 16
 PEAK_LIVE_BYTES = 24  # *
@@ -16,7 +16,7 @@ CACHED_BYTES = 32  # *
 CACHED_BLOCKS = 40  # *
 FREE_BYTES = 48  # *
 FREE_BLOCKS = 56  # *
-PURGED_BYTES = 64  # *
+PURGED_BYTES = 64
 HEAP_BYTES = 72
 MAPPED_BYTES = 80
 MAPPED_BLOCKS = 88
@@ -37,12 +37,21 @@ MALLOC_CALLS = 200
 REALLOC_CALLS = 208
 FREE_CALLS = 216
 BACKGROUND_STEPS = 224
-PUBLISHED = 232  # so many bytes are copied out
-PEAK_OUT_BYTES = 232  # the highest LIVE_BYTES so far
-EXACT_LIVE_BYTES = 240  # what the program holds, and the highest so far: while calls are counted
-EXACT_PEAK_BYTES = 248
+STATE = 232  # whether calls are served here: see switch.py
+REFUSED_LIMIT = 240  # of REFUSED_REQUESTS, by reason: see refusals.py
+REFUSED_SIZE = 248
+REFUSED_ADDRESSES = 256
+REFUSED_MAPPINGS = 264
+REFUSED_LOCKED = 272
+REFUSED_MEMORY = 280
+PUBLISHED = 288  # so many bytes are copied out
+PEAK_OUT_BYTES = 288  # the highest LIVE_BYTES so far
+EXACT_LIVE_BYTES = 296  # what the program holds, and the highest so far: while calls are counted
+EXACT_PEAK_BYTES = 304
 
-FIGURES = reserve(256)
+STATS_VERSION = 2
+
+FIGURES = reserve(320)
 
 
 def figure(which: Word) -> Word:

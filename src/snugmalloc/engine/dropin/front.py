@@ -9,6 +9,8 @@ from ..machine import (
     Word,
     clear_bytes,
     copy_bytes,
+    libc_mallopt,
+    libc_trim,
     likely,
     load_half,
     load_thread_word,
@@ -66,7 +68,7 @@ from .layout import (
     round_up,
     units_for,
 )
-from .options import read_options, set_mmap_threshold
+from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, is_long, kind_at
 from .purge import give_all_back
 from .requests import (
@@ -77,8 +79,9 @@ from .requests import (
     obtain_aligned,
     obtain_cleared,
     power_of_two,
-    refuse,
+    refuse_size,
     resize,
+    short_clears,
     usable,
 )
 from .walk import BAD_CACHE, OK, check, total_figures, walk
@@ -167,9 +170,9 @@ def usable_for(size: Word) -> Word:
 def _clear_allocate(count: Word, size: Word) -> Word:
     """`count` times `size` bytes that read as zero."""
     if product_overflows(count, size):
-        return refuse()
+        return refuse_size()
     total = count * size
-    if total > LISTED_LIMIT:
+    if total >= short_clears():
         return obtain_cleared(total)
     pointer = malloc(total)
     if pointer != 0:
@@ -302,7 +305,7 @@ def snug_realloc(pointer: Word, size: Word) -> Word:
 def snug_reallocarray(pointer: Word, count: Word, size: Word) -> Word:
     """As reallocarray."""
     if product_overflows(count, size):
-        return refuse()
+        return refuse_size()
     return _reallocate(pointer, count * size)
 
 
@@ -335,7 +338,7 @@ def snug_valloc(size: Word) -> Word:
 def snug_pvalloc(size: Word) -> Word:
     """As pvalloc."""
     if size > LARGEST:
-        return refuse()
+        return refuse_size()
     return obtain_aligned(page_size(), round_up(size, page_size()))
 
 
@@ -361,7 +364,8 @@ def snug_free_aligned_sized(pointer: Word, alignment: Word, size: Word) -> None:
 
 def snug_mallopt(parameter: Int, value: Int) -> Int:
     """As mallopt."""
-    read_options()
+    if hands_over():
+        return libc_mallopt(parameter, value)
     if parameter == M_MXFAST:
         return 1 if value >= 0 and value <= MOST_MXFAST else 0
     if parameter == M_MMAP_THRESHOLD:
@@ -373,6 +377,8 @@ def snug_mallopt(parameter: Int, value: Int) -> Int:
 
 def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
+    if hands_over():
+        return libc_trim(pad)
     held = enter()
     empty_own_cache()
     leave(held, 0)
@@ -400,6 +406,7 @@ def snug_thread_idle() -> None:
 
 def snug_stats(stats: Word, size: Word) -> None:
     """Copy the first `size` bytes of the figures, at most all, to `stats`."""
+    read_options()
     held = enter()
     total_figures()
     count_cached()

@@ -24,7 +24,6 @@ from ..machine import (
     clear_bytes,
     load_word,
     lock,
-    map_memory,
     move_mapping,
     page_size,
     purge_memory,
@@ -41,13 +40,13 @@ from .figures import (
     MREMAP_CALLS,
     MUNMAP_CALLS,
     PEAK_SYSTEM_BYTES,
+    REFUSED_ADDRESSES,
     SYSTEM_BYTES,
     count_in,
     count_out,
     figure,
     gave_back,
     lower_figure,
-    may_take,
     raise_figure,
     took,
 )
@@ -66,6 +65,7 @@ from .pages import (
     page_tag,
     set_kind,
 )
+from .refusals import allows, map_or_note, note_reason
 
 OLDER = 8
 CLEAN = 1
@@ -295,7 +295,7 @@ def mapping_length(size: Word) -> Word:
 def take_room(length: Word) -> bool:
     """Under the lock: count `length` bytes as taken from the system. False where the limit forbids it."""
     global in_flight
-    if not may_take(length):
+    if not allows(length):
         return False
     raise_figure(SYSTEM_BYTES, length)
     in_flight += length
@@ -304,7 +304,7 @@ def take_room(length: Word) -> bool:
 
 def map_apart(length: Word, alignment: Word, slack: Word) -> Word:
     """A new mapping of `length` bytes at a multiple of `alignment`, cut out of one with `slack` more. Or 0."""
-    found = map_memory(length + slack)
+    found = map_or_note(length + slack)
     if found == 0 or slack == 0:
         return found
     start = round_up(found, alignment)
@@ -371,6 +371,7 @@ def map_large(size: Word, alignment: Word) -> Word:
     """A large block of `size` bytes at a multiple of `alignment`, or 0."""
     length = mapping_length(size)
     if length == 0 or mapping_length(size + alignment) == 0:
+        note_reason(REFUSED_ADDRESSES)
         return 0
     alignment = page_size() if alignment < page_size() else alignment
     held = lock()

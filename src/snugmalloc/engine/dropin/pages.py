@@ -31,13 +31,13 @@ from ..machine import (
     forbid_huge_pages,
     load_byte,
     load_word,
-    map_memory,
     page_size,
     reserve,
     store_byte,
     store_word,
 )
 from .layout import ALL_BITS, PAGE_SHIFT, SLAB_CLASSES, round_up
+from .refusals import map_or_note
 
 ADDRESS_BITS: Int = 48
 LEAF_PAGES_SHIFT: Int = 17
@@ -213,7 +213,7 @@ def cover(start: Word, end: Word) -> bool:
     page = page_of(start)
     while page <= page_of(end):
         if not has_leaf(page):
-            leaf = map_memory(LEAF_BYTES)
+            leaf = map_or_note(LEAF_BYTES)
             if leaf == 0:
                 return False
             forbid_huge_pages(leaf, LEAF_BYTES)
