@@ -47,6 +47,7 @@ OFF_BY_CANARY = 5
 
 ALL_OF_THEM = 100
 PROGRAM_NAMES: Int = 3
+BLANK = 32
 COMMA = 44
 SLASH = 47
 DIGIT_ZERO = 48
@@ -77,7 +78,7 @@ def names_a_path(names: Word) -> bool:
 
 
 def is_listed(name: Word, names: Word) -> bool:
-    """Whether the list `names`, with commas between them, has `name`, which is not empty."""
+    """Whether the list `names`, with commas and perhaps blanks between them, has `name`, which is not empty."""
     matched: Word = 0
     is_alike = True
     while True:
@@ -89,7 +90,7 @@ def is_listed(name: Word, names: Word) -> bool:
                 return False
             matched = 0
             is_alike = True
-        else:
+        elif letter != BLANK or matched != 0:
             is_alike = is_alike and load_byte(name + matched) == letter
             matched += 1 if is_alike else 0
         names += 1
