@@ -123,7 +123,8 @@ print(#parts, #all, sum, collectgarbage("count") > 0)
 PHP = """<?php
 $kept = [];
 for ($i = 0; $i < 60000; $i++) {
-    $kept['key' . ($i * 7919) % 10007] = ['number' => $i, 'text' => str_repeat('x', $i % 50), 'list' => range(0, $i % 7)];
+    $text = str_repeat('x', $i % 50);
+    $kept['key' . ($i * 7919) % 10007] = ['number' => $i, 'text' => $text, 'list' => range(0, $i % 7)];
     if ($i % 3 === 0) unset($kept['key' . ($i * 31) % 10007]);
 }
 ksort($kept);
