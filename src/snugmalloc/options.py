@@ -256,6 +256,13 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
+SWITCHED_ON = {
+    "SNUG_DISABLE": "0",
+    "SNUG_DISABLE_FILE": "/dev/null/none",
+    "SNUG_EXCEPT": "",
+    "SNUG_CANARY": str(switch.ALL_OF_THEM),
+}
+
 
 def variables(settings: Mapping[str, str]) -> dict[str, str]:
     """`settings` by the names of the environment. Raises ValueError for an unknown name or a value out of
@@ -268,6 +275,11 @@ def variables(settings: Mapping[str, str]) -> dict[str, str]:
         option.check(text)
         added[option.variable] = text
     return added
+
+
+def always_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What to set so that no option in `environment` puts a process off the heap."""
+    return {variable: value for variable, value in SWITCHED_ON.items() if variable in environment}
 
 
 def complaint(variable: str, text: str) -> str | None:

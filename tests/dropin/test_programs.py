@@ -368,7 +368,7 @@ def test_the_memory_stressors_verify(stressor: list[str], preloaded: Preloaded) 
 def test_programs_compute_the_same_where_the_library_is_off(
     program: str, harden: str, preloaded: Preloaded
 ) -> None:
-    commands = {
+    commands: dict[str, list[object]] = {
         "php": ["php", "-r", programs.PHP.removeprefix("<?php")],
         "node": ["node", "-e", programs.NODE],
         "perl": ["perl", "-e", programs.PERL],
