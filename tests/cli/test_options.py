@@ -21,6 +21,11 @@ TEXTS = {
 }
 
 
+def test_each_complaint_is_one_line() -> None:
+    for option in OPTIONS.values():
+        assert complaint(option.variable, "/").count("\n") == (0 if option.name == "disable_file" else 1)
+
+
 def complaint(variable: str, value: str) -> str:
     """What the library says of a variable."""
     environment = {**os.environ, "LD_PRELOAD": snugmalloc.get_library("snugmalloc"), variable: value}

@@ -380,7 +380,9 @@ static inline Word machine_libc_realloc(Word pointer, Word size) { return (Word)
 static inline Word machine_libc_memalign(Word alignment, Word size) { return (Word)__libc_memalign(alignment, size); }
 static inline void machine_libc_free(Word pointer) { __libc_free((void *)pointer); }
 static inline Word machine_libc_usable_size(Word pointer) {
-    return ((size_t(*)(void *))snug_libc_symbol("malloc_usable_size"))((void *)pointer);
+    static size_t (*usable_size)(void *);
+    if (!usable_size) usable_size = (size_t(*)(void *))snug_libc_symbol("malloc_usable_size");
+    return usable_size((void *)pointer);
 }
 static inline Int machine_libc_trim(Word pad) { return ((int (*)(size_t))snug_libc_symbol("malloc_trim"))(pad); }
 static inline Int machine_libc_mallopt(Int parameter, Int value) {

@@ -35,7 +35,8 @@ static bool is_off(void) { return figures().state > SNUG_STATE_ON; }
 
 /* Not the next definition, which another preloaded malloc may have: the one that belongs to __libc_malloc. */
 void *snug_libc_symbol(const char *name) {
-    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    static void *libc;
+    if (!libc) libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     return libc ? dlsym(libc, name) : NULL;
 }
 
@@ -60,8 +61,8 @@ static struct mallinfo2 libc_mallinfo2(void) {
 }
 
 struct mallinfo2 mallinfo2(void) {
-    if (is_off()) return libc_mallinfo2();
     snug_stats_t stats = figures();
+    if (stats.state > SNUG_STATE_ON) return libc_mallinfo2();
     return (struct mallinfo2){
         .arena = stats.heap_bytes,
         .ordblks = stats.free_blocks,

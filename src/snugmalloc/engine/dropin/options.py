@@ -161,7 +161,8 @@ def read_option(entry: Word) -> None:
         return
     value = text_after(entry, ALIGN)
     if value != 0:
-        if number_in(entry, value, 8, 16) & 7 != 0:
+        number = number_in(entry, value, 8, 16)
+        if number != NONE and number & 7 != 0:
             complain(MALFORMED, entry)
         return
     value = text_after(entry, DEEPBIND)
