@@ -16,6 +16,7 @@ from ..targets import Run, Target
 from .conftest import FLAGS, SOURCES, Compile, numbers
 from .heaps import InterpretedHeap
 from .test_family import GLIBC_ONLY, GROUPS
+from .test_stress import MODES
 
 UNDECIDED, ON, DISABLED, BY_FILE, EXCEPTED, NOT_CHOSEN = range(6)
 INCLUDE = f"-I{snugmalloc.get_include()}"
@@ -289,3 +290,16 @@ def test_early_blocks_are_the_heaps(size: int, then: str) -> None:
     heap.free(late)
     assert heap.check() == 0
     assert not machine.libc_blocks and heap.figure("LIVE_BLOCKS") == 0
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: "-".join(mode) or "plain")
+def test_threads_and_forks_work_when_off(
+    mode: list[str], compile_program: Compile, run: Run, library: Path
+) -> None:
+    run(compile_program("stress.c"), "4", "20000", "7", *mode, on=library, SNUG_DISABLE="1")
+
+
+def test_allocation_works_at_the_edges_of_a_programs_life_when_off(
+    compile_program: Compile, run: Run, library: Path
+) -> None:
+    assert run(compile_program("edges.c"), on=library, SNUG_DISABLE="1").stdout == "end\n"
