@@ -131,8 +131,7 @@ def test_a_library_that_is_only_imported_is_looked_into_too() -> None:
 
 
 def test_the_command_tells_it() -> None:
-    with running("", SNUG_DISABLE="1") as pid:
-        ended = snug("doctor", str(pid), "--json")
+    ended = snug("doctor", "--json", LD_PRELOAD=LIBRARY, SNUG_DISABLE="1")
     values = {finding["name"]: finding["value"] for finding in json.loads(ended.stdout)}
     assert values["snugmalloc"] == "off by SNUG_DISABLE" and values["setting"] == "SNUG_DISABLE=1"
 

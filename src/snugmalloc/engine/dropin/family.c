@@ -145,6 +145,15 @@ void malloc_stats(void) {
 /* With RTLD_DEEPBIND a plug-in finds libc's malloc before ours and frees there what it has from here: the flag is taken
  * out, unless SNUG_DEEPBIND=1 keeps it. The real function is jumped to, not called: by its return address it knows the
  * caller, whose RUNPATH and namespace count. A namespace of its own (dlmopen) has a libc of its own: nothing is changed. */
+#if defined __has_attribute
+#if __has_attribute(musttail)
+#define JUMP __attribute__((musttail)) return
+#endif
+#endif
+#ifndef JUMP
+#define JUMP return /* gcc before 15: -foptimize-sibling-calls */
+#endif
+
 static int without_deepbind(int mode) {
     if (!(mode & RTLD_DEEPBIND)) return mode;
     const char *kept = getenv("SNUG_DEEPBIND");
@@ -154,13 +163,13 @@ static int without_deepbind(int mode) {
 void *dlopen(const char *file, int mode) {
     static void *(*next)(const char *, int);
     if (!next) next = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
-    return next(file, without_deepbind(mode));
+    JUMP next(file, without_deepbind(mode));
 }
 
 void *dlmopen(Lmid_t space, const char *file, int mode) {
     static void *(*next)(Lmid_t, const char *, int);
     if (!next) next = (void *(*)(Lmid_t, const char *, int))dlsym(RTLD_NEXT, "dlmopen");
-    return next(space, file, space == LM_ID_BASE ? without_deepbind(mode) : mode);
+    JUMP next(space, file, space == LM_ID_BASE ? without_deepbind(mode) : mode);
 }
 
 /* ---- operator new and delete ---- */
