@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from snugmalloc.cli import main
-from snugmalloc.options import OPTIONS, short_number
+from snugmalloc.options import OPTIONS
 
 PAGE = Path(__file__).with_suffix(".md")
 WIDTH = 80
@@ -45,7 +45,7 @@ def page() -> str:
 def options() -> Iterator[str]:
     """The rows of the table of options."""
     for option in OPTIONS.values():
-        cells = (f"`{option.name}`", option.range, short_number(option.default), option.meaning, option.cost)
+        cells = (f"`{option.name}`", option.range, option.default_text, option.meaning, option.cost)
         yield f"| {' | '.join(cells)} |"
 
 

@@ -33,7 +33,11 @@ __all__ = [
 
 
 class ProcessStats(NamedTuple):
-    """What the heap holds and what it did; ``snug_stats_t`` of snugmalloc.h says what each figure means."""
+    """What the heap holds and what it did; ``snug_stats_t`` of snugmalloc.h says what each figure means.
+
+    ``state`` is 1 in a process that is on the heap. In one that an option has switched off it is more (the
+    header has the numbers): then all calls go to libc's malloc, those of this module too.
+    """
 
     version: int
     live_bytes: int
@@ -64,8 +68,16 @@ class ProcessStats(NamedTuple):
     realloc_calls: int
     free_calls: int
     background_steps: int
+    state: int
+    refused_limit: int
+    refused_size: int
+    refused_addresses: int
+    refused_mappings: int
+    refused_locked: int
+    refused_memory: int
 
 
+_ON = 1  # SNUG_STATE_ON
 _library = ctypes.CDLL(get_library("snugmalloc"), use_errno=True)
 _Figures = c_size_t * len(ProcessStats._fields)
 for _name, _result, _arguments in (
@@ -106,9 +118,10 @@ def version() -> str:
 
 
 def is_process_malloc() -> bool:
-    """Whether the whole process runs on this heap: ``malloc`` as any library finds it is the library's."""
+    """Whether the whole process runs on this heap: ``malloc`` as any library finds it is the library's, and no
+    option has switched it off."""
     found = ctypes.cast(ctypes.CDLL(None).pvalloc, c_void_p).value
-    return found == ctypes.cast(_library.pvalloc, c_void_p).value
+    return found == ctypes.cast(_library.pvalloc, c_void_p).value and stats().state <= _ON
 
 
 def malloc(size: int) -> int:

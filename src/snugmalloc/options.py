@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from snugmalloc.engine.dropin import options as engine
+from snugmalloc.engine.dropin import switch
 from snugmalloc.engine.dropin.layout import GIB
+from snugmalloc.engine.dropin.values import MOST_BYTES
 
 PREFIX = "SNUG_"
 SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30}
@@ -22,23 +25,43 @@ NUMBER = re.compile(r"([0-9]+)([KMG]?)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
-class Option:
-    """One option. Numbers may have a suffix K, M or G."""
+class Option(ABC):
+    """One option."""
 
     name: str
-    unit: str
-    default: int
-    least: int
-    most: int
-    meaning: str
-    cost: str
-    step: int = 1
-    """Values are multiples of it."""
+    meaning: str = field(kw_only=True)
+    cost: str = field(kw_only=True)
 
     @property
     def variable(self) -> str:
         """Its name in the environment."""
         return PREFIX + self.name.upper()
+
+    @abstractmethod
+    def check(self, text: str) -> None:
+        """Raises ValueError if the option does not take `text`."""
+
+    @property
+    @abstractmethod
+    def range(self) -> str:
+        """The values that it takes, for people."""
+
+    @property
+    @abstractmethod
+    def default_text(self) -> str:
+        """The value that it has where none is given, for people."""
+
+
+@dataclass(frozen=True)
+class NumberOption(Option):
+    """A number, which may have a suffix K, M or G."""
+
+    unit: str
+    default: int
+    least: int
+    most: int
+    step: int = 1
+    """Values are multiples of it."""
 
     def value_of(self, text: str) -> int:
         """The number that `text` stands for. Raises ValueError if the option does not take it."""
@@ -48,13 +71,39 @@ class Option:
             raise ValueError(f"{self.name}={text}: {self.range}")
         return value
 
+    def check(self, text: str) -> None:
+        self.value_of(text)
+
     @property
     def range(self) -> str:
-        """The values that it takes, for people."""
-        if self.most >= engine.MOST_BYTES:
+        if self.most >= MOST_BYTES:
             return f"{short_number(self.least)} and more {self.unit}"
         between = " or " if self.most - self.least == self.step else " to "
         return f"{short_number(self.least)}{between}{short_number(self.most)} {self.unit}".rstrip()
+
+    @property
+    def default_text(self) -> str:
+        return short_number(self.default)
+
+
+@dataclass(frozen=True)
+class TextOption(Option):
+    """A text of which `form` is the pattern, and `range` what that says."""
+
+    form: re.Pattern[str]
+    words: str
+
+    def check(self, text: str) -> None:
+        if not self.form.fullmatch(text):
+            raise ValueError(f"{self.name}={text}: {self.range}")
+
+    @property
+    def range(self) -> str:
+        return self.words
+
+    @property
+    def default_text(self) -> str:
+        return "none"
 
 
 def short_number(number: int) -> str:
@@ -68,95 +117,152 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         option.name: option
         for option in (
-            Option(
+            NumberOption(
                 "limit",
                 "bytes",
                 0,
                 0,
-                engine.MOST_BYTES,
-                "the most to take from the system, 0 for no limit; beyond it NULL and ENOMEM",
-                "nothing",
+                MOST_BYTES,
+                meaning="the most to take from the system, 0 for no limit; beyond it NULL and ENOMEM",
+                cost="nothing",
             ),
-            Option(
+            NumberOption(
                 "mmap_threshold",
                 "bytes",
                 engine.DEFAULT_THRESHOLD,
                 engine.LEAST_THRESHOLD,
                 engine.MOST_THRESHOLD,
-                "requests from this size on get a mapping of their own",
-                "lower: more system calls, one mapping for each such block; higher: larger blocks in the heap",
+                meaning="requests from this size on get a mapping of their own",
+                cost="lower: more system calls, one mapping for each such block;"
+                " higher: larger blocks in the heap",
             ),
-            Option(
+            NumberOption(
                 "prealloc",
                 "bytes",
                 engine.DEFAULT_PREALLOC,
                 0,
                 GIB,
-                "the heap's first step",
-                "more: more addresses at start, resident only when used",
+                meaning="the heap's first step",
+                cost="more: more addresses at start, resident only when used",
             ),
-            Option(
+            NumberOption(
                 "purge_delay",
                 "milliseconds",
                 engine.DEFAULT_PURGE_DELAY,
                 0,
                 engine.MOST_DELAY,
-                "free pages go back when they are most of the memory, or will not be needed within that time;"
-                " 1G: never",
-                "lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
+                meaning="free pages go back when they are most of the memory, or will not be needed within that"
+                " time; 1G: never",
+                cost="lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
             ),
-            Option(
+            NumberOption(
                 "thread_cache",
                 "bytes",
                 engine.DEFAULT_THREAD_CACHE,
                 0,
                 engine.MOST_THREAD_CACHE,
-                "what a thread keeps of each size class at most (8K and a 1024th of the heap), 0 for no caches",
-                "more: more memory in each thread; 0: the lock at every call",
+                meaning="what a thread keeps of each size class, but at most 8K and a 1024th of the heap;"
+                " 0 for no caches",
+                cost="more: more memory in each thread; 0: the lock at every call",
             ),
-            Option(
+            NumberOption(
                 "align",
                 "bytes",
                 16,
                 8,
                 16,
-                "the alignment that is promised to small requests",
-                "nothing: blocks stand at multiples of 16 in either case",
+                meaning="the alignment that is promised to small requests",
+                cost="nothing: blocks stand at multiples of 16 in either case",
                 step=8,
             ),
-            Option(
+            NumberOption(
                 "harden",
                 "",
                 0,
                 0,
                 1,
-                "end with one line at a double free, a foreign pointer or overwritten tags",
-                "no thread caches, and a close look at every pointer that comes back",
+                meaning="end with one line at a double free, a foreign pointer or overwritten tags",
+                cost="no thread caches, and a close look at every pointer that comes back",
             ),
-            Option(
+            NumberOption(
                 "fill",
                 "",
                 0,
                 0,
                 1,
-                "fill memory with 0xA5 when it is handed out and with 0x5A when it is freed",
-                "every byte written twice more",
+                meaning="fill memory with 0xA5 when it is handed out and with 0x5A when it is freed",
+                cost="every byte written twice more",
             ),
-            Option(
+            NumberOption(
                 "background",
                 "",
                 0,
                 0,
                 1,
-                "a helper thread gives memory back while the program sleeps, too",
-                "a thread that wakes four times a second, once 4 MiB are taken, and locks as with threads",
+                meaning="a helper thread gives memory back while the program sleeps, too",
+                cost="a thread that wakes four times a second, once 4 MiB are taken, and locks as with threads",
             ),
-            Option(
-                "stats", "", 0, 0, 1, "count calls, and live bytes exactly", "a few instructions for each call"
+            NumberOption(
+                "stats",
+                "",
+                0,
+                0,
+                1,
+                meaning="count calls, and live bytes exactly",
+                cost="a few instructions for each call",
+            ),
+            NumberOption(
+                "disable",
+                "",
+                0,
+                0,
+                1,
+                meaning="off: every call goes to libc's malloc, as if the library were not there",
+                cost="one jump for each call",
+            ),
+            TextOption(
+                "disable_file",
+                re.compile(".+", re.DOTALL),
+                "a path",
+                meaning="off in processes that start while there is a file at this path",
+                cost="a system call when a process starts",
+            ),
+            TextOption(
+                "except",
+                re.compile("[^/]*"),
+                "names of programs with commas between them",
+                meaning="off in these programs: the file that is executed, the interpreter of a script or the"
+                " first argument has the name",
+                cost="a system call when a process starts",
+            ),
+            NumberOption(
+                "canary",
+                "percent",
+                switch.ALL_OF_THEM,
+                0,
+                switch.ALL_OF_THEM,
+                meaning="on in so many of a hundred processes that start, off in the others",
+                cost="four system calls when a process starts",
+            ),
+            NumberOption(
+                "deepbind",
+                "",
+                0,
+                0,
+                1,
+                meaning="leave RTLD_DEEPBIND in dlopen: such plug-ins then find libc's malloc beside this one",
+                cost="nothing",
             ),
         )
     }
 )
+
+SWITCHED_ON = {
+    "SNUG_DISABLE": "0",
+    "SNUG_DISABLE_FILE": "/dev/null/none",
+    "SNUG_EXCEPT": "",
+    "SNUG_CANARY": str(switch.ALL_OF_THEM),
+}
 
 
 def variables(settings: Mapping[str, str]) -> dict[str, str]:
@@ -167,9 +273,14 @@ def variables(settings: Mapping[str, str]) -> dict[str, str]:
         option = OPTIONS.get(name)
         if option is None:
             raise ValueError(f"{name}: no such option, there are {', '.join(OPTIONS)}")
-        option.value_of(text)
+        option.check(text)
         added[option.variable] = text
     return added
+
+
+def always_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What to set so that no option in `environment` puts a process off the heap."""
+    return {variable: value for variable, value in SWITCHED_ON.items() if variable in environment}
 
 
 def complaint(variable: str, text: str) -> str | None:
@@ -177,7 +288,7 @@ def complaint(variable: str, text: str) -> str | None:
     known = {option.variable: option for option in OPTIONS.values()}
     if variable in known:
         try:
-            known[variable].value_of(text)
+            known[variable].check(text)
         except ValueError:
             return f"not a value of this option, ignored: it takes {known[variable].range}"
         return None

@@ -89,3 +89,32 @@ def test_trim_gives_memory_back() -> None:
     dropin.trim()
     assert dropin.stats().purged_bytes > 5_000_000
     assert not dropin.trim()
+
+
+@pytest.mark.parametrize("preload", ["", snugmalloc.get_library("snugmalloc")], ids=["imported", "preloaded"])
+def test_off_the_functions_call_libcs(preload: str) -> None:
+    code = """
+from snugmalloc import dropin
+address = dropin.malloc(24)
+assert dropin.usable_size(address) == 24
+address = dropin.realloc(address, 5000)
+dropin.free(address)
+dropin.free(dropin.calloc(3, 8))
+dropin.trim()
+assert dropin.stats().state == 2 and dropin.check() == 0
+assert not dropin.is_process_malloc()
+"""
+    environment = {**os.environ, "LD_PRELOAD": preload, "SNUG_DISABLE": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_the_reasons_of_refusals_are_among_the_figures() -> None:
+    before = dropin.stats()
+    for size in (2**63, 2**64 - 1, 2**50):
+        with pytest.raises(MemoryError):
+            dropin.malloc(size)
+    after = dropin.stats()
+    assert after.refused_size == before.refused_size + 2
+    assert after.refused_addresses == before.refused_addresses + 1
+    reasons = [name for name in after._fields if name.startswith("refused_") and name != "refused_requests"]
+    assert sum(getattr(after, name) for name in reasons) == after.refused_requests

@@ -10,9 +10,20 @@ from pathlib import Path
 import pytest
 
 import snugmalloc
-from snugmalloc.options import OPTIONS, short_number
+from snugmalloc.options import OPTIONS, NumberOption, TextOption, short_number
 
-ENGINE = Path(snugmalloc.__file__).parent / "engine" / "dropin" / "options.py"
+ENGINE = Path(snugmalloc.__file__).parent / "engine" / "dropin"
+NUMBERS = {name: option for name, option in OPTIONS.items() if isinstance(option, NumberOption)}
+TEXTS = {
+    # what it takes, and what it does not
+    "disable_file": (["/nonexistent", "relative name", "/" * 3000], [""]),
+    "except": (["", "java", "chromium, java", "a-name-of-more-than-15-characters,"], ["/usr/bin/java", "a,/"]),
+}
+
+
+def test_each_complaint_is_one_line() -> None:
+    for option in OPTIONS.values():
+        assert complaint(option.variable, "/").count("\n") == (0 if option.name == "disable_file" else 1)
 
 
 def complaint(variable: str, value: str) -> str:
@@ -24,24 +35,43 @@ def complaint(variable: str, value: str) -> str:
 
 
 def test_the_table_has_the_engines_options() -> None:
-    names = re.findall(r'= b"SNUG_(\w+)="', ENGINE.read_text())
+    source = "".join(path.read_text() for path in ENGINE.glob("*.py"))
+    names = re.findall(r'= b"SNUG_(\w+)="', source)
     assert sorted(name.lower() for name in names) == sorted(OPTIONS)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", NUMBERS)
 def test_the_library_takes_the_default_and_both_ends_of_the_range(name: str) -> None:
-    option = OPTIONS[name]
+    option = NUMBERS[name]
     for value in {option.default, option.least, option.most}:
         assert option.value_of(str(value)) == value
         assert complaint(option.variable, short_number(value)) == ""
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", NUMBERS)
 def test_the_library_tells_what_the_table_refuses(name: str) -> None:
-    option = OPTIONS[name]
+    option = NUMBERS[name]
     for text in (str(option.most + 1), "-1", "x", "", "1KB", "1 M", str(option.least - 1)):
         with pytest.raises(ValueError, match=re.escape(f"{name}={text}: ")):
             option.value_of(text)
+        assert f"{option.variable}={text}" in complaint(option.variable, text)
+
+
+def test_every_option_is_of_a_kind_that_is_tested() -> None:
+    assert {name for name, option in OPTIONS.items() if isinstance(option, TextOption)} == set(TEXTS)
+    assert NUMBERS.keys() | TEXTS.keys() == OPTIONS.keys()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_library_and_table_agree_about_texts(name: str) -> None:
+    option = OPTIONS[name]
+    taken, refused = TEXTS[name]
+    for text in taken:
+        option.check(text)
+        assert complaint(option.variable, text) == ""
+    for text in refused:
+        with pytest.raises(ValueError, match=re.escape(f"{name}={text}: ")):
+            option.check(text)
         assert f"{option.variable}={text}" in complaint(option.variable, text)
 
 

@@ -120,6 +120,21 @@ for i = 1, #all do sum = (sum * 31 + all:byte(i)) % 4294967291 end
 print(#parts, #all, sum, collectgarbage("count") > 0)
 """
 
+PHP = """<?php
+$kept = [];
+for ($i = 0; $i < 60000; $i++) {
+    $text = str_repeat('x', $i % 50);
+    $kept['key' . ($i * 7919) % 10007] = ['number' => $i, 'text' => $text, 'list' => range(0, $i % 7)];
+    if ($i % 3 === 0) unset($kept['key' . ($i * 31) % 10007]);
+}
+ksort($kept);
+$text = json_encode($kept);
+$packed = gzcompress($text, 6);
+echo count($kept), ' ', strlen($text), ' ', sha1(gzuncompress($packed)), PHP_EOL;
+echo preg_match_all('/"number":([0-9]+)7,/', $text, $found), ' ', md5(implode(',', $found[1])), PHP_EOL;
+echo strlen(serialize(new ArrayObject($kept))), ' ', ctype_alpha('abc') ? 'letters' : '', PHP_EOL;
+"""
+
 POSTSCRIPT = """%!PS
 /Times-Roman findfont 24 scalefont setfont
 1 1 40 {

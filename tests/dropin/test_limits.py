@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import snugmalloc
+from snugmalloc.engine import SimulatedMachine
 
 from ..targets import Run
 from .conftest import Compile, numbers
+from .heaps import InterpretedHeap
 
 SWAPS = (
     # from, KiB that are freed, to
@@ -68,3 +70,58 @@ def test_refused_requests_make_no_system_calls(
     program = compile_program("refused_calls.c", include, library, f"-Wl,-rpath,{library.parent}")
     told = numbers(run(program, str(size), on=library, SNUG_HARDEN=harden, SNUG_LIMIT="8M"))
     assert told["calls"] <= 2
+
+
+REASONS = (
+    # why, sizes of requests
+    ("limit", (100, 5000, 1_000_000)),
+    ("threads", (100_000,)),
+    ("size", (1 << 63, (1 << 64) - 1)),
+    ("gap", (0x7F00_0000_0000, 1 << 50, (1 << 63) - 4096)),
+    ("addresses", (1000, 100_000, 100_000_000)),
+    ("mappings", (1000, 100_000, 100_000_000)),
+    ("locked", (1000, 50_000_000)),
+    ("memory", (1000, 1_000_000, 50_000_000)),
+)
+COUNTED_AS = {"threads": "limit", "gap": "addresses"}
+
+
+@pytest.mark.parametrize("preloaded", [True, False], ids=["preloaded", "linked"])
+@pytest.mark.parametrize(("why", "size"), [(why, size) for why, sizes in REASONS for size in sizes])
+def test_the_reason_of_every_refusal_is_counted(
+    why: str, size: int, preloaded: bool, compile_program: Compile, run: Run, library: Path
+) -> None:
+    include = f"-I{snugmalloc.get_include()}"
+    program = compile_program("reasons.c", include, library, f"-Wl,-rpath,{library.parent}")
+    limit = "8M" if why in ("limit", "threads") else "0"
+    on = library if preloaded else None
+    told = numbers(run(program, why, str(size), on=on, SNUG_LIMIT=limit, SNUG_HARDEN="0"))
+    assert told.pop("asked") == told["requests"] > 0
+    assert sum(told.values()) == 2 * told["requests"]
+    assert told[COUNTED_AS.get(why, why)] == told["requests"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "figure"),
+    [
+        (0, "REFUSED_MEMORY"),
+        (1, "REFUSED_ADDRESSES"),
+        (2, "REFUSED_MAPPINGS"),
+        (3, "REFUSED_LOCKED"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 500, 5000, 200_000, 3 << 20])
+def test_the_reason_is_what_the_machine_says(size: int, answer: int, figure: str) -> None:
+    machine = SimulatedMachine(refuse=lambda name, arguments: name in ("brk", "mmap", "mprotect"))
+    machine.refusal = answer
+    heap = InterpretedHeap(machine)
+    assert heap.malloc(size) == heap.calloc(1, size) == heap.aligned_alloc(4096, size) == 0
+    assert heap.figure(figure) == heap.figure("REFUSED_REQUESTS") == 3
+
+
+def test_a_refusal_that_another_way_made_good_is_not_counted() -> None:
+    machine = SimulatedMachine(refuse=lambda name, arguments: name == "mmap" and arguments[0] == 3 << 20)
+    heap = InterpretedHeap(machine)
+    assert heap.malloc(3 << 20)
+    assert any(call.result is None for call in machine.log)
+    assert heap.figure("REFUSED_REQUESTS") == heap.figure("REFUSED_MEMORY") == 0

@@ -30,6 +30,7 @@ PACKAGES = {
     "gs": "ghostscript",
     "lua": "lua5.4",
     "node": "nodejs",
+    "php": "php-cli",
     "redis-server": "redis-server",
 }
 PACKAGES |= {"redis-cli": "redis-tools", "redis-benchmark": "redis-tools"}
@@ -319,6 +320,13 @@ def test_lua_computes_the_same(preloaded: Preloaded) -> None:
     preloaded.same([lua, "-e", programs.LUA])
 
 
+@pytest.mark.parametrize("own_allocator", ["0", "1"])
+def test_php_computes_the_same(own_allocator: str, preloaded: Preloaded) -> None:
+    """It opens its extensions with RTLD_DEEPBIND."""
+    command = [need("php"), "-r", programs.PHP.removeprefix("<?php")]
+    preloaded.same(command, USE_ZEND_ALLOC=own_allocator)
+
+
 def test_ghostscript_draws_the_same(preloaded: Preloaded) -> None:
     (preloaded.folder / "page.ps").write_text(programs.POSTSCRIPT)
     picture = preloaded.folder / "page.png"
@@ -350,6 +358,24 @@ def test_ghostscript_draws_the_same(preloaded: Preloaded) -> None:
 def test_the_memory_stressors_verify(stressor: list[str], preloaded: Preloaded) -> None:
     stress = [need("stress-ng"), "--verify", "--quiet", "--timeout", "20", "--temp-path", preloaded.folder]
     preloaded.run([*stress, *stressor], preloaded=True)
+
+
+# ---- Off -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("harden", ["0", "1"])
+@pytest.mark.parametrize("program", ["php", "node", "perl", "python"])
+def test_programs_compute_the_same_where_the_library_is_off(
+    program: str, harden: str, preloaded: Preloaded
+) -> None:
+    commands: dict[str, list[object]] = {
+        "php": ["php", "-r", programs.PHP.removeprefix("<?php")],
+        "node": ["node", "-e", programs.NODE],
+        "perl": ["perl", "-e", programs.PERL],
+        "python": [sys.executable, Path(__file__).parents[2] / "examples" / "service.py", "--rushes", "1"],
+    }
+    name, *arguments = commands[program]
+    preloaded.same([need(str(name)), *arguments], SNUG_DISABLE="1", SNUG_HARDEN=harden)
 
 
 @pytest.mark.skipif(ON_UBUNTU, reason="Ubuntu has chromium as a snap alone")

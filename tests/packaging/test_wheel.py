@@ -5,6 +5,7 @@ The libraries in the wheels for both processors are what they should be.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -22,7 +23,12 @@ from ..conftest import WheelFor
 from ..deployed import INSTALL_LINE, ask_doctor, carry_out, check_findings
 from ..docs.documents import blocks_of, demo_shape, with_outputs
 from ..docs.test_documents import README
+from ..dropin.conftest import compile_program
+from ..dropin.test_plugins import HOW, program
+from ..targets import Run
 from .test_libraries import PYTHON, output_of
+
+__all__ = ["compile_program", "program"]  # fixtures
 
 GLIBC_LIBRARIES = {"libc.so.6", "libpthread.so.0", "libdl.so.2"}
 ENGINE = ("libosmem.so", "libsnugmalloc.so")
@@ -103,6 +109,21 @@ def test_the_lines_for_an_image_work_with_the_wheel(installed: Installed, tmp_pa
     check_findings(
         carry_out(f"{line}\n{ask_doctor(settings_of({}, plain_python=True))}", tmp_path, installed.bin.parent)
     )
+
+
+def test_the_doctor_reads_the_figures_of_the_wheels_library(installed: Installed, tmp_path: Path) -> None:
+    for option, state in (("", "on"), ("--set disable=1", "off by SNUG_DISABLE")):
+        told = installed.run(f"snug run {option} -- snug doctor --json", tmp_path).stdout
+        assert {finding["name"]: finding["value"] for finding in json.loads(told)}["snugmalloc"] == state
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_plugins_are_opened_as_by_their_own_caller(
+    how: str, program: Path, run: Run, wheel_for: WheelFor, tmp_path: Path
+) -> None:
+    zipfile.ZipFile(wheel_for(machine())).extractall(tmp_path)
+    library = tmp_path / "snugmalloc" / "lib" / "libsnugmalloc.so"
+    run(program, how, "0" if how == "apart" else "1", on=library, MIXED="1")
 
 
 def test_libc_tells_the_library_of_the_wheel_whether_there_are_threads(

@@ -27,6 +27,7 @@ from snugmalloc.cli.handover import take_over
 from snugmalloc.cli.report import size
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 from snugmalloc.cli.tables import get_console, print_table
+from snugmalloc.launch.inside import REASONS, STATES
 from snugmalloc.launch.launcher import Figures
 from snugmalloc.launch.run_report import ProcessReport, read_reports
 
@@ -43,7 +44,8 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
         "library": {
             "path": state["library"],
             "version": own.library if own else None,
-            "in_use": own.is_on(state["library"]) if own else None,
+            "in_use": own.is_on(state["library"]) and not own.is_off if own else None,
+            "state": STATES[own.state] if own and own.heap else None,
             "malloc_from": own.malloc_from if own else None,
         },
         "pid": figures.pid,
@@ -95,11 +97,13 @@ def show(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessRepo
         f"peak {size(figures.peak_resident_bytes)}, mean {_size(figures.mean_resident_bytes)}, "
         f"final {_size(figures.final_resident_bytes)}",
     )
-    if own and own.heap:
+    if own and own.is_off:
+        table.add_row("snugmalloc", f"{STATES[own.state]}: every call went to the system's malloc")
+    elif own and own.heap:
         _add_heap(table, own, own.heap)
     table.add_row("proof", _proof(state, own))
     print_table(console, table)
-    if own and own.sizes:
+    if own and own.sizes and not own.is_off:
         _show_sizes(console, own)
     _show_children(console, (child for pid, child in reports.items() if pid != figures.pid))
 
@@ -135,8 +139,9 @@ def _add_heap(table: Table, own: ProcessReport, heap: dict[str, int]) -> None:
     )
     table.add_row("calls", calls)
     table.add_row("system calls", system_calls)
-    if heap["refused_requests"]:
-        table.add_row("refused", f"{heap['refused_requests']:,} requests were answered with NULL")
+    for reason in REASONS:
+        if heap.get(reason.figure):
+            table.add_row("refused", f"{heap[reason.figure]:,} answered with NULL: {reason.words}")
 
 
 def _size(count: int | None) -> str:
@@ -151,6 +156,8 @@ def _proof(state: dict[str, Any], own: ProcessReport | None) -> str:
     """One line that tells whether the program's malloc was this library's, and how that is known."""
     if own is None:
         return "none: the program did not come to its regular end, or ran without the library"
+    if own.is_off:
+        return f"[red]snugmalloc was not in use in process {own.pid}: {STATES[own.state]}[/red]"
     if own.is_on(state["library"]):
         return escape(f"malloc of process {own.pid} came from {own.malloc_from} (snugmalloc {own.library})")
     source = escape(str(own.malloc_from))
@@ -183,7 +190,8 @@ def _show_children(console: Console, children: Iterable[ProcessReport]) -> None:
         table.add_column(title, justify="left" if title == "children that ended" else "right")
     for group in groups[:PROGRAMS_SHOWN]:
         largest = group[0]
-        live = size(largest.heap["live_bytes"]) if largest.heap else "not on snugmalloc"
+        is_on = largest.heap and not largest.is_off
+        live = size(largest.heap["live_bytes"]) if is_on and largest.heap else "not on snugmalloc"
         table.add_row(
             escape(largest.command),
             f"{len(group):,}",

@@ -7,6 +7,7 @@
 #define SNUGMALLOC_MACHINE_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <malloc.h>
 #include <limits.h>
@@ -22,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -221,6 +223,171 @@ static inline void machine_warn(Text message, Word text) {
     errno = kept;
 }
 
+/* ---- Files and names: by bare system calls, for functions of libc may allocate or be cancelled ---- */
+
+#define MACHINE_CHUNK 4096
+
+static inline bool machine_file_exists(Word path) {
+    int kept = errno;
+    bool exists = syscall(SYS_faccessat, AT_FDCWD, (Text)path, F_OK) == 0;
+    errno = kept;
+    return exists;
+}
+
+/* The beginning of a file as text; empty if there is none. */
+__attribute__((unused)) static void machine_read_text(Text path, char *text, size_t size) {
+    int kept = errno;
+    long file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long count = file < 0 ? -1 : syscall(SYS_read, file, text, size - 1);
+    if (file >= 0) syscall(SYS_close, file);
+    text[count > 0 ? count : 0] = 0;
+    errno = kept;
+}
+
+/* Whether a file has these bytes, of which those beyond half a chunk are not looked at. */
+__attribute__((noinline, cold, unused)) static bool machine_file_has(Text path, const void *bytes, size_t length) {
+    char chunk[MACHINE_CHUNK];
+    size_t have = 0;
+    long count = 1;
+    bool found = false;
+    int kept = errno;
+    long file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (length > MACHINE_CHUNK / 2) length = MACHINE_CHUNK / 2;
+    while (file >= 0 && !found && (count = syscall(SYS_read, file, chunk + have, sizeof chunk - have)) > 0) {
+        have += (size_t)count;
+        found = memmem(chunk, have, bytes, length) != NULL;
+        size_t tail = have < length ? have : length - 1;
+        memmove(chunk, chunk + have - tail, tail);
+        have = tail;
+    }
+    if (file >= 0) syscall(SYS_close, file);
+    errno = kept;
+    return found;
+}
+
+static inline char *machine_write_number(char *to, Word value, Word base) {
+    char digits[20];
+    int count = 0;
+    do digits[count++] = "0123456789abcdef"[value % base];
+    while (value /= base);
+    while (count) *to++ = digits[--count];
+    return to;
+}
+
+__attribute__((noinline, cold, unused)) static bool machine_parent_has_told(Word entry) {
+    static const char library[] = "/libsnugmalloc";
+    char path[40] = "/proc/";
+    char *folder = machine_write_number(path + strlen(path), (Word)getppid(), 10);
+    strcpy(folder, "/environ");
+    if (!machine_file_has(path, (Text)entry, strlen((Text)entry) + 1)) return false;
+    strcpy(folder, "/maps");
+    return machine_file_has(path, library, sizeof library - 1);
+}
+
+static inline Text machine_last_part(Text path) {
+    Text slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+/* The kernel marks the name of a file that is gone. */
+__attribute__((unused)) static Text machine_binary_name(void) {
+    static const char gone[] = " (deleted)";
+    static char path[MACHINE_CHUNK];
+    int kept = errno;
+    long length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+    errno = kept;
+    if (length <= 0) return NULL;
+    path[length] = 0;
+    char *end = path + length - (sizeof gone - 1);
+    if (end > path && strcmp(end, gone) == 0) *end = 0;
+    return machine_last_part(path);
+}
+__attribute__((unused)) static Word machine_program_name(Int which) {
+    Text executed = (Text)getauxval(AT_EXECFN);
+    if (which == 0) return executed ? (Word)machine_last_part(executed) : 0;
+    return which == 1 ? (Word)machine_binary_name() : (Word)program_invocation_short_name;
+}
+
+__attribute__((unused)) static Word machine_host_name(void) {
+    static struct utsname names;
+    int kept = errno;
+    syscall(SYS_uname, &names);
+    errno = kept;
+    return (Word)names.nodename;
+}
+
+/* The 22nd field; the second, in parentheses, may have blanks and parentheses in it. */
+__attribute__((unused)) static Word machine_start_time(void) {
+    char text[1024];
+    machine_read_text("/proc/self/stat", text, sizeof text);
+    Text field = strrchr(text, ')');
+    for (int number = 2; field && number < 22; number++) {
+        field = strchr(field, ' ');
+        if (field) field++;
+    }
+    Word value = 0;
+    for (; field && *field >= '0' && *field <= '9'; field++) value = value * 10 + (Word)(*field - '0');
+    return value;
+}
+
+/* Found by its name in the library's table of symbols: family.c. */
+extern Word snug_figures_at;
+static inline void machine_publish(Word address) { __atomic_store_n(&snug_figures_at, address, __ATOMIC_RELEASE); }
+
+/* ---- Why a mapping was refused ---- */
+
+static inline bool machine_can_reserve(Word length) {
+    void *found = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (found != MAP_FAILED) munmap(found, length);
+    return found != MAP_FAILED;
+}
+/* Whether RLIMIT_AS leaves less than a page: then that is why there is none, and not the number of mappings. */
+__attribute__((unused)) static bool machine_is_at_address_limit(void) {
+    struct rlimit limit;
+    char text[64];
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
+    machine_read_text("/proc/self/statm", text, sizeof text);
+    Word pages = 0;
+    for (Text digit = text; *digit >= '0' && *digit <= '9'; digit++) pages = pages * 10 + (Word)(*digit - '0');
+    return pages == 0 || (pages + 1) * (Word)getpagesize() > limit.rlim_cur;
+}
+__attribute__((noinline, cold, unused)) static Word machine_why_refused(Word length) {
+    enum { NO_MEMORY, NO_ADDRESSES, NO_MAPPINGS, NOT_LOCKED };
+    int kept = errno;
+    Word why = NO_MEMORY;
+    if (!machine_can_reserve(length)) {
+        if (errno == EAGAIN) why = NOT_LOCKED;
+        else why = machine_can_reserve(1) || machine_is_at_address_limit() ? NO_ADDRESSES : NO_MAPPINGS;
+    }
+    errno = kept;
+    return why;
+}
+
+/* ---- The C library's own malloc ---- */
+
+extern void *__libc_malloc(size_t size) __attribute__((weak));
+extern void *__libc_calloc(size_t count, size_t size) __attribute__((weak));
+extern void *__libc_realloc(void *pointer, size_t size) __attribute__((weak));
+extern void *__libc_memalign(size_t alignment, size_t size) __attribute__((weak));
+extern void __libc_free(void *pointer) __attribute__((weak));
+extern void *snug_libc_symbol(Text name); /* in family.c */
+static inline bool machine_has_libc_malloc(void) {
+    return __libc_malloc && __libc_calloc && __libc_realloc && __libc_memalign && __libc_free;
+}
+static inline Word machine_libc_malloc(Word size) { return (Word)__libc_malloc(size); }
+static inline Word machine_libc_calloc(Word count, Word size) { return (Word)__libc_calloc(count, size); }
+static inline Word machine_libc_realloc(Word pointer, Word size) { return (Word)__libc_realloc((void *)pointer, size); }
+static inline Word machine_libc_memalign(Word alignment, Word size) { return (Word)__libc_memalign(alignment, size); }
+static inline void machine_libc_free(Word pointer) { __libc_free((void *)pointer); }
+static inline Word machine_libc_usable_size(Word pointer) {
+    static size_t (*usable_size)(void *);
+    if (!usable_size) usable_size = (size_t(*)(void *))snug_libc_symbol("malloc_usable_size");
+    return usable_size((void *)pointer);
+}
+static inline Int machine_libc_trim(Word pad) { return ((int (*)(size_t))snug_libc_symbol("malloc_trim"))(pad); }
+static inline Int machine_libc_mallopt(Int parameter, Int value) {
+    return ((int (*)(int, int))snug_libc_symbol("mallopt"))(parameter, value);
+}
+
 /* ---- Threads ---- */
 
 /* glibc 2.32 and newer tell whether there was ever a second thread; elsewhere the lock is always taken. */
@@ -325,16 +492,19 @@ static void machine_watch_forks(void) {
     pthread_atfork(machine_before_fork, machine_after_fork, machine_after_fork_in_child);
 }
 
-/* Thread-local: two pointers, for a library that is loaded late shares a little room with all others. */
+/* Thread-local: three words, for a library that is loaded late shares a little room with all others. */
 static const Word machine_nothing[256] = {0};
 #define MACHINE_THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec"), unused))
 MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
 MACHINE_THREAD_LOCAL Word machine_thread_state;
+MACHINE_THREAD_LOCAL Word machine_thread_reason;
 static inline Word machine_thread_without_cache(void) { return (Word)machine_nothing; }
 static inline Word machine_load_thread_word(void) { return machine_thread_word; }
 static inline void machine_store_thread_word(Word value) { machine_thread_word = value; }
 static inline Word machine_load_thread_state(void) { return machine_thread_state; }
 static inline void machine_store_thread_state(Word value) { machine_thread_state = value; }
+static inline Word machine_load_thread_reason(void) { return machine_thread_reason; }
+static inline void machine_store_thread_reason(Word value) { machine_thread_reason = value; }
 
 extern void snug_thread_idle(void) __attribute__((weak));
 static pthread_key_t machine_key;
@@ -400,15 +570,6 @@ static inline bool machine_atomic_replace(Word address, Word expected, Word valu
 /* ---- The end ---- */
 
 static inline void machine_trap(void) { __builtin_trap(); }
-
-static inline char *machine_write_number(char *to, Word value, Word base) {
-    char digits[20];
-    int count = 0;
-    do digits[count++] = "0123456789abcdef"[value % base];
-    while (value /= base);
-    while (count) *to++ = digits[--count];
-    return to;
-}
 
 /* Two threads may prove the same fault at the same moment: one of them tells it. */
 static void machine_tell(const char *line, size_t length, Word fault) {

@@ -162,6 +162,16 @@ def map_memory(length: Word) -> Word:
     return face.map_memory(length)
 
 
+def why_refused(length: Word) -> Word:
+    """Why `map_memory` was refused `length` bytes just now, found out by asking for less.
+
+    1: there are no addresses for them, in RLIMIT_AS or at all; 2: the process has as many mappings as it may;
+    3: all its memory is locked and RLIMIT_MEMLOCK reached; 0: there is no memory, in RLIMIT_DATA or by the
+    kernel's accounting.
+    """
+    return face.why_refused(length)
+
+
 def unmap_memory(address: Word, length: Word) -> bool:
     """One ``munmap`` of `length` bytes at `address`. Whether the kernel did it."""
     return face.unmap_memory(address, length)
@@ -240,6 +250,39 @@ def option_is_set(name: Text) -> bool:
     return face.option(name) == b"1"
 
 
+def file_exists(path: Word) -> bool:
+    """Whether there is a file at the zero-terminated `path`: one system call."""
+    return face.file_exists(path)
+
+
+def program_name(which: Int) -> Word:
+    """A name of this program, zero-terminated and without folders; 0 if it is not known.
+
+    0: of the file that was executed, a script too; 1: of the binary that runs; 2: what its first argument says.
+    """
+    return face.program_name(which)
+
+
+def host_name() -> Word:
+    """The zero-terminated name of this machine."""
+    return face.host_name()
+
+
+def start_time() -> Word:
+    """When this process began, as /proc/self/stat has it; 0 if there is none."""
+    return face.start_time()
+
+
+def parent_has_told(entry: Word) -> bool:
+    """Whether the parent process has this library, and `entry` in the environment that it was started with."""
+    return face.parent_has_told(entry)
+
+
+def publish(address: Word) -> None:
+    """Let those who look into this process from outside find what is at `address`."""
+    face.publish(address)
+
+
 def environment_is_known() -> bool:
     """Whether the C library has its environment: not yet in calls from the dynamic linker."""
     return face.environment_entry(0) is not None
@@ -261,6 +304,54 @@ def text_after(address: Word, prefix: Text) -> Word:
 def warn(message: Text, text: Word) -> None:
     """Write one line to stderr: `message` and the zero-terminated text at `text`."""
     face.warn(message, text)
+
+
+# ---- The C library's own malloc, where calls are handed over to it -----------------------------------------
+
+
+def has_libc_malloc() -> bool:
+    """Whether the C library's own malloc can be called beside ours."""
+    return face.has_libc_malloc()
+
+
+def libc_malloc(size: Word) -> Word:
+    """The C library's malloc."""
+    return face.libc_malloc(size)
+
+
+def libc_calloc(count: Word, size: Word) -> Word:
+    """The C library's calloc."""
+    return face.libc_calloc(count, size)
+
+
+def libc_realloc(pointer: Word, size: Word) -> Word:
+    """The C library's realloc."""
+    return face.libc_realloc(pointer, size)
+
+
+def libc_memalign(alignment: Word, size: Word) -> Word:
+    """The C library's memalign."""
+    return face.libc_memalign(alignment, size)
+
+
+def libc_free(pointer: Word) -> None:
+    """The C library's free."""
+    face.libc_free(pointer)
+
+
+def libc_usable_size(pointer: Word) -> Word:
+    """The C library's malloc_usable_size."""
+    return face.libc_usable_size(pointer)
+
+
+def libc_trim(pad: Word) -> Int:
+    """The C library's malloc_trim."""
+    return face.libc_trim(pad)
+
+
+def libc_mallopt(parameter: Int, value: Int) -> Int:
+    """The C library's mallopt."""
+    return face.libc_mallopt(parameter, value)
 
 
 # ---- Threads ---------------------------------------------------------------------------------------------
@@ -304,6 +395,16 @@ def load_thread_state() -> Word:
 def store_thread_state(value: Word) -> None:
     """Set this thread's second word."""
     face.store_thread_state(value)
+
+
+def load_thread_reason() -> Word:
+    """This thread's third word: 0 in a new thread."""
+    return face.load_thread_reason()
+
+
+def store_thread_reason(value: Word) -> None:
+    """Set this thread's third word."""
+    face.store_thread_reason(value)
 
 
 def watch_thread_end() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 import time
 
@@ -44,6 +45,20 @@ _libc.mincore.restype = ctypes.c_int
 _libc.getauxval.argtypes = [ctypes.c_ulong]
 _libc.getauxval.restype = ctypes.c_ulong
 
+for _name, _count in (
+    ("malloc", 1),
+    ("calloc", 2),
+    ("realloc", 2),
+    ("memalign", 2),
+    ("free", 1),
+    ("malloc_usable_size", 1),
+    ("malloc_trim", 1),
+):
+    _function = getattr(_libc, _name)
+    _function.argtypes = [ctypes.c_uint64] * _count
+    _function.restype = ctypes.c_int if _name == "malloc_trim" else ctypes.c_uint64
+_libc.mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
+
 Visitor = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint64)
 
 
@@ -55,6 +70,7 @@ class RealMachine:
         self._thread = threading.local()
         self._reserved: list[object] = []
         self._entries: list[int] | None = None
+        self._texts: list[ctypes.Array[ctypes.c_char]] = []
         self._nothing = self.reserve(2048)
 
     def load(self, address: int, width: int) -> int:
@@ -90,6 +106,10 @@ class RealMachine:
     def map_memory(self, length: int) -> int:
         address = int(_libc.mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0))
         return 0 if address == MAP_FAILED else address
+
+    def why_refused(self, length: int) -> int:
+        """Not looked into."""
+        return 0
 
     def unmap_memory(self, address: int, length: int) -> bool:
         return int(_libc.munmap(address, length)) == 0
@@ -138,16 +158,67 @@ class RealMachine:
     def option(self, name: bytes) -> bytes | None:
         return os.environb.get(name)
 
+    def _text(self, data: bytes) -> int:
+        """The address of a text that stays."""
+        self._texts.append(ctypes.create_string_buffer(data))
+        return ctypes.addressof(self._texts[-1])
+
+    def file_exists(self, path: int) -> bool:
+        return os.path.exists(ctypes.string_at(path))
+
+    def program_name(self, which: int) -> int:
+        names = (sys.argv[0], os.readlink("/proc/self/exe"), sys.executable)
+        return self._text(os.fsencode(os.path.basename(names[which])))
+
+    def host_name(self) -> int:
+        return self._text(os.fsencode(os.uname().nodename))
+
+    def start_time(self) -> int:
+        with open("/proc/self/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[19])
+
+    def parent_has_told(self, entry: int) -> bool:
+        return False
+
+    def publish(self, address: int) -> None:
+        """Nobody looks at an interpreted heap from outside."""
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []
             for name, value in os.environb.items():
-                self._entries.append(self.reserve(len(name) + len(value) + 2))
-                ctypes.memmove(self._entries[-1], name + b"=" + value, len(name) + len(value) + 1)
+                self._entries.append(self._text(name + b"=" + value))
         return self._entries[index] if index < len(self._entries) else 0
 
     def warn(self, message: bytes, text: int) -> None:
         os.write(2, message + ctypes.string_at(text) + b"\n")
+
+    def has_libc_malloc(self) -> bool:
+        return True
+
+    def libc_malloc(self, size: int) -> int:
+        return int(_libc.malloc(size))
+
+    def libc_calloc(self, count: int, size: int) -> int:
+        return int(_libc.calloc(count, size))
+
+    def libc_realloc(self, pointer: int, size: int) -> int:
+        return int(_libc.realloc(pointer, size))
+
+    def libc_memalign(self, alignment: int, size: int) -> int:
+        return int(_libc.memalign(alignment, size))
+
+    def libc_free(self, pointer: int) -> None:
+        _libc.free(pointer)
+
+    def libc_usable_size(self, pointer: int) -> int:
+        return int(_libc.malloc_usable_size(pointer))
+
+    def libc_trim(self, pad: int) -> int:
+        return int(_libc.malloc_trim(pad))
+
+    def libc_mallopt(self, parameter: int, value: int) -> int:
+        return int(_libc.mallopt(parameter, value))
 
     def has_threads(self) -> bool:
         return threading.active_count() > 1
@@ -173,6 +244,12 @@ class RealMachine:
 
     def store_thread_state(self, value: int) -> None:
         self._thread.state = value
+
+    def load_thread_reason(self) -> int:
+        return getattr(self._thread, "reason", 0)
+
+    def store_thread_reason(self, value: int) -> None:
+        self._thread.reason = value
 
     def watch_thread_end(self) -> None:
         """A thread's cache stays behind when it ends."""

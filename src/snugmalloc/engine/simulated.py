@@ -2,6 +2,7 @@
 
     0x10000                 the library's own reserved memory (`reserve`)
     0x555500000000          the program break at the start; the heap grows up from here
+    0x6f0000000000          what libc's malloc gives, to the byte; never the same address twice
     0x7f0000000000          mappings, each below the one before, with an unmapped page between them
 
 An access must lie within one of these, to the byte: beyond the break, or past the length asked of `mmap`, is an
@@ -17,6 +18,8 @@ from typing import NamedTuple
 PAGE = 4096
 RESERVED = 0x10000
 BREAK = 0x5555_0000_0000
+LIBC = 0x6F00_0000_0000
+LIBC_ALIGNMENT = 16
 MAPPINGS = 0x7F00_0000_0000
 PLENTY = 1 << 16  # bytes; to clear more takes longer than a lock should be held
 
@@ -58,8 +61,9 @@ class SimulatedMachine:
     """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
 
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
-    malloc is the only one. With `lock_is_short` a slow call under the lock is an error: to clear much memory,
-    ``madvise``, ``munmap``, ``mremap``.
+    malloc is the only one; `libc_blocks` is what libc's has given, by address. `program` has the names that
+    `program_name` tells. With `lock_is_short` a slow call under the lock is an error: to clear
+    much memory, ``madvise``, ``munmap``, ``mremap``.
     """
 
     page: int = PAGE
@@ -71,6 +75,14 @@ class SimulatedMachine:
     threads: bool = False
     process_malloc: bool = True
     lock_is_short: bool = False
+    program: tuple[bytes, bytes, bytes] = (b"program", b"program", b"program")
+    host: bytes = b"host"
+    started: int = 1
+    files: set[bytes] = field(default_factory=set)
+    parent_told: set[bytes] = field(default_factory=set)
+    published: int = 0
+    refusal: int = 0
+    libc_calls: list[str] = field(default_factory=list)
     forks: int = 0
     helpers: int = 0
     secret: int = 0x9E37_79B9_7F4A_7C15
@@ -83,16 +95,19 @@ class SimulatedMachine:
         self._break_was_asked = False
         self._locked = False
         self._time = 0
+        self.libc_blocks: dict[int, Region] = {}
+        self._libc_end = LIBC
         self._entries: list[int] | None = None
         self._nothing = self.reserve(2048)
         self._thread_word = self._nothing
         self._thread_state = 0
+        self._thread_reason = 0
 
     # ---- Memory ----
 
     def _place(self, address: int, count: int) -> tuple[bytearray, int]:
         """The region that holds all `count` bytes at `address`, and where in it they begin."""
-        for region in (self._heap, self._reserved, *self._mappings):
+        for region in (self._heap, self._reserved, *self._mappings, *self.libc_blocks.values()):
             if region.start <= address and address + count <= region.end:
                 return region.memory, address - region.start
         raise BadAccess(f"{count} bytes at {address:#x} are not mapped")
@@ -199,6 +214,10 @@ class SimulatedMachine:
         self._mappings.append(Region(address, bytearray(length)))
         return address
 
+    def why_refused(self, length: int) -> int:
+        """What a test says."""
+        return self.refusal
+
     def _cut(self, start: int, end: int) -> None:
         """Unmap the pages from `start` to `end`; mappings that lie across an edge stay in part."""
         for region in list(self._mappings):
@@ -299,19 +318,99 @@ class SimulatedMachine:
     def option(self, name: bytes) -> bytes | None:
         return self.environment.get(name)
 
+    def _text(self, data: bytes) -> int:
+        """The address of a new text."""
+        address = self.reserve(len(data) + 1)
+        self.write(address, data + b"\0")
+        return address
+
+    def _read_text(self, address: int) -> bytes:
+        letters = b""
+        while letter := self.load(address + len(letters), 1):
+            letters += bytes([letter])
+        return letters
+
+    def file_exists(self, path: int) -> bool:
+        return self._read_text(path) in self.files
+
+    def program_name(self, which: int) -> int:
+        return self._text(self.program[which])
+
+    def host_name(self) -> int:
+        return self._text(self.host)
+
+    def start_time(self) -> int:
+        return self.started
+
+    def parent_has_told(self, entry: int) -> bool:
+        return self._read_text(entry) in self.parent_told
+
+    def publish(self, address: int) -> None:
+        self.published = address
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []
             for name, value in self.environment.items():
-                self._entries.append(self.reserve(len(name) + len(value) + 2))
-                self.write(self._entries[-1], name + b"=" + value)
+                self._entries.append(self._text(name + b"=" + value))
         return self._entries[index] if index < len(self._entries) else 0
 
     def warn(self, message: bytes, text: int) -> None:
-        letters = b""
-        while letter := self.load(text + len(letters), 1):
-            letters += bytes([letter])
-        self.warnings.append((message + letters).decode())
+        self.warnings.append((message + self._read_text(text)).decode())
+
+    # ---- The C library's malloc ----
+
+    def has_libc_malloc(self) -> bool:
+        return True
+
+    def _take(self, name: str, size: int, alignment: int = LIBC_ALIGNMENT) -> int:
+        """A block of exactly so many bytes, full of what malloc may leave there."""
+        self._expect_no_lock(name)
+        self.libc_calls.append(name)
+        address = -(-self._libc_end // alignment) * alignment
+        self._libc_end = address + size + LIBC_ALIGNMENT
+        self.libc_blocks[address] = Region(address, bytearray(b"\xbe" * size))
+        return address
+
+    def _expect_block(self, pointer: int) -> Region:
+        if pointer not in self.libc_blocks:
+            raise BadAccess(f"{pointer:#x} is no block of libc's malloc")
+        return self.libc_blocks[pointer]
+
+    def libc_malloc(self, size: int) -> int:
+        return self._take("malloc", size)
+
+    def libc_calloc(self, count: int, size: int) -> int:
+        address = self._take("calloc", count * size)
+        self.write(address, bytes(count * size))
+        return address
+
+    def libc_realloc(self, pointer: int, size: int) -> int:
+        before = self._expect_block(pointer).memory
+        address = self._take("realloc", size)
+        kept = min(size, len(before))
+        self.libc_blocks[address].memory[:kept] = before[:kept]
+        del self.libc_blocks[pointer]
+        return address
+
+    def libc_memalign(self, alignment: int, size: int) -> int:
+        return self._take("memalign", size, alignment)
+
+    def libc_free(self, pointer: int) -> None:
+        self._expect_block(pointer)
+        self.libc_calls.append("free")
+        del self.libc_blocks[pointer]
+
+    def libc_usable_size(self, pointer: int) -> int:
+        return len(self._expect_block(pointer).memory)
+
+    def libc_trim(self, pad: int) -> int:
+        self.libc_calls.append("malloc_trim")
+        return 0
+
+    def libc_mallopt(self, parameter: int, value: int) -> int:
+        self.libc_calls.append("mallopt")
+        return 1
 
     # ---- Threads: there is one ----
 
@@ -343,6 +442,12 @@ class SimulatedMachine:
 
     def store_thread_state(self, value: int) -> None:
         self._thread_state = value
+
+    def load_thread_reason(self) -> int:
+        return self._thread_reason
+
+    def store_thread_reason(self, value: int) -> None:
+        self._thread_reason = value
 
     def watch_thread_end(self) -> None:
         """There is one thread, and it does not end."""

@@ -65,7 +65,17 @@ int snug_mallopt(int parameter, int value);
 
 /* ---- What the heap holds and what it did ---- */
 
-#define SNUG_STATS_VERSION 1
+#define SNUG_STATS_VERSION 2
+
+/* Whether this process is on the heap. Off, every function here but snug_stats, snug_malloc_stats, snug_walk and
+ * snug_check, which tell of the heap, hands its call over to libc's malloc, as malloc itself does. Blocks from before
+ * that was known, which only the dynamic loader asks for, stay in the heap: any function takes blocks of either. */
+#define SNUG_STATE_UNDECIDED 0   /* the environment is not known yet */
+#define SNUG_STATE_ON 1
+#define SNUG_STATE_DISABLED 2    /* off by SNUG_DISABLE, */
+#define SNUG_STATE_FILE 3        /* SNUG_DISABLE_FILE, */
+#define SNUG_STATE_EXCEPTED 4    /* SNUG_EXCEPT, */
+#define SNUG_STATE_NOT_CHOSEN 5  /* SNUG_CANARY */
 
 /* Sizes are bytes. `live` is what the program holds: usable bytes, so a little more than it asked for. */
 typedef struct snug_stats_t {
@@ -99,6 +109,15 @@ typedef struct snug_stats_t {
     size_t realloc_calls;     /* answered in place; where the block moved, one malloc and one free are counted */
     size_t free_calls;
     size_t background_steps;  /* of the helper thread under SNUG_BACKGROUND=1 */
+    /* from version 2 on */
+    size_t state;             /* SNUG_STATE_..., */
+    size_t refused_limit;     /* refused_requests by reason: SNUG_LIMIT forbade more, */
+    size_t refused_size;      /* more than PTRDIFF_MAX bytes, */
+    size_t refused_addresses; /* no addresses for so many: RLIMIT_AS, or no gap so large, */
+    size_t refused_mappings;  /* as many mappings as vm.max_map_count, */
+    size_t refused_locked;    /* all memory is locked, up to RLIMIT_MEMLOCK, */
+    size_t refused_memory;    /* or the system has no memory: RLIMIT_DATA, strict overcommit; brk and mprotect were
+                                 refused before */
 } snug_stats_t;
 
 /* Fills `stats`, of which the caller knows the first `size` bytes (sizeof(snug_stats_t)): later versions only

@@ -72,6 +72,17 @@ __attribute__((constructor)) static void leave_environment(void)
 
 /* ---- The report ---- */
 
+/* Kept from before main: at its end a program may have no environment any more (PHP). */
+static char folder[4000];
+
+__attribute__((constructor)) static void keep_folder(void)
+{
+    const char *given = getenv("_SNUG_RUN_REPORT");
+
+    if (given && strlen(given) < sizeof folder)
+        strcpy(folder, given);
+}
+
 enum { CLASSES = 64 };
 
 typedef struct {
@@ -171,11 +182,10 @@ static void write_resident(int fd)
 
 __attribute__((destructor)) static void report(void)
 {
-    const char *folder = getenv("_SNUG_RUN_REPORT");
     char path[4096];
     int fd;
 
-    if (!folder || snprintf(path, sizeof path, "%s/%d", folder, (int)getpid()) >= (int)sizeof path)
+    if (!*folder || snprintf(path, sizeof path, "%s/%d", folder, (int)getpid()) >= (int)sizeof path)
         return;
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -12,6 +12,7 @@ from typing import IO
 from snugmalloc.launch.allocators import PYMALLOC, Allocator
 from snugmalloc.launch.launcher import Figures, measure
 from snugmalloc.launch.preload import additions
+from snugmalloc.options import always_on
 
 METRICS = ("wall_s", "cpu_s", "peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 LOADER_COMPLAINT = b"ERROR: ld.so: object"
@@ -122,7 +123,8 @@ def _run(
 ) -> Figures:
     """One run. Raises RuntimeError if the program fails or the loader leaves the allocator out."""
     plain = plain_python and not allocator.keeps_pymalloc
-    added = additions(allocator.libraries, {}, plain_python=plain, environment=environment)
+    settings = always_on(environment)
+    added = additions(allocator.libraries, settings, plain_python=plain, environment=environment)
     if allocator.keeps_pymalloc:
         added["PYTHONMALLOC"] = PYMALLOC
     with tempfile.TemporaryFile() as errors:

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from snugmalloc.engine.dropin import switch
+from snugmalloc.launch.inside import REASONS, STATES, Inside, NotReadable, read_inside
 from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS, TOLD
 from snugmalloc.launch.program import PYTHON_NAME, has_free_threaded_mark
 from snugmalloc.options import PREFIX, complaint
 
+OWN_NAME = re.compile(r"libsnugmalloc\.so")
 LIBC_NAME = re.compile(r"libc(\.so\.6|-[\d.]+\.so|\.musl.*)|ld-musl.*")
 GLIBC_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 NEAR = 0.75  # of a limit: from there on it is worth a warning
@@ -24,6 +27,13 @@ MOST_COMM = 15  # characters of a process's name that the kernel keeps
 FREE_THREADED_FILE = re.compile(r"^python\d\.\d+td?$|^libpython\d\.\d+td?\.so|\.cpython-\d+td?-")
 NO_LIMIT_V1 = 1 << 62  # what the first version of cgroups says for none is about 2^63
 GIB, MIB, KIB = 1 << 30, 1 << 20, 1 << 10
+MUCH = 16 * MIB  # free memory, if it is more than what is used
+OFF_ADVICE = {
+    switch.OFF_BY_DISABLE: "unset SNUG_DISABLE and start it again",
+    switch.OFF_BY_FILE: "remove the file that SNUG_DISABLE_FILE names and start it again",
+    switch.OFF_BY_EXCEPT: "take its name out of SNUG_EXCEPT and start it again",
+    switch.OFF_BY_CANARY: "raise SNUG_CANARY, and more processes start on it",
+}
 
 
 class NoSuchProcess(Exception):
@@ -55,6 +65,10 @@ class Process:
     limits: Mapping[str, str]
     """Name of a limit to its soft value, in bytes or `unlimited`."""
     cgroup: str
+    inside: Inside | None = None
+    """What snugmalloc tells of itself in there; None without it, or where it may not be read."""
+    obstacle: str = ""
+    """Why it may not be read."""
 
     @property
     def is_python(self) -> bool:
@@ -76,6 +90,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
     except OSError:
         raise NoSuchProcess(f"process {pid} has no memory: it is one of the kernel's, or has ended") from None
     files = [line.split(maxsplit=5)[5] for line in maps if len(line.split(maxsplit=5)) == 6]
+    inside, obstacle = _look_inside(folder, maps)
     status = {
         name: value.strip()
         for name, found, value in (line.partition(":") for line in _text(folder / "status").splitlines())
@@ -92,7 +107,21 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         status=status,
         limits={fields[0]: fields[1] for fields in limits if len(fields) > 1},
         cgroup=_cgroup(folder),
+        inside=inside,
+        obstacle=obstacle,
     )
+
+
+def _look_inside(folder: Path, maps: list[str]) -> tuple[Inside | None, str]:
+    """What the library in the process tells of itself, and why it may not be read, if so."""
+    for line in maps:
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and OWN_NAME.match(Path(fields[5]).name) and int(fields[2], 16) == 0:
+            try:
+                return read_inside(folder, int(fields[0].partition("-")[0], 16)), ""
+            except NotReadable as error:
+                return None, str(error)
+    return None, ""
 
 
 def _started_as(folder: Path, short: str) -> str:
@@ -122,6 +151,7 @@ def diagnose(process: Process, root: Path = Path("/")) -> Iterator[Finding]:
     """The findings, the process's own first."""
     yield from _own(process)
     yield from _allocator(process)
+    yield from _inside(process)
     if process.is_python:
         yield _python_objects(process, root)
     yield from _preloaded(process)
@@ -166,6 +196,9 @@ def _allocator(process: Process) -> Iterator[Finding]:
         yield Finding("allocator", f"several: {names}", "only the first in LD_PRELOAD is used: leave one")
     elif in_use and "snugmalloc" in Path(in_use[0]).name and not preloaded:
         yield Finding("allocator", "the system's malloc; snugmalloc is a second heap beside it")
+    elif process.inside and process.inside.is_off:
+        value = f"{in_use[0]}, {STATES[process.inside.state]}: every call goes to the system's malloc"
+        yield Finding("allocator", value, OFF_ADVICE[process.inside.state])
     elif in_use:
         other = None if "snugmalloc" in Path(in_use[0]).name else "compare it: snug compare -- PROGRAM"
         yield Finding("allocator", in_use[0], other)
@@ -174,6 +207,34 @@ def _allocator(process: Process) -> Iterator[Finding]:
         yield Finding("allocator", value, "snug run -- PROGRAM")
     else:
         yield Finding("allocator", "its own: statically linked", "nothing can be preloaded into it")
+
+
+def _inside(process: Process) -> Iterator[Finding]:
+    """What the library tells of itself."""
+    if process.obstacle:
+        advice = "to see whether it is on, and what was refused, its memory must be read: try sudo"
+        yield Finding("snugmalloc", f"unknown: {process.obstacle}", advice)
+    inside = process.inside
+    if inside is None:
+        return
+    yield Finding("snugmalloc", STATES.get(inside.state, f"state {inside.state}"))
+    if inside.is_off or not inside.system_bytes:
+        return
+    trim = "snug_trim(0), in Python snugmalloc.dropin.trim(), gives it back now"
+    much = inside.kept_free_bytes > max(inside.live_bytes, MUCH)
+    yield Finding(
+        "heap",
+        f"{bytes_text(inside.live_bytes)} in use or cached by threads, {bytes_text(inside.kept_free_bytes)} "
+        f"free but kept, of {bytes_text(inside.system_bytes)} of addresses",
+        trim if much else None,
+    )
+    for reason in REASONS:
+        if count := inside.refused[reason.figure]:
+            yield Finding("refused", f"{count:,} {_requests(count)}: {reason.words}", reason.advice)
+
+
+def _requests(count: int) -> str:
+    return "request" if count == 1 else "requests"
 
 
 def _python_objects(process: Process, root: Path) -> Finding:

@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from snugmalloc.engine.dropin import switch
+
 TEXTS = ("malloc_from", "command", "library")
 RESIDENT = ("peak_resident_bytes", "resident_bytes")
 
@@ -30,6 +32,16 @@ class ProcessReport:
     def is_on(self, library: str) -> bool:
         """Whether malloc came from the file `library`, under this or another name."""
         return self.malloc_from is not None and Path(self.malloc_from).resolve() == Path(library).resolve()
+
+    @property
+    def state(self) -> int:
+        """Whether the process was on the heap: `state` of snug_stats_t."""
+        return self.heap["state"] if self.heap else 0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether an option put the process off the heap."""
+        return self.state > switch.ON
 
     @property
     def resident_heap_bytes(self) -> int:

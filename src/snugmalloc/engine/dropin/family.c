@@ -1,13 +1,17 @@
 /* What the drop-in malloc cannot say in the engine language: structs returned by value (mallinfo), FILE (malloc_info,
- * malloc_stats), and the C++ operators, whose names are mangled and whose failure is an exception. Everything here stands on the functions of snugmalloc.h.
+ * malloc_stats), the C++ operators, whose names are mangled and whose failure is an exception, and dlopen. Everything
+ * here stands on the functions of snugmalloc.h.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,8 +28,43 @@ static snug_stats_t figures(void) {
     return stats;
 }
 
+/* Where the figures are, once the options are read: `snug doctor` reads them from outside by this symbol. */
+uint64_t snug_figures_at;
+
+/* ---- libc's own, in a process that is off ---- */
+
+static bool is_off(void) { return figures().state > SNUG_STATE_ON; }
+
+/* Not the next definition, which another preloaded malloc may have: the one that belongs to __libc_malloc. */
+void *snug_libc_symbol(const char *name) {
+    static void *libc;
+    if (!libc) libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    return libc ? dlsym(libc, name) : NULL;
+}
+
+/* ---- mallinfo and its kin ---- */
+
+/* Before glibc 2.33 there was only the narrow one. */
+static struct mallinfo2 libc_mallinfo2(void) {
+    struct mallinfo2 (*wide)(void) = (struct mallinfo2(*)(void))snug_libc_symbol("mallinfo2");
+    if (wide) return wide();
+    struct mallinfo narrow = ((struct mallinfo(*)(void))snug_libc_symbol("mallinfo"))();
+    return (struct mallinfo2){
+        .arena = (unsigned)narrow.arena,
+        .ordblks = (unsigned)narrow.ordblks,
+        .smblks = (unsigned)narrow.smblks,
+        .hblks = (unsigned)narrow.hblks,
+        .hblkhd = (unsigned)narrow.hblkhd,
+        .fsmblks = (unsigned)narrow.fsmblks,
+        .uordblks = (unsigned)narrow.uordblks,
+        .fordblks = (unsigned)narrow.fordblks,
+        .keepcost = (unsigned)narrow.keepcost,
+    };
+}
+
 struct mallinfo2 mallinfo2(void) {
     snug_stats_t stats = figures();
+    if (stats.state > SNUG_STATE_ON) return libc_mallinfo2();
     return (struct mallinfo2){
         .arena = stats.heap_bytes,
         .ordblks = stats.free_blocks,
@@ -43,6 +82,7 @@ struct mallinfo mallinfo(void) {
     return (struct mallinfo){
         .arena = (int)wide.arena,
         .ordblks = (int)wide.ordblks,
+        .smblks = (int)wide.smblks,
         .hblks = (int)wide.hblks,
         .hblkhd = (int)wide.hblkhd,
         .fsmblks = (int)wide.fsmblks,
@@ -53,6 +93,7 @@ struct mallinfo mallinfo(void) {
 }
 
 int malloc_info(int options, FILE *stream) {
+    if (is_off()) return ((int (*)(int, FILE *))snug_libc_symbol("malloc_info"))(options, stream);
     if (options != 0) return EINVAL;
     snug_stats_t s = figures();
     fprintf(stream,
@@ -92,7 +133,42 @@ void snug_malloc_stats(void) {
     }
 }
 
-void malloc_stats(void) { snug_malloc_stats(); }
+void malloc_stats(void) {
+    if (is_off()) ((void (*)(void))snug_libc_symbol("malloc_stats"))();
+    else snug_malloc_stats();
+}
+
+/* ---- dlopen ---- */
+
+/* With RTLD_DEEPBIND a plug-in finds libc's malloc before ours and frees there what it has from here: the flag is taken
+ * out, unless SNUG_DEEPBIND=1 keeps it. The real function is jumped to, not called: by its return address it knows the
+ * caller, whose RUNPATH and namespace count. A namespace of its own (dlmopen) has a libc of its own: nothing is changed. */
+#if defined __has_attribute
+#if __has_attribute(musttail)
+#define JUMP __attribute__((musttail)) return
+#endif
+#endif
+#ifndef JUMP
+#define JUMP return /* gcc before 15: -foptimize-sibling-calls */
+#endif
+
+static int without_deepbind(int mode) {
+    if (!(mode & RTLD_DEEPBIND)) return mode;
+    const char *kept = getenv("SNUG_DEEPBIND");
+    return (kept && strcmp(kept, "1") == 0) || is_off() ? mode : mode & ~RTLD_DEEPBIND;
+}
+
+void *dlopen(const char *file, int mode) {
+    static void *(*next)(const char *, int);
+    if (!next) next = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+    JUMP next(file, without_deepbind(mode));
+}
+
+void *dlmopen(Lmid_t space, const char *file, int mode) {
+    static void *(*next)(Lmid_t, const char *, int);
+    if (!next) next = (void *(*)(Lmid_t, const char *, int))dlsym(RTLD_NEXT, "dlmopen");
+    JUMP next(space, file, space == LM_ID_BASE ? without_deepbind(mode) : mode);
+}
 
 /* ---- operator new and delete ---- */
 

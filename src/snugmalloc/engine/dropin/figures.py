@@ -14,7 +14,7 @@ WORD_BYTES = 8
 class Figures(Record):
     """What is told, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
 
-    version: Word  # *
+    version: Word
     live_bytes: Word
     live_blocks: Word
     peak_live_bytes: Word  # *
@@ -22,7 +22,7 @@ class Figures(Record):
     cached_blocks: Word  # *
     free_bytes: Word  # *
     free_blocks: Word  # *
-    purged_bytes: Word  # *
+    purged_bytes: Word
     heap_bytes: Word
     mapped_bytes: Word
     mapped_blocks: Word
@@ -43,6 +43,13 @@ class Figures(Record):
     realloc_calls: Word
     free_calls: Word
     background_steps: Word
+    state: Word  # whether calls are served here: see switch.py
+    refused_limit: Word  # of refused_requests, by reason: see refusals.py
+    refused_size: Word
+    refused_addresses: Word
+    refused_mappings: Word
+    refused_locked: Word
+    refused_memory: Word
 
 
 class OwnFigures(Record):
@@ -54,6 +61,7 @@ class OwnFigures(Record):
     exact_peak_bytes: Word
 
 
+STATS_VERSION = 2
 PUBLISHED = Figures.SIZE  # so many bytes are copied out
 FIGURES = reserve(OwnFigures.SIZE)
 
@@ -82,6 +90,13 @@ MALLOC_CALLS = Figures.malloc_calls
 REALLOC_CALLS = Figures.realloc_calls
 FREE_CALLS = Figures.free_calls
 BACKGROUND_STEPS = Figures.background_steps
+STATE = Figures.state
+REFUSED_LIMIT = Figures.refused_limit
+REFUSED_SIZE = Figures.refused_size
+REFUSED_ADDRESSES = Figures.refused_addresses
+REFUSED_MAPPINGS = Figures.refused_mappings
+REFUSED_LOCKED = Figures.refused_locked
+REFUSED_MEMORY = Figures.refused_memory
 PEAK_OUT_BYTES = OwnFigures.peak_out_bytes
 EXACT_LIVE_BYTES = OwnFigures.exact_live_bytes
 EXACT_PEAK_BYTES = OwnFigures.exact_peak_bytes

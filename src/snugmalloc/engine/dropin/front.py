@@ -9,6 +9,8 @@ from ..machine import (
     Word,
     clear_bytes,
     copy_bytes,
+    libc_mallopt,
+    libc_trim,
     likely,
     load_byte,
     load_half,
@@ -49,7 +51,7 @@ from .figures import (
     set_figure,
 )
 from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
-from .options import read_options, set_mmap_threshold
+from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at
 from .purge import give_all_back
 from .requests import (
@@ -60,7 +62,7 @@ from .requests import (
     obtain_aligned,
     obtain_cleared,
     power_of_two,
-    refuse,
+    refuse_size,
     resize,
     usable,
 )
@@ -128,7 +130,7 @@ def _free_block(cache: Word, block: Word) -> None:
 def _clear_allocate(count: Word, size: Word) -> Word:
     """`count` times `size` bytes that read as zero."""
     if product_overflows(count, size):
-        return refuse()
+        return refuse_size()
     total = count * size
     if total > CLEARED_LIMIT:
         return obtain_cleared(total)
@@ -263,7 +265,7 @@ def snug_realloc(pointer: Word, size: Word) -> Word:
 def snug_reallocarray(pointer: Word, count: Word, size: Word) -> Word:
     """As reallocarray."""
     if product_overflows(count, size):
-        return refuse()
+        return refuse_size()
     return _reallocate(pointer, count * size)
 
 
@@ -296,7 +298,7 @@ def snug_valloc(size: Word) -> Word:
 def snug_pvalloc(size: Word) -> Word:
     """As pvalloc."""
     if size > LARGEST:
-        return refuse()
+        return refuse_size()
     return obtain_aligned(page_size(), round_up(size, page_size()))
 
 
@@ -322,7 +324,8 @@ def snug_free_aligned_sized(pointer: Word, alignment: Word, size: Word) -> None:
 
 def snug_mallopt(parameter: Int, value: Int) -> Int:
     """As mallopt."""
-    read_options()
+    if hands_over():
+        return libc_mallopt(parameter, value)
     if parameter == M_MXFAST:
         return 1 if value >= 0 and value <= MOST_MXFAST else 0
     if parameter == M_MMAP_THRESHOLD:
@@ -334,6 +337,8 @@ def snug_mallopt(parameter: Int, value: Int) -> Int:
 
 def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
+    if hands_over():
+        return libc_trim(pad)
     held = enter()
     empty_own_cache()
     leave(held, 0)
@@ -361,6 +366,7 @@ def snug_thread_idle() -> None:
 
 def snug_stats(stats: Word, size: Word) -> None:
     """Copy the first `size` bytes of the figures, at most all, to `stats`."""
+    read_options()
     held = enter()
     total_figures()
     count_cached()

@@ -25,7 +25,6 @@ from ..machine import (
     clear_bytes,
     load_word,
     lock,
-    map_memory,
     move_mapping,
     page_size,
     purge_memory,
@@ -35,13 +34,13 @@ from ..machine import (
     unmap_memory,
 )
 from .figures import (
+    REFUSED_ADDRESSES,
     Figures,
     count_in,
     count_out,
     figure,
     gave_back,
     lower_figure,
-    may_take,
     raise_figure,
     took,
 )
@@ -60,6 +59,7 @@ from .pages import (
     page_tag,
     set_kind,
 )
+from .refusals import allows, map_or_note, note_reason
 
 CLEAN = 1
 LOOK_AT_SPARE = 32
@@ -300,7 +300,7 @@ def mapping_length(size: Word) -> Word:
 def take_room(length: Word) -> bool:
     """Under the lock: count `length` bytes as taken from the system. False where the limit forbids it."""
     global in_flight
-    if not may_take(length):
+    if not allows(length):
         return False
     raise_figure(Figures.system_bytes, length)
     in_flight += length
@@ -309,7 +309,7 @@ def take_room(length: Word) -> bool:
 
 def map_apart(length: Word, alignment: Word, slack: Word) -> Word:
     """A new mapping of `length` bytes at a multiple of `alignment`, cut out of one with `slack` more. Or 0."""
-    found = map_memory(length + slack)
+    found = map_or_note(length + slack)
     if found == 0 or slack == 0:
         return found
     start = round_up(found, alignment)
@@ -376,6 +376,7 @@ def map_large(size: Word, alignment: Word) -> Word:
     """A large block of `size` bytes at a multiple of `alignment`, or 0."""
     length = mapping_length(size)
     if length == 0 or mapping_length(size + alignment) == 0:
+        note_reason(REFUSED_ADDRESSES)
         return 0
     alignment = page_size() if alignment < page_size() else alignment
     held = lock()

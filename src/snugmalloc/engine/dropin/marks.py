@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word, likely, multiply
 from .block import next_block
+from .figures import PURGED_BYTES, figure, lower_figure, raise_figure
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
     BLOCKS,
@@ -43,7 +44,6 @@ PURGED_TO_BLOCKS: Int = 5  # how far bit 1 of a kind is from the bit that all of
 DIRTY_TO_BLOCKS: Int = 4  # and bit 2
 
 dirty: Word = 0
-spare: Word = 0
 refaults: Word = 0
 long_refaults: Word = 0
 gone: Word = 0
@@ -59,7 +59,7 @@ def dirty_pages() -> Word:
 
 def spare_pages() -> Word:
     """How many pages lie wholly inside free blocks and are the system's: given back, or never touched."""
-    return spare
+    return figure(PURGED_BYTES) >> PAGE_SHIFT
 
 
 def take_refaults() -> Word:
@@ -120,20 +120,20 @@ def mark_free(block: Word, size: Word, low: Word, high: Word) -> None:
 
 def mark_clean(page: Word, end: Word, kind: Word) -> None:
     """Dirty pages were given back, or were never touched: `kind` is PURGED or FRESH."""
-    global dirty, spare
+    global dirty
     set_kinds(page, end, kind)
     dirty -= end - page
-    spare += end - page
+    raise_figure(PURGED_BYTES, (end - page) << PAGE_SHIFT)
 
 
 def unmark(page: Word, end: Word, kind: Word) -> None:
     """Free pages are no longer the heap's, or it has others for them: their kind is `kind` now."""
-    global dirty, spare
+    global dirty
     while page < end:
         if kind_of(page) == DIRTY:
             dirty -= 1
         else:
-            spare -= 1
+            lower_figure(PURGED_BYTES, PAGE)
         set_kind(page, kind)
         page += 1
 
@@ -195,21 +195,21 @@ def dirty_end(page: Word, end: Word) -> Word:
 
 def claim_page(page: Word, instead: Word) -> bool:
     """A page is needed: clear its mark; if it is dirty its kind is `instead`. Whether it was given back."""
-    global dirty, spare
+    global dirty
     kind = kind_of(page)
     if kind == DIRTY:
         dirty -= 1
         set_kind(page, instead)
         return False
     if kind != BLOCKS:
-        spare -= 1
+        lower_figure(PURGED_BYTES, PAGE)
     set_kind(page, BLOCKS)
     return kind == PURGED
 
 
 def claim_pages(page: Word, end: Word) -> None:
     """Pages are needed: clear their marks, up to eight at once."""
-    global dirty, spare
+    global dirty
     is_long = end - page >= LONG_PAGES
     again: Word = 0
     while page < end:
@@ -217,7 +217,7 @@ def claim_pages(page: Word, end: Word) -> None:
             kinds = eight_kinds(page)
             if are_free(kinds) and kinds == multiply(kinds & ONE_KIND, SUM_OF_BYTES):
                 dirty -= 8 if kinds == EIGHT_DIRTY else 0
-                spare -= 0 if kinds == EIGHT_DIRTY else 8
+                lower_figure(PURGED_BYTES, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
                 again += 8 if kinds == EIGHT_PURGED else 0
                 set_eight_kinds(page, EIGHT_BLOCKS)
                 page += 8

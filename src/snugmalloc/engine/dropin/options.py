@@ -1,7 +1,7 @@
 """Owns the options: read once from the environment, without allocating.
 
 What begins with SNUG_ and is no option, or has a value that the option does not take, is told in one line on
-stderr and ignored. Sizes take a suffix K, M or G.
+stderr and ignored.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from ..machine import (
     atomic_store,
     environment_entry,
     environment_is_known,
-    load_byte,
     lock,
+    publish,
     reserve,
     text_after,
     unlock,
-    warn,
     watch_forks,
 )
-from .figures import COUNTING, LIMIT_BYTES, figure, set_figure
+from .figures import COUNTING, FIGURES, LIMIT_BYTES, STATS_VERSION, VERSION, figure, set_figure
 from .layout import GIB, MIB
+from .switch import decide, is_off, read_switch
+from .values import MALFORMED, MOST_BYTES, NONE, UNKNOWN, complain, number_in
 
 OURS = b"SNUG_"
 MMAP_THRESHOLD = b"SNUG_MMAP_THRESHOLD="
@@ -34,9 +35,7 @@ ALIGN = b"SNUG_ALIGN="
 HARDEN = b"SNUG_HARDEN="
 FILL = b"SNUG_FILL="
 BACKGROUND = b"SNUG_BACKGROUND="
-
-UNKNOWN = b"snugmalloc: no such option, ignored: "
-MALFORMED = b"snugmalloc: not a value of this option, ignored: "
+DEEPBIND = b"SNUG_DEEPBIND="  # what it says is read where `dlopen` is: family.c
 
 DEFAULT_THRESHOLD = 32 * MIB
 DEFAULT_PREALLOC = 131072
@@ -47,18 +46,10 @@ LEAST_THRESHOLD = 32768
 MOST_THRESHOLD = GIB
 MOST_DELAY = 1 << 30
 MOST_THREAD_CACHE = 65536
-MOST_BYTES = 1 << 60
-NONE = 0xFFFF_FFFF_FFFF_FFFF
 
-DIGIT_0 = 48
-DIGIT_9 = 57
-CAPITALS = 0xDF  # the mask that makes a small letter a capital
-LETTER_G = 71
-LETTER_K = 75
-LETTER_M = 77
-KIB = 1024
-
-ARE_READ = reserve(8)  # 1 when the options have their values: they are written before, by one thread
+ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
+SERVED = 1  # and calls are served by the heap,
+HANDED_OVER = 2  # or by libc
 
 threshold_bytes: Word = 0
 prealloc_bytes: Word = 0
@@ -72,6 +63,11 @@ helps: bool = False
 def have_options() -> bool:
     """Whether the environment has been read."""
     return atomic_load(ARE_READ) != 0
+
+
+def is_serving() -> bool:
+    """Whether the environment has been read and has left this process on the heap; else ask `hands_over`."""
+    return atomic_load(ARE_READ) == SERVED
 
 
 def mmap_threshold() -> Word:
@@ -116,40 +112,6 @@ def wants_helper() -> bool:
 
 
 # ---- Reading ----
-
-
-def number_at(text: Word) -> Word:
-    """The number that is all of the zero-terminated `text`, with its suffix; NONE if there is none."""
-    number: Word = 0
-    digit = load_byte(text)
-    if digit < DIGIT_0 or digit > DIGIT_9:
-        return NONE
-    while digit >= DIGIT_0 and digit <= DIGIT_9:
-        number = number * 10 + digit - DIGIT_0
-        if number > MOST_BYTES:
-            return NONE
-        text += 1
-        digit = load_byte(text)
-    suffix = digit & CAPITALS
-    if suffix == LETTER_K:
-        number *= KIB
-        text += 1
-    elif suffix == LETTER_M:
-        number *= MIB
-        text += 1
-    elif suffix == LETTER_G:
-        number *= GIB
-        text += 1
-    return number if load_byte(text) == 0 and number <= MOST_BYTES else NONE
-
-
-def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
-    """The number at `value`, the end of `entry`, or NONE and a complaint if it is none between these two."""
-    number = number_at(value)
-    if number < least or number > most:
-        warn(MALFORMED, entry)
-        return NONE
-    return number
 
 
 def read_option(entry: Word) -> None:
@@ -199,15 +161,22 @@ def read_option(entry: Word) -> None:
         return
     value = text_after(entry, ALIGN)
     if value != 0:
-        if number_in(entry, value, 8, 16) & 7 != 0:
-            warn(MALFORMED, entry)
+        number = number_in(entry, value, 8, 16)
+        if number != NONE and number & 7 != 0:
+            complain(MALFORMED, entry)
         return
-    warn(UNKNOWN, entry)
+    value = text_after(entry, DEEPBIND)
+    if value != 0:
+        number_in(entry, value, 0, 1)
+        return
+    if not read_switch(entry):
+        complain(UNKNOWN, entry)
 
 
 def read_environment() -> None:
     """Take the defaults, then what the environment says. Under the lock."""
     global threshold_bytes, prealloc_bytes, delay_moments, cache_bytes
+    set_figure(VERSION, STATS_VERSION)
     threshold_bytes = DEFAULT_THRESHOLD
     prealloc_bytes = DEFAULT_PREALLOC
     delay_moments = DEFAULT_PURGE_DELAY
@@ -223,6 +192,25 @@ def read_environment() -> None:
         cache_bytes = 0
 
 
+def turn_off() -> None:
+    """Calls go to libc: what is left to the heap, blocks from before this was known, is served plainly."""
+    global cache_bytes, hardened, fills, helps
+    cache_bytes = 0
+    hardened = False
+    fills = False
+    helps = False
+    set_figure(COUNTING, 0)
+
+
+def settle() -> None:
+    """The environment has been read: the switch is set, and whoever looks from outside finds the figures."""
+    decide()
+    if is_off():
+        turn_off()
+    publish(FIGURES)
+    atomic_store(ARE_READ, HANDED_OVER if is_off() else SERVED)
+
+
 def read_options() -> bool:
     """Take the defaults and, as soon as there is an environment, what it says. Whether it has been read."""
     if have_options():
@@ -232,8 +220,15 @@ def read_options() -> bool:
     is_first = not have_options()
     if is_first:
         read_environment()
-        atomic_store(ARE_READ, 1 if is_known else 0)
+        if is_known:
+            settle()
     unlock(held)
     if is_first and is_known:
         watch_forks()  # not when the library is loaded: /bin/true, which never comes here, is 68 KiB smaller
     return is_known
+
+
+def hands_over() -> bool:
+    """Whether libc serves the calls of this process, as far as the environment is known."""
+    read_options()
+    return is_off()

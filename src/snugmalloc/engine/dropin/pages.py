@@ -31,7 +31,6 @@ from ..machine import (
     forbid_huge_pages,
     load_byte,
     load_word,
-    map_memory,
     page_size,
     reserve,
     store_byte,
@@ -39,6 +38,7 @@ from ..machine import (
 )
 from .classes import SLAB_CLASSES
 from .layout import ALL_BITS, PAGE_SHIFT, round_up
+from .refusals import map_or_note
 
 ADDRESS_BITS: Int = 48
 LEAF_PAGES_SHIFT: Int = 17
@@ -208,7 +208,7 @@ def cover(start: Word, end: Word) -> bool:
     page = page_of(start)
     while page <= page_of(end):
         if not has_leaf(page):
-            leaf = map_memory(LEAF_BYTES)
+            leaf = map_or_note(LEAF_BYTES)
             if leaf == 0:
                 return False
             forbid_huge_pages(leaf, LEAF_BYTES)

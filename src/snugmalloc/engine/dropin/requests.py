@@ -12,6 +12,12 @@ from ..machine import (
     fill_bytes,
     fork_generation,
     highest_bit,
+    libc_calloc,
+    libc_free,
+    libc_malloc,
+    libc_memalign,
+    libc_realloc,
+    libc_usable_size,
     likely,
     load_half,
     page_size,
@@ -39,7 +45,7 @@ from .figures import (
     FREE_CALLS,
     MALLOC_CALLS,
     REALLOC_CALLS,
-    REFUSED_REQUESTS,
+    REFUSED_SIZE,
     SYSTEM_BYTES,
     figure,
     raise_figure,
@@ -70,8 +76,9 @@ from .layout import (
     units_for,
 )
 from .marks import mark_cleared
-from .options import fills_memory, have_options, is_hardened, mmap_threshold, read_options, wants_helper
-from .pages import BLOCKS, MAPPING, SPARE, is_heap_kind, is_slab_kind, kind_at
+from .options import fills_memory, hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
+from .pages import BLOCKS, FOREIGN, MAPPING, SPARE, is_heap_kind, is_slab_kind, kind_at
+from .refusals import count_refusal, note_reason
 from .segments import top_bytes, trim
 from .slab import give_row
 from .vet import NOT_IN_USE, NOT_OURS, vet
@@ -120,9 +127,11 @@ def usable(pointer: Word) -> Word:
         return payload_bytes(pointer, size_of(pointer))
     if is_slab_kind(kind):
         return object_bytes(kind)
-    if not is_mapped_block(pointer):
+    if is_mapped_block(pointer):
+        return length_of(pointer)
+    if not hands_over():
         fatal(NOT_OURS, pointer, 0)
-    return length_of(pointer)
+    return libc_usable_size(pointer)
 
 
 def look_closely(pointer: Word) -> None:
@@ -138,9 +147,15 @@ def look_closely(pointer: Word) -> None:
 
 def refuse() -> Word:
     """NULL, because there is no memory to be had."""
-    raise_figure(REFUSED_REQUESTS, 1)
+    count_refusal()
     set_errno(ENOMEM)
     return 0
+
+
+def refuse_size() -> Word:
+    """NULL, because nobody could have so much."""
+    note_reason(REFUSED_SIZE)
+    return refuse()
 
 
 def given(pointer: Word) -> Word:
@@ -239,10 +254,10 @@ def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
     if unlikely(wants_helper()) and is_helper_due():
         start_helper_once()
-    if unlikely(not have_options()):
-        read_options()
+    if unlikely(not is_serving()) and hands_over():
+        return libc_malloc(size)
     if size > LARGEST:
-        return refuse()
+        return refuse_size()
     pointer = by_size(size)
     if unlikely(pointer == 0) and make_room(size):
         pointer = by_size(size)
@@ -261,9 +276,10 @@ def cleared_by_size(size: Word) -> Word:
 
 def obtain_cleared(size: Word) -> Word:
     """`size` bytes that read as zero, or NULL with errno."""
-    read_options()
+    if unlikely(not is_serving()) and hands_over():
+        return libc_calloc(ONE, size)
     if size > LARGEST:
-        return refuse()
+        return refuse_size()
     pointer = cleared_by_size(size)
     if unlikely(pointer == 0) and make_room(size):
         pointer = cleared_by_size(size)
@@ -274,15 +290,16 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
     """`size` bytes at a multiple of `alignment`, a power of two; or NULL with errno."""
     if alignment <= UNIT:
         return obtain(size)
+    if unlikely(not is_serving()) and hands_over():
+        return libc_memalign(alignment, size)
     if size > LARGEST or alignment > LARGEST:
-        return refuse()
+        return refuse_size()
     rounded = round_up(size, alignment)
     if rounded <= SLAB_LIMIT and size != 0 and object_bytes(class_of(rounded)) & (alignment - 1) == 0:
         pointer = obtain(rounded)  # objects stand at multiples of their size in the page
         if likely(pointer & (alignment - 1) == 0):
             return pointer
         dispose(pointer)  # there was no page for a slab
-    read_options()
     pointer = anywhere(size, alignment, False)
     if unlikely(pointer == 0) and make_room(size):
         pointer = anywhere(size, alignment, False)
@@ -349,6 +366,8 @@ def dispose(pointer: Word) -> None:
         dispose_block(pointer, tag >> SIZE_SHIFT)
     elif is_slab_kind(kind):
         dispose_object(pointer, kind)
+    elif kind == FOREIGN and hands_over():
+        libc_free(pointer)
     elif not is_heap_kind(kind) and kind != SPARE:
         dispose_large(pointer)
     else:
@@ -393,10 +412,12 @@ def move(pointer: Word, size: Word, before: Word) -> Word:
 
 def resize(pointer: Word, size: Word) -> Word:
     """The block at `pointer` with room for `size` bytes, neither of them 0; or NULL with errno."""
-    if size > LARGEST:
-        return refuse()
-    look_closely(pointer)
     kind = kind_at(pointer)
+    if unlikely(kind == FOREIGN) and hands_over():
+        return libc_realloc(pointer, size)
+    if size > LARGEST:
+        return refuse_size()
+    look_closely(pointer)
     before = usable(pointer)
     moved: Word = 0
     if kind == MAPPING:

@@ -35,7 +35,6 @@ from .figures import (
     figure,
     gave_back,
     lower_figure,
-    may_take,
     raise_figure,
     took,
 )
@@ -43,6 +42,7 @@ from .layout import GIB, MIB, ONE, PAGE, PAGE_SHIFT, PAGED, UNIT_SHIFT, round_up
 from .marks import count_gone, count_new, mark_clean, unmark
 from .options import prealloc
 from .pages import FOREIGN, FRESH, cover, is_heap_kind, kind_of, page_of, use_pages
+from .refusals import allows
 
 GROWTH = 131072
 MOST_GROWTH = 4 * MIB
@@ -192,7 +192,7 @@ def grow_region(count: Word) -> bool:
 
 def extend(count: Word) -> bool:
     """Get `count` bytes more for the heap. Returns True on success."""
-    if not may_take(count):
+    if not allows(count):
         return False
     has_break = is_process_malloc()
     if region_end == 0 and has_break and grow_break(count):

@@ -23,9 +23,7 @@ from .figures import (
     MAPPED_BYTES,
     PEAK_LIVE_BYTES,
     PEAK_OUT_BYTES,
-    PURGED_BYTES,
     SYSTEM_BYTES,
-    VERSION,
     figure,
     set_figure,
 )
@@ -64,8 +62,6 @@ from .pages import (
     used_pages,
 )
 from .slab import capacity, first_free, free_count, next_slab, open_slab
-
-STATS_VERSION = 1
 
 FREE: Int = 0
 LIVE: Int = 1
@@ -346,9 +342,7 @@ def check() -> Int:
 
 def total_figures() -> None:
     """Bring the figures up to date that are computed when asked for, but those of the caches."""
-    set_figure(VERSION, STATS_VERSION)
     set_figure(FREE_BLOCKS, free_blocks())
     set_figure(FREE_BYTES, figure(HEAP_BYTES) - (figure(LIVE_BYTES) - figure(MAPPED_BYTES)))
-    set_figure(PURGED_BYTES, spare_pages() << PAGE_SHIFT)
     peak = figure(EXACT_PEAK_BYTES) if figure(COUNTING) != 0 else figure(PEAK_OUT_BYTES)
     set_figure(PEAK_LIVE_BYTES, peak)

@@ -1,0 +1,66 @@
+"""Owns why a request was refused: what is counted for each request that is answered with NULL.
+
+Every way to memory ends in the same two places: the limit of SNUG_LIMIT forbids it, or the system refuses a
+mapping, which is asked for last, after the break and the regions were refused too. The reason is determined
+there and kept for the thread until its request is given up; mostly it is not, for there is another way.
+"""
+
+from __future__ import annotations
+
+from ..machine import (
+    Word,
+    atomic_add,
+    load_thread_reason,
+    map_memory,
+    store_thread_reason,
+    why_refused,
+)
+from .figures import (
+    FIGURES,
+    REFUSED_ADDRESSES,
+    REFUSED_LIMIT,
+    REFUSED_LOCKED,
+    REFUSED_MAPPINGS,
+    REFUSED_MEMORY,
+    REFUSED_REQUESTS,
+    may_take,
+)
+
+NO_ADDRESSES = 1  # answers of `why_refused`
+NO_MAPPINGS = 2
+NOT_LOCKED = 3
+
+
+def note_reason(reason: Word) -> None:
+    """This thread's request meets a refusal; `reason` is the figure that counts such requests."""
+    store_thread_reason(reason)
+
+
+def allows(count: Word) -> bool:
+    """Whether the limit lets us take `count` bytes more from the system."""
+    allowed = may_take(count)
+    if not allowed:
+        note_reason(REFUSED_LIMIT)
+    return allowed
+
+
+def map_or_note(length: Word) -> Word:
+    """A new mapping of `length` bytes, or 0, and why is noted."""
+    found = map_memory(length)
+    if found == 0:
+        why = why_refused(length)
+        if why == NO_ADDRESSES:
+            note_reason(REFUSED_ADDRESSES)
+        elif why == NO_MAPPINGS:
+            note_reason(REFUSED_MAPPINGS)
+        else:
+            note_reason(REFUSED_LOCKED if why == NOT_LOCKED else REFUSED_MEMORY)
+    return found
+
+
+def count_refusal() -> None:
+    """A request is given up: count it, and its reason."""
+    reason = load_thread_reason()
+    store_thread_reason(0)
+    atomic_add(FIGURES + REFUSED_REQUESTS, 1)
+    atomic_add(FIGURES + (reason if reason != 0 else REFUSED_MEMORY), 1)

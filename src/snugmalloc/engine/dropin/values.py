@@ -1,0 +1,63 @@
+"""Owns how one entry of the environment is read: the number in it, and the line about what is ignored.
+
+Sizes take a suffix K, M or G. What is wrong is told by the first process of a tree, not by each.
+"""
+
+from __future__ import annotations
+
+from ..machine import Text, Word, load_byte, parent_has_told, warn
+from .layout import GIB, MIB
+
+UNKNOWN = b"snugmalloc: no such option, ignored: "
+MALFORMED = b"snugmalloc: not a value of this option, ignored: "
+
+MOST_BYTES = 1 << 60
+NONE = 0xFFFF_FFFF_FFFF_FFFF
+
+DIGIT_0 = 48
+DIGIT_9 = 57
+CAPITALS = 0xDF  # the mask that makes a small letter a capital
+LETTER_G = 71
+LETTER_K = 75
+LETTER_M = 77
+KIB = 1024
+
+
+def complain(message: Text, entry: Word) -> None:
+    """Tell in one line what is wrong with `entry`, unless the parent process has told it of the same entry."""
+    if not parent_has_told(entry):
+        warn(message, entry)
+
+
+def number_at(text: Word) -> Word:
+    """The number that is all of the zero-terminated `text`, with its suffix; NONE if there is none."""
+    number: Word = 0
+    digit = load_byte(text)
+    if digit < DIGIT_0 or digit > DIGIT_9:
+        return NONE
+    while digit >= DIGIT_0 and digit <= DIGIT_9:
+        number = number * 10 + digit - DIGIT_0
+        if number > MOST_BYTES:
+            return NONE
+        text += 1
+        digit = load_byte(text)
+    suffix = digit & CAPITALS
+    if suffix == LETTER_K:
+        number *= KIB
+        text += 1
+    elif suffix == LETTER_M:
+        number *= MIB
+        text += 1
+    elif suffix == LETTER_G:
+        number *= GIB
+        text += 1
+    return number if load_byte(text) == 0 and number <= MOST_BYTES else NONE
+
+
+def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
+    """The number at `value`, the end of `entry`, or NONE and a complaint if it is none between these two."""
+    number = number_at(value)
+    if number < least or number > most:
+        complain(MALFORMED, entry)
+        return NONE
+    return number

@@ -1,0 +1,187 @@
+"""The figures of the drop-in malloc in another process, read from outside: from its memory in /proc.
+
+The library exports a word, `snug_figures_at`, that holds their address once the options are read. It is found
+by the symbol table that the loader has in memory, so it does not matter where the file is by now.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from snugmalloc.engine.dropin import figures, switch
+
+SYMBOL = b"snug_figures_at"
+ELF_64_LITTLE = b"\x7fELF\x02\x01"
+HEADER = struct.Struct("<32xQ14xHH")  # of an ELF file: where the program headers are, their size, how many
+SEGMENT = struct.Struct("<I12xQ16xQ")  # kind, address, size in memory
+DYNAMIC = struct.Struct("<QQ")
+SYMBOL_ENTRY = struct.Struct("<IBBHQQ")
+PT_LOAD, PT_DYNAMIC = 1, 2
+DT_STRTAB, DT_SYMTAB = 5, 6
+PAGE_MASK = ~4095
+MOST_SYMBOLS = 4096
+MOST_BYTES = 1 << 20  # of a table
+
+STATES: Mapping[int, str] = {
+    0: "not decided: no call so far",
+    switch.ON: "on",
+    switch.OFF_BY_DISABLE: "off by SNUG_DISABLE",
+    switch.OFF_BY_FILE: "off by SNUG_DISABLE_FILE",
+    switch.OFF_BY_EXCEPT: "off by SNUG_EXCEPT",
+    switch.OFF_BY_CANARY: "off by SNUG_CANARY",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why requests were refused."""
+
+    figure: str
+    """The field of snug_stats_t that counts them."""
+    words: str
+    advice: str
+
+
+REASONS = (
+    Reason("refused_limit", "the limit of SNUG_LIMIT", "raise SNUG_LIMIT, or look what takes so much"),
+    Reason(
+        "refused_size",
+        "more than any program can have",
+        "the program asked for more than 2^63 bytes: mostly a size that went below zero",
+    ),
+    Reason(
+        "refused_addresses",
+        "no addresses for so many bytes",
+        "raise RLIMIT_AS (ulimit -v) if it is set; else the request was larger than any gap",
+    ),
+    Reason("refused_mappings", "as many mappings as vm.max_map_count", "raise vm.max_map_count"),
+    Reason("refused_locked", "all memory is locked, up to RLIMIT_MEMLOCK", "raise RLIMIT_MEMLOCK (ulimit -l)"),
+    Reason(
+        "refused_memory",
+        "the system had no memory",
+        "raise RLIMIT_DATA (ulimit -d) if it is set; else the kernel's overcommit forbade it",
+    ),
+)
+
+
+class NotReadable(Exception):
+    """Memory of another process that may not be read."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What the library in a process tells of itself."""
+
+    state: int
+    live_bytes: int
+    """In use, or in the caches of threads."""
+    kept_free_bytes: int
+    """Free, and not given back to the system."""
+    system_bytes: int
+    refused: Mapping[str, int]
+    """How many requests were refused, by the name of the figure that counts the reason."""
+
+    @property
+    def is_off(self) -> bool:
+        """Whether libc serves the process's calls."""
+        return self.state > switch.ON
+
+
+UNDECIDED = Inside(0, 0, 0, 0, {})
+
+
+def read_inside(folder: Path, base: int) -> Inside | None:
+    """What the library tells that is loaded at `base` in the process of the /proc folder `folder`.
+
+    None where it is no library with such figures. Raises NotReadable.
+    """
+    try:
+        with (folder / "mem").open("rb", buffering=0) as file:
+            memory = _Memory(file.fileno())
+            place = memory.find_symbol(base, SYMBOL)
+            return _read_figures(memory, memory.word(place)) if place is not None else None
+    except OSError as error:
+        raise NotReadable(error.strerror or str(error)) from None
+
+
+def _read_figures(memory: _Memory, address: int) -> Inside | None:
+    if address == 0:
+        return UNDECIDED
+    words = struct.unpack(f"<{figures.PUBLISHED // 8}Q", memory.read(address, figures.PUBLISHED))
+
+    def figure(place: int) -> int:
+        return int(words[place // 8])
+
+    if figure(figures.VERSION) < figures.STATS_VERSION:
+        return None
+    live, mapped = figure(figures.LIVE_BYTES), figure(figures.MAPPED_BYTES)
+    free = figure(figures.HEAP_BYTES) + mapped - live - figure(figures.PURGED_BYTES)
+    return Inside(
+        state=figure(figures.STATE),
+        live_bytes=live,
+        kept_free_bytes=max(0, free) + figure(figures.KEPT_BYTES),
+        system_bytes=figure(figures.SYSTEM_BYTES),
+        refused={reason.figure: figure(getattr(figures, reason.figure.upper())) for reason in REASONS},
+    )
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """The memory of a process, open at `descriptor`. Every method raises OSError where there is none."""
+
+    descriptor: int
+
+    def read(self, address: int, count: int) -> bytes:
+        """`count` bytes at `address`."""
+        found = os.pread(self.descriptor, count, address)
+        if len(found) != count:
+            raise OSError("the memory ends there")
+        return found
+
+    def word(self, address: int) -> int:
+        """The 8 bytes at `address`."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def find_symbol(self, base: int, name: bytes) -> int | None:
+        """The address of the symbol `name` of the ELF file that is mapped at `base`; None without one."""
+        if self.read(base, len(ELF_64_LITTLE)) != ELF_64_LITTLE:
+            return None
+        segments = list(self._segments(base))
+        bias = base - min((address & PAGE_MASK for kind, address, _ in segments if kind == PT_LOAD), default=0)
+        for kind, address, size in segments:
+            if kind == PT_DYNAMIC:
+                entries = dict(
+                    DYNAMIC.iter_unpack(self.read(bias + address, size // DYNAMIC.size * DYNAMIC.size))
+                )
+                tables = [entries.get(tag, 0) for tag in (DT_SYMTAB, DT_STRTAB)]
+                # The loader has put addresses there on most machines, and has left offsets on some.
+                symbols, strings = (table if table >= base else bias + table for table in tables)
+                return self._find(symbols, strings, bias, name)
+        return None
+
+    def _segments(self, base: int) -> Iterator[tuple[int, int, int]]:
+        table, size, count = HEADER.unpack(self.read(base, HEADER.size))
+        for index in range(count):
+            yield SEGMENT.unpack(self.read(base + table + index * size, SEGMENT.size))
+
+    def _find(self, symbols: int, strings: int, bias: int, name: bytes) -> int | None:
+        """Linkers put the names behind the symbols: the table ends there at the latest."""
+        count = min((strings - symbols) // SYMBOL_ENTRY.size, MOST_SYMBOLS)
+        if count <= 0:
+            return None
+        for at, *_, section, value, _ in SYMBOL_ENTRY.iter_unpack(
+            self.read(symbols, count * SYMBOL_ENTRY.size)
+        ):
+            if section and at < MOST_BYTES and self._has_text(strings + at, name + b"\0"):
+                return bias + int(value)
+        return None
+
+    def _has_text(self, address: int, text: bytes) -> bool:
+        try:
+            return self.read(address, len(text)) == text
+        except OSError:
+            return False
