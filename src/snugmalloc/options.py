@@ -132,7 +132,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_THRESHOLD,
                 engine.LEAST_THRESHOLD,
                 engine.MOST_THRESHOLD,
-                meaning="requests from this size on get a mapping of their own",
+                meaning="requests from this size on, above 16K, get a mapping of their own",
                 cost="lower: more system calls, one mapping for each such block;"
                 " higher: larger blocks in the heap",
             ),

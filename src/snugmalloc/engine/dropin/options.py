@@ -19,6 +19,7 @@ from ..machine import (
     unlock,
     watch_forks,
 )
+from .classes import LISTED_LIMIT
 from .figures import COUNTING, FIGURES, LIMIT_BYTES, STATS_VERSION, VERSION, figure, set_figure
 from .layout import GIB, MIB
 from .switch import decide, is_off, read_switch
@@ -42,7 +43,7 @@ DEFAULT_PREALLOC = 131072
 DEFAULT_PURGE_DELAY = 1024  # moments, about milliseconds
 DEFAULT_THREAD_CACHE = 65536
 
-LEAST_THRESHOLD = 32768
+LEAST_THRESHOLD = LISTED_LIMIT  # and a byte: up to there all comes from lists
 MOST_THRESHOLD = GIB
 MOST_DELAY = 1 << 30
 MOST_THREAD_CACHE = 65536
@@ -78,7 +79,7 @@ def mmap_threshold() -> Word:
 def set_mmap_threshold(count: Word) -> None:
     """Change the threshold; it has a least value."""
     global threshold_bytes
-    threshold_bytes = count if count > LEAST_THRESHOLD else LEAST_THRESHOLD
+    threshold_bytes = count if count > LEAST_THRESHOLD else LEAST_THRESHOLD + 1
 
 
 def prealloc() -> Word:

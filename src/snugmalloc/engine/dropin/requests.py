@@ -84,7 +84,6 @@ from .slab import give_row
 from .vet import NOT_IN_USE, NOT_OURS, vet
 
 CLEARED_LIMIT = 8192  # calloc takes more from the heap, where fresh pages need no writing
-KEPT_LIMIT = 512  # an object up to so large stays where it is when it shrinks; a larger one by half at most
 LEAST_CUT = 4  # units; a block is not shrunk by less
 WORTH_HELPER = 4 * MIB
 
@@ -406,8 +405,7 @@ def move(pointer: Word, size: Word, before: Word) -> Word:
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)
         dispose(pointer)
-        return target
-    return pointer if size <= before else target
+    return target
 
 
 def resize(pointer: Word, size: Word) -> Word:
@@ -423,11 +421,7 @@ def resize(pointer: Word, size: Word) -> Word:
     if kind == MAPPING:
         moved = resize_large(pointer, size)
         moved = pointer if moved == 0 and size <= before else moved
-    elif kind == BLOCKS:
-        moved = (
-            pointer if (size < mmap_threshold() and resize_block(pointer, size)) or size <= before else moved
-        )
-    elif size <= before and (before <= KEPT_LIMIT or size >= before >> 1):
+    elif (kind == BLOCKS and size < mmap_threshold() and resize_block(pointer, size)) or size <= before:
         moved = pointer
     if moved == 0:
         return move(pointer, size, before)
