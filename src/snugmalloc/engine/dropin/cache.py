@@ -70,18 +70,17 @@ from .figures import (
     raise_figure,
     set_figure,
 )
-from .heap import allocate, allocate_run, free_block, run_length, set_aside
+from .heap import allocate, allocate_run, free_block, set_aside
 from .layout import DEBUG, ONE, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
 from .pages import BLOCKS, kind_at
 from .purge import is_time, is_use_falling, take_step
-from .slab import give_row, how_many_taken, open_slab, take_objects
+from .slab import give_row, open_slab, take_objects
 from .transfer import (
     age_lists,
     give_list,
     give_waiting,
     hand_over,
-    how_many_transferred,
     take_over,
     waiting_blocks,
     waiting_bytes,
@@ -209,7 +208,7 @@ def own_cache() -> Word:
 def allocate_object(size_class: Word) -> Word:
     """One object, or 0."""
     held = enter()
-    pointer = take_objects(size_class, ONE, 0)
+    pointer, _taken = take_objects(size_class, ONE, 0)
     leave(held, 1)
     return pointer
 
@@ -299,11 +298,10 @@ def refill_objects(entry: Word, size_class: Word) -> Word:
     raise_limit(entry, size_class)
     want = (load_half(entry + LIST_LIMIT) + 1) >> 1
     held = enter()
-    chain = take_over(size_class)
-    count = how_many_transferred()
+    chain, count = take_over(size_class)
     while count < want and (count == 0 or open_slab(size_class) != 0):
-        chain = take_objects(size_class, want - count, chain)
-        count += how_many_taken()
+        chain, taken = take_objects(size_class, want - count, chain)
+        count += taken
         if chain == 0:
             leave(held, 1)
             return 0
@@ -315,11 +313,9 @@ def refill_blocks(entry: Word, size_class: Word) -> Word:
     """A block for a thread whose list of them is empty, and more for the list. Or 0."""
     raise_limit(entry, size_class)
     held = enter()
-    chain = take_over(size_class)
-    count = how_many_transferred()
+    chain, count = take_over(size_class)
     if chain == 0:
-        chain = allocate_run(class_block_units(size_class), (load_half(entry + LIST_LIMIT) + 1) >> 1)
-        count = run_length()
+        chain, count = allocate_run(class_block_units(size_class), (load_half(entry + LIST_LIMIT) + 1) >> 1)
     if chain == 0:
         leave(held, 1)
         return 0

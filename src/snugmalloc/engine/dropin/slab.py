@@ -40,8 +40,6 @@ NOTED_WORDS = 4
 NOTED = reserve(8 * NOTED_WORDS)  # a bit for each unit of a page: where objects are that will be taken
 OPEN = reserve(8 * (SLAB_CLASSES + 1))  # for each class, the first slab with a free object
 
-taken: Word = 0
-
 
 def capacity(size_class: Word) -> Word:
     """How many objects a slab of the class has."""
@@ -116,11 +114,6 @@ def new_slab(size_class: Word) -> Word:
     return slab
 
 
-def how_many_taken() -> Word:
-    """How long the list is that `take_objects` gave last."""
-    return taken
-
-
 def note_places(first: Word) -> None:
     """Set the bits of all objects of a linked list."""
     part = first
@@ -148,15 +141,16 @@ def link_noted(slab: Word) -> Word:
     return chain
 
 
-def take_objects(size_class: Word, most: Word, chain: Word) -> Word:
-    """Take up to `most` free objects of one slab of the class in front of a linked list; the list."""
-    global taken
-    taken = 0
+def take_objects(size_class: Word, most: Word, chain: Word) -> tuple[Word, Word]:
+    """Take up to `most` free objects of one slab of the class in front of a linked list.
+
+    Returns the list, and how many were taken.
+    """
     slab = open_slab(size_class)
     if slab == 0:
         slab = new_slab(size_class)
         if slab == 0:
-            return chain
+            return chain, 0
     first = first_free(slab)
     count = free_count(slab)
     taken = count if count < most else most
@@ -173,7 +167,7 @@ def take_objects(size_class: Word, most: Word, chain: Word) -> Word:
         set_free(slab, load_word(last), count - taken)
     store_word(last, chain)
     count_out(object_bytes(size_class) * taken, taken)
-    return first
+    return first, taken
 
 
 def give_row(first: Word, last: Word, count: Word, size_class: Word) -> None:

@@ -28,7 +28,6 @@ CALLS_OF_AGE = 32
 
 LISTS = reserve((ALL_CLASSES + 1) * PLACES * 16)
 
-transferred: Word = 0
 calls: Word = 0
 
 
@@ -76,14 +75,8 @@ def hand_over(chain: Word, size_class: Word, count: Word) -> bool:
     return False
 
 
-def how_many_transferred() -> Word:
-    """How long the list is that `take_over` gave last."""
-    return transferred
-
-
-def take_over(size_class: Word) -> Word:
-    """A list that somebody left, or 0."""
-    global transferred
+def take_over(size_class: Word) -> tuple[Word, Word]:
+    """A list that somebody left, or 0, and its length."""
     number = places_for(size_class)
     while number != 0:
         number -= 1
@@ -91,10 +84,8 @@ def take_over(size_class: Word) -> Word:
         chain = load_word(place)
         if chain != 0:
             store_word(place, 0)
-            transferred = load_half(place + COUNT)
-            return chain
-    transferred = 0
-    return 0
+            return chain, load_half(place + COUNT)
+    return 0, 0
 
 
 def give_waiting(first_class: Word, age: Word) -> None:
