@@ -45,7 +45,7 @@ def test_the_engines_have_records_with_pictures() -> None:
     drawn = [
         record for library in ("osmem", "dropin") for record in records(library) if picture(record.docstring)
     ]
-    assert {"Header", "LiveHeader", "Linked", "Node", "Bin", "MappingLinks"} <= {
+    assert {"Header", "LiveHeader", "Linked", "Node", "Bin", "MappingLinks", "ThreadCache", "List"} <= {
         record.name for record in drawn
     }
 

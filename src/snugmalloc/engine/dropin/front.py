@@ -26,7 +26,7 @@ from ..machine import (
 from .block import OWN, SIZE_SHIFT, USED
 from .cache import (
     ENTRY_SHIFT,
-    ROOM,
+    List,
     count_cached,
     empty_own_cache,
     enter,
@@ -90,7 +90,7 @@ def malloc(size: Word) -> Word:
     first = load_word(entry)
     if likely(first != 0):
         store_word(entry, load_word(first))
-        store_half(entry + ROOM, load_half(entry + ROOM) + 1)
+        store_half(entry + List.room, load_half(entry + List.room) + 1)
         return first
     return obtain(size)
 
@@ -102,11 +102,11 @@ def free(pointer: Word) -> None:
     """
     cache = load_thread_word()
     entry = cache + (kind_at(pointer) << ENTRY_SHIFT)
-    room = load_half(entry + ROOM)
+    room = load_half(entry + List.room)
     if likely(room != 0):
         store_word(pointer, load_word(entry))
         store_word(entry, pointer)
-        store_half(entry + ROOM, room - 1)
+        store_half(entry + List.room, room - 1)
         return
     if likely(entry == cache + BLOCKS * UNIT and pointer & (UNIT - 1) == 0):
         _free_block(cache, pointer)
@@ -120,8 +120,8 @@ def _free_block(cache: Word, block: Word) -> None:
         tag = load_half(block - HEADER)
         units = tag >> SIZE_SHIFT
         if likely(tag & FLAGS == USED and units <= MOST_LISTED_UNITS):
-            entry = cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT)
-            if likely(load_half(entry + ROOM) != 0):
+            entry = List(cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT))
+            if likely(entry.room != 0):
                 push(entry, block)
                 return
     dispose(block)
