@@ -1,18 +1,14 @@
 """Owns the transfer cache: whole lists that one thread's cache was full of, for the next that has none.
 
-    for each size class four places, of which objects up to 512 bytes use all and others one:
-    +--------------+--------------------+--------------------+
-    | first        | count              | age                |
-    +--------------+--------------------+--------------------+
-
-The lists are of objects or blocks, linked through their first words. So what one thread allocates and another
+Each size class has four places (`Place`), of which objects up to 512 bytes use all and others one. The lists
+are of objects or blocks, linked through their first words. So what one thread allocates and another
 frees goes round without being touched. A list that nobody wants for a while goes back to slabs or heap. (One
 place for small objects, too: batches take 1.15 of the time. Four for larger ones: the same times, more memory.)
 """
 
 from __future__ import annotations
 
-from ..machine import Int, Word, load_half, load_word, reserve, store_half, store_word
+from ..machine import Array, Half, Record, Word, array, load_word, reserve
 from .block import size_of
 from .classes import ALL_CLASSES, SMALL_CLASSES, has_objects, usable_in_class
 from .heap import free_block
@@ -20,13 +16,36 @@ from .layout import ONE
 from .slab import give_objects
 
 PLACES = 4
-PLACE_SHIFT: Int = 4
-CLASS_PLACES_SHIFT: Int = 6
-COUNT = 8
-AGE = 12
 CALLS_OF_AGE = 32
 
-LISTS = reserve((ALL_CLASSES + 1) * PLACES * 16)
+
+class Place(Record, size=16):
+    """Where one list lies.
+
+     0  first  or 0
+     8  count  how many the list holds
+    12  age    how often nobody had wanted it when that was looked at
+    16
+    """
+
+    first: Word
+    count: Half
+    age: Half
+
+
+class ClassPlaces(Record):
+    """The places for lists of one size class."""
+
+    places: Array[Place] = array(PLACES)
+
+
+class TransferCache(Record):
+    """All places, by size class."""
+
+    classes: Array[ClassPlaces] = array(ALL_CLASSES + 1)
+
+
+TRANSFER_CACHE = reserve(TransferCache.SIZE)
 
 calls: Word = 0
 
@@ -36,9 +55,9 @@ def places_for(size_class: Word) -> Word:
     return PLACES if size_class <= SMALL_CLASSES else ONE
 
 
-def place_of_list(size_class: Word, number: Word) -> Word:
-    """The address of one of the places for lists of the class."""
-    return LISTS + (size_class << CLASS_PLACES_SHIFT) + (number << PLACE_SHIFT)
+def place_of_list(size_class: Word, number: Word) -> Place:
+    """One of the places for lists of the class."""
+    return TransferCache(TRANSFER_CACHE).classes[size_class].places[number]
 
 
 # ---- Back to the heap ----
@@ -67,10 +86,10 @@ def hand_over(chain: Word, size_class: Word, count: Word) -> bool:
     """Leave a list for others; whether there was a place."""
     for number in range(places_for(size_class)):
         place = place_of_list(size_class, number)
-        if load_word(place) == 0:
-            store_word(place, chain)
-            store_half(place + COUNT, count)
-            store_half(place + AGE, 0)
+        if place.first == 0:
+            place.first = chain
+            place.count = count
+            place.age = 0
             return True
     return False
 
@@ -81,10 +100,10 @@ def take_over(size_class: Word) -> tuple[Word, Word]:
     while number != 0:
         number -= 1
         place = place_of_list(size_class, number)
-        chain = load_word(place)
+        chain = place.first
         if chain != 0:
-            store_word(place, 0)
-            return chain, load_half(place + COUNT)
+            place.first = 0
+            return chain, place.count
     return 0, 0
 
 
@@ -93,13 +112,13 @@ def give_waiting(first_class: Word, age: Word) -> None:
     for size_class in range(first_class, ALL_CLASSES + 1):
         for number in range(places_for(size_class)):
             place = place_of_list(size_class, number)
-            chain = load_word(place)
+            chain = place.first
             if chain == 0:
                 continue
-            if load_half(place + AGE) < age:
-                store_half(place + AGE, load_half(place + AGE) + 1)
+            if place.age < age:
+                place.age += 1
             else:
-                store_word(place, 0)
+                place.first = 0
                 give_list(chain, size_class)
 
 
@@ -122,7 +141,7 @@ def waiting_in_class(size_class: Word) -> Word:
     total: Word = 0
     for number in range(places_for(size_class)):
         place = place_of_list(size_class, number)
-        total += load_half(place + COUNT) if load_word(place) != 0 else 0
+        total += place.count if place.first != 0 else 0
     return total
 
 
