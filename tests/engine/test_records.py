@@ -45,9 +45,20 @@ def test_the_engines_have_records_with_pictures() -> None:
     drawn = [
         record for library in ("osmem", "dropin") for record in records(library) if picture(record.docstring)
     ]
-    assert {"Header", "LiveHeader", "Linked", "Node", "Bin", "MappingLinks", "ThreadCache", "List"} <= {
-        record.name for record in drawn
-    }
+    assert {
+        "Header",
+        "LiveHeader",
+        "Linked",
+        "Node",
+        "Bin",
+        "MappingLinks",
+        "ThreadCache",
+        "List",
+        "Place",
+        "SlabTag",
+        "Links",
+        "Leaf",
+    } <= {record.name for record in drawn}
 
 
 def test_a_picture_that_is_wrong_is_told() -> None:
