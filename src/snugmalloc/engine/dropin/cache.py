@@ -47,17 +47,7 @@ from .classes import (
     has_objects,
     usable_in_class,
 )
-from .figures import (
-    CACHED_BLOCKS,
-    CACHED_BYTES,
-    COUNTING,
-    HEAP_BYTES,
-    LIVE_BYTES,
-    THREAD_CACHES,
-    figure,
-    raise_figure,
-    set_figure,
-)
+from .figures import Figures, figure, raise_figure, set_figure
 from .heap import allocate, allocate_run, free_block, set_aside
 from .layout import DEBUG, ONE, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
@@ -187,7 +177,7 @@ def new_cache() -> Word:
             clear_bytes(cache, ThreadCache.SIZE)
             cache.next_cache = newest_cache
             newest_cache = cache
-            raise_figure(THREAD_CACHES, 1)
+            raise_figure(Figures.thread_caches, 1)
     leave(held, 1)
     return cache
 
@@ -200,7 +190,7 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if figure(COUNTING) == 0 and not fills_memory():
+    if figure(Figures.counting) == 0 and not fills_memory():
         store_thread_word(cache)
     watch_thread_end()
     return cache
@@ -266,14 +256,14 @@ def push(entry: List, pointer: Word) -> None:
 
 def first_limit(size_class: Word) -> Word:
     """The limit that a list begins with: with very many threads most of them need little."""
-    if size_class > SMALL_CLASSES or figure(THREAD_CACHES) > MANY_THREADS:
+    if size_class > SMALL_CLASSES or figure(Figures.thread_caches) > MANY_THREADS:
         return ONE
     return FIRST_SMALL * ONE
 
 
 def list_bytes() -> Word:
     """How many bytes a list may hold."""
-    most = LEAST_BYTES + (figure(HEAP_BYTES) >> HEAP_SHIFT)
+    most = LEAST_BYTES + (figure(Figures.heap_bytes) >> HEAP_SHIFT)
     return most if most < thread_cache() else thread_cache()
 
 
@@ -430,12 +420,12 @@ def empty_larger_lists() -> bool:
     The others would keep pages, and the break where it is. Whether any was not empty.
     """
     held = enter()
-    before = figure(LIVE_BYTES)
+    before = figure(Figures.live_bytes)
     give_waiting(SMALL_CLASSES + ONE, 0)
     state = load_thread_state()
     if state > ENDED:
         empty_lists(ThreadCache(state), SMALL_CLASSES + ONE)
-    any_given = figure(LIVE_BYTES) < before
+    any_given = figure(Figures.live_bytes) < before
     unlock(held)
     return any_given
 
@@ -452,9 +442,9 @@ def empty_own_cache() -> None:
 def reclaim() -> bool:
     """Without the lock: what this thread keeps or waits for others goes to the heap. Whether anything did."""
     held = enter()
-    before = figure(LIVE_BYTES)
+    before = figure(Figures.live_bytes)
     empty_own_cache()
-    any_reclaimed = figure(LIVE_BYTES) < before
+    any_reclaimed = figure(Figures.live_bytes) < before
     leave(held, 0)
     return any_reclaimed
 
@@ -510,8 +500,8 @@ def count_cached() -> None:
             count += found
             total += found * usable_in_class(size_class)
         cache = ThreadCache(cache.next_cache)
-    set_figure(CACHED_BYTES, total)
-    set_figure(CACHED_BLOCKS, count)
+    set_figure(Figures.cached_bytes, total)
+    set_figure(Figures.cached_blocks, count)
 
 
 def is_list_sound(entry: List, size_class: Word) -> bool:
