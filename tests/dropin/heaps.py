@@ -73,9 +73,9 @@ class InterpretedHeap:
         return found
 
     def figure(self, name: str) -> int:
-        """The figure of this constant's name, such as ``HEAP_BYTES``, brought up to date."""
+        """The figure of this field's name, such as ``heap_bytes``, brought up to date."""
         self.engine.snug_stats(self.engine.FIGURES, 0)
-        return int(self.engine.figure(getattr(self.engine, name)))
+        return int(self.engine.figure(getattr(self.engine.Figures, name)))
 
 
 class CompiledHeap:
