@@ -136,7 +136,7 @@ class BodyReader:
     def take_globals(self, node: ast.Global, names: list[str]) -> None:
         for name in names:
             definition = self.scope.get(name)
-            if not isinstance(definition, State) or definition.floor != self.function.floor:
+            if not isinstance(definition, State) or definition.layer != self.function.layer:
                 raise Refused(
                     node, f"global {name} is no state of this module", f"define `{name}: Word = 0` in it"
                 )

@@ -30,8 +30,8 @@ def layout(record: Record) -> list[tuple[int, str]]:
 
 def records(library: str) -> list[Record]:
     """The records of a library, as the amalgamation sees them."""
-    floors = read_library(ENGINE, library, {}).floors.values()
-    return [definition for floor in floors for definition in floor if isinstance(definition, Record)]
+    layers = read_library(ENGINE, library, {}).layers.values()
+    return [definition for layer in layers for definition in layer if isinstance(definition, Record)]
 
 
 @pytest.mark.parametrize("library", ["osmem", "dropin"])

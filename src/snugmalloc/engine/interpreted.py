@@ -32,9 +32,9 @@ class FreshEngine:
         self._constants = dict(constants or {})
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._modules: dict[str, ModuleType] = {}
-        self.floors = {
-            floor: self._modules.get(f"{self._library}.{floor}") or self._load(f"{self._library}.{floor}")
-            for floor in package.FLOORS
+        self.layers = {
+            layer: self._modules.get(f"{self._library}.{layer}") or self._load(f"{self._library}.{layer}")
+            for layer in package.LAYERS
         }
 
     def _load(self, name: str) -> ModuleType:
@@ -67,8 +67,8 @@ class FreshEngine:
         return builtins.__import__(name, globals, locals, fromlist, level)
 
     def __getattr__(self, name: str) -> Any:
-        """The engine's function, constant or state `name`, from the highest floor that has it."""
-        for module in reversed(self.floors.values()):
+        """The engine's function, constant or state `name`, from the highest layer that has it."""
+        for module in reversed(self.layers.values()):
             if name in vars(module):
                 return vars(module)[name]
         raise AttributeError(name)
