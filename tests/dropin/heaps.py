@@ -1,4 +1,4 @@
-"""The drop-in engine twice, interpreted and compiled, under one face; and the model that both are held to."""
+"""The drop-in engine twice, interpreted and compiled, with one interface, and the model for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records: both faces of the engine see the same bytes, and so does whoever reads the declaration."""
+"""Records: both backends of the engine see the same bytes, and so does whoever reads the declaration."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Shape(MachineRecord, align=64):
 def machine(monkeypatch: pytest.MonkeyPatch) -> SimulatedMachine:
     """The machine that these records stand on."""
     fresh = SimulatedMachine()
-    monkeypatch.setattr("snugmalloc.engine.machine.face", fresh)
+    monkeypatch.setattr("snugmalloc.engine.machine.backend", fresh)
     return fresh
 
 

@@ -1,4 +1,4 @@
-/* The compiled face of machine.py: what the engine knows of memory, the kernel and threads, in C.
+/* The compiled backend of machine.py: what the engine knows of memory, the kernel and threads, in C.
  *
  * Everything is static and goes away when it is not used. The declarations that the engine sees are derived
  * from machine.py; each function `name` there is `machine_name` here.
