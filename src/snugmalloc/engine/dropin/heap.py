@@ -226,7 +226,7 @@ def shrink_block(block: Word, before: Word, size: Word) -> None:
 
 
 def grow_block(block: Word, before: Word, size: Word) -> bool:
-    """Let a block of `before` units have `size` by taking from a free block behind it. True on success."""
+    """Grow a block of `before` units to `size`, into the free block behind it. Returns True on success."""
     neighbour = next_block(block, before)
     if is_used(neighbour):
         return False
