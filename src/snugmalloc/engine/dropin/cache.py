@@ -121,7 +121,7 @@ visits: Word = 0
 
 
 def enter() -> bool:
-    """The heap is ours until `leave`."""
+    """Take the heap's lock, which is held until `leave`."""
     return lock()
 
 
@@ -145,7 +145,7 @@ def check_sometimes() -> None:
 
 
 def leave(held: bool, operations: Word) -> None:
-    """The heap is others' again, and so many operations were done."""
+    """Release the lock; so many operations were done."""
     if DEBUG != 0:
         check_sometimes()
     is_due = is_time(operations)
@@ -409,7 +409,7 @@ def empty_list(entry: List) -> Word:
 
 
 def empty_lists(cache: ThreadCache, first_class: Word) -> None:
-    """The objects that a cache holds, from this class on, go back to their slabs; the heap is ours."""
+    """The objects that a cache holds, from this class on, go back to their slabs; under the lock."""
     for size_class in range(first_class, ALL_CLASSES + 1):
         give_list(empty_list(cache.lists[size_class]), size_class)
 
@@ -431,7 +431,7 @@ def empty_larger_lists() -> bool:
 
 
 def empty_own_cache() -> None:
-    """This thread keeps nothing, and nothing waits for others; the heap is ours."""
+    """This thread keeps nothing, and nothing waits for others; under the lock."""
     give_waiting(ONE, 0)
     age_caches(0)
     state = load_thread_state()

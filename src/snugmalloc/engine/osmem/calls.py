@@ -19,7 +19,7 @@ NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in 
 
 
 def enter() -> bool:
-    """Begin a call: the heap is ours until `leave`."""
+    """Begin a call: take the lock, which is held until `leave`."""
     return lock()
 
 
