@@ -267,7 +267,7 @@ def vet_pointer(pointer: Word) -> None:
     if not can_be_read(block):
         fatal(FOREIGN, pointer, 0)
     if not is_sealed(block):
-        denounce(pointer)
+        report_pointer(pointer)
     if status_of(block) == LIVE:
         if not is_whole_behind(block):
             fatal(OVERRUN, pointer, size_of(block))
@@ -275,12 +275,12 @@ def vet_pointer(pointer: Word) -> None:
             fatal(BETWEEN, pointer, 0)
 
 
-def denounce(pointer: Word) -> None:
+def report_pointer(pointer: Word) -> None:
     """Say what a pointer that is not live points at, and end the process."""
     wall: Word = 0
     more = True
     while more:
-        denounce_in_segment(pointer, segment_start(wall), segment_limit(wall))
+        report_pointer_in_segment(pointer, segment_start(wall), segment_limit(wall))
         wall = next_segment(wall)
         more = wall != 0
     block = newest_mapping()
@@ -293,7 +293,7 @@ def denounce(pointer: Word) -> None:
     fatal(FOREIGN, pointer, 0)
 
 
-def denounce_in_segment(pointer: Word, block: Word, limit: Word) -> None:
+def report_pointer_in_segment(pointer: Word, block: Word, limit: Word) -> None:
     """The same, if the pointer leads into this segment, whose first block this is."""
     if pointer < block or pointer >= limit:
         return
