@@ -1,7 +1,7 @@
 """Writes a library that is inside the language as one Cython unit, and the version script for the linker.
 
 Function bodies are copied as they stand, but for the uses of records (``records.py``). Before each one, and
-before its head, a line ``#@ path line`` tells where the next line comes from; ``lines.py`` reads them. In C
+before its head, a line ``#@ path line`` says where the next line comes from; ``lines.py`` reads them. In C
 every name of the engine begins with ``engine_``, so that none meets one of libc; an exported function gets its
 own name as the symbol's.
 """

@@ -2,7 +2,7 @@
 
 A library is a folder of the engine whose ``__init__.py`` lists its layers in reading order. Layers import only
 from the layers before them and from the machine. All of them are compiled as one unit, so a name is defined
-once. What may be written is told in ``docs/language.md``; each refusal here says what to write instead.
+once. What may be written is described in ``docs/language.md``; each refusal here says what to write instead.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def read_results(node: ast.FunctionDef, scope: Mapping[str, Definition]) -> tupl
 class LayerReader:
     """Reads one layer.
 
-    `names` are the definitions of the machine and of the layers below, by module; `where` tells which module
+    `names` are the definitions of the machine and of the layers below, by module; `where` says which module
     has defined each name so far, and this layer's are added to it.
     """
 

@@ -75,7 +75,7 @@ class NotReadable(Exception):
 
 @dataclass(frozen=True)
 class Inside:
-    """What the library in a process tells of itself."""
+    """What the library in a process reports of itself."""
 
     state: int
     live_bytes: int
@@ -96,7 +96,7 @@ UNDECIDED = Inside(0, 0, 0, 0, {})
 
 
 def read_inside(folder: Path, base: int) -> Inside | None:
-    """What the library tells that is loaded at `base` in the process of the /proc folder `folder`.
+    """What the library reports that is loaded at `base` in the process of the /proc folder `folder`.
 
     None where it is no library with such figures. Raises NotReadable.
     """

@@ -15,7 +15,7 @@ A block is named by the address of its payload, a multiple of 16. Its tag of 8 b
 
 So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block of two units and more
 keeps its links in its bin, two addresses, in its payload. The smallest block is one unit. Whether the block
-before is free is told here as well, for its own tag is rarely in the processor's cache (3 % of the time of
+before is free is noted here as well, for its own tag is rarely in the processor's cache (3 % of the time of
 random sizes).
 
 The tag of a block whose payload begins with a page is the page's, beside the page map, and so are its links:

@@ -1,4 +1,4 @@
-"""Owns what snug_stats tells: one word for each figure. A figure is named by its offset.
+"""Owns what snug_stats reports: one word for each figure. A figure is named by its offset.
 
 Most are kept up to date as the heap works; those marked * are computed when somebody asks. `live_bytes` and
 `live_blocks` count what has left the heap, and so what lies in thread caches too, until then.
@@ -12,7 +12,7 @@ WORD_BYTES = 8
 
 
 class Figures(Record):
-    """What is told, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
+    """What is reported, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
 
     version: Word
     live_bytes: Word

@@ -1,7 +1,7 @@
 """Owns the options: read once from the environment, without allocating.
 
-What begins with SNUG_ and is no option, or has a value that the option does not take, is told in one line on
-stderr and ignored.
+What begins with SNUG_ and is no option, or has a value that the option does not take, is reported in one line
+on stderr and ignored.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 Decided once, when the environment is read: a forked child stays what its parent is, and a program that is
 executed decides anew. A program has up to three names, of which any counts: that of the file that was executed
 (of a script its own name, in full), that of the binary that runs (of a script its interpreter's), and the one
-that the first argument tells.
+that the first argument gives.
 
 Which processes the canary takes: host name, a zero byte, the name of the file that was executed, a zero byte
 and the start time in /proc/self/stat as a decimal number are hashed by FNV-1a in 64 bits, and the process is on
