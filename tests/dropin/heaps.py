@@ -204,7 +204,7 @@ class Model:
         return sorted(self.usable.items())
 
     def walked(self) -> list[tuple[int, int]]:
-        """The same, as the heap's walk tells it."""
+        """The same, as the heap's walk reports it."""
         return sorted((block.address, block.size) for block in self.heap.walk() if block.status != FREE)
 
     def finish(self) -> None:

@@ -103,7 +103,7 @@ def state_of(run: Run, library: Path, program: str | Path, *arguments: str, **se
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """A program that tells its state, by its own name of more than 15 letters."""
+    """A program that prints its state, by its own name of more than 15 letters."""
     path = tmp_path / "a-program-with-a-long-name.py"
     path.write_text(f"#!{sys.executable}\n{TELL_STATE}")
     path.chmod(0o755)

@@ -163,7 +163,7 @@ def count_tree(number: Word, node: Word, above: Word) -> Word:
 
 
 def knows_neighbours(block: Word) -> bool:
-    """Whether a live block has been told rightly which of its neighbours are free."""
+    """Whether a live block's header is right about which of its neighbours are free."""
     return is_free_next(block) == has_free_next(block) and is_free_before(block) == has_free_before(block)
 
 
