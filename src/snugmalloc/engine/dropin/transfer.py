@@ -55,9 +55,9 @@ def places_for(size_class: Word) -> Word:
     return PLACES if size_class <= SMALL_CLASSES else ONE
 
 
-def place_of_list(size_class: Word, number: Word) -> Place:
-    """One of the places for lists of the class."""
-    return TransferCache(TRANSFER_CACHE).classes[size_class].places[number]
+def class_places(size_class: Word) -> ClassPlaces:
+    """The places for lists of the class."""
+    return TransferCache(TRANSFER_CACHE).classes[size_class]
 
 
 # ---- Back to the heap ----
@@ -84,8 +84,9 @@ def give_list(chain: Word, size_class: Word) -> None:
 
 def hand_over(chain: Word, size_class: Word, count: Word) -> bool:
     """Leave a list for others; whether there was a place."""
+    own = class_places(size_class)
     for number in range(places_for(size_class)):
-        place = place_of_list(size_class, number)
+        place = own.places[number]
         if place.first == 0:
             place.first = chain
             place.count = count
@@ -96,10 +97,11 @@ def hand_over(chain: Word, size_class: Word, count: Word) -> bool:
 
 def take_over(size_class: Word) -> tuple[Word, Word]:
     """A list that somebody left, or 0, and its length."""
+    own = class_places(size_class)
     number = places_for(size_class)
     while number != 0:
         number -= 1
-        place = place_of_list(size_class, number)
+        place = own.places[number]
         chain = place.first
         if chain != 0:
             place.first = 0
@@ -110,8 +112,9 @@ def take_over(size_class: Word) -> tuple[Word, Word]:
 def give_waiting(first_class: Word, age: Word) -> None:
     """The lists from this class on that have this age or more go back to the heap; the others are one older."""
     for size_class in range(first_class, ALL_CLASSES + 1):
+        own = class_places(size_class)
         for number in range(places_for(size_class)):
-            place = place_of_list(size_class, number)
+            place = own.places[number]
             chain = place.first
             if chain == 0:
                 continue
@@ -139,8 +142,9 @@ def age_lists() -> bool:
 def waiting_in_class(size_class: Word) -> Word:
     """How many objects or blocks of the class lie here."""
     total: Word = 0
+    own = class_places(size_class)
     for number in range(places_for(size_class)):
-        place = place_of_list(size_class, number)
+        place = own.places[number]
         total += place.count if place.first != 0 else 0
     return total
 
