@@ -1,4 +1,4 @@
-"""The machine: the only layer below the engine, and the only words it has for memory and the kernel.
+"""The machine: the only layer below the engine, and its only functions for memory and the kernel.
 
 The engine is written against the functions of this module and knows nothing else. A backend carries them out:
 

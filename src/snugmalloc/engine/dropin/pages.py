@@ -11,8 +11,8 @@ back whole, a slab uses its page to the last byte, and a large block can be kept
 the heap missing anything.
 
 The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
-is resident. One page map serves every heap of the process, wherever its pages lie, and a pointer that is
-nobody's is recognised by two loads.
+is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
+recognised by two loads.
 
 The kind of a slab's page is the size class of its objects. A kind times 16 is where a thread's cache has the
 list for these objects; for all other kinds there is an entry that takes nothing.

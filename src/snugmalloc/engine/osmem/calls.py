@@ -37,7 +37,7 @@ def refuse() -> Word:
 
 
 def vet(pointer: Word) -> None:
-    """In hardened mode: a pointer that came back must be a live one, or this is the end."""
+    """In hardened mode: a pointer that came back must be a live one, or the process ends."""
     if is_hardened():
         vet_pointer(pointer)
 

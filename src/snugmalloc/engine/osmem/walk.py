@@ -262,7 +262,7 @@ def check() -> Int:
 
 
 def vet_pointer(pointer: Word) -> None:
-    """A pointer that came back must be one that is live, its header and those around it whole; or the end."""
+    """A pointer that came back must be live, its header and those around it whole; or the process ends."""
     block = pointer - META
     if not can_be_read(block):
         fatal(FOREIGN, pointer, 0)
