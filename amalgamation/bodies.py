@@ -34,7 +34,7 @@ class BodyReader:
     ) -> None:
         self.function = function
         self.scope = scope
-        self.tell = refuse
+        self.report = refuse
         self.is_refused = False
         self.types = {name: kind.type for name, kind in function.parameters}
         self.views = Views(scope)
@@ -55,7 +55,7 @@ class BodyReader:
 
     def refuse(self, refused: Refused) -> None:
         self.is_refused = True
-        self.tell(refused)
+        self.report(refused)
 
     def block(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
@@ -136,7 +136,7 @@ class BodyReader:
     def take_globals(self, node: ast.Global, names: list[str]) -> None:
         for name in names:
             definition = self.scope.get(name)
-            if not isinstance(definition, State) or definition.floor != self.function.floor:
+            if not isinstance(definition, State) or definition.layer != self.function.layer:
                 raise Refused(
                     node, f"global {name} is no state of this module", f"define `{name}: Word = 0` in it"
                 )

@@ -1,7 +1,7 @@
 """Writes a library that is inside the language as one Cython unit, and the version script for the linker.
 
 Function bodies are copied as they stand, but for the uses of records (``records.py``). Before each one, and
-before its head, a line ``#@ path line`` tells where the next line comes from; ``lines.py`` reads them. In C
+before its head, a line ``#@ path line`` says where the next line comes from; ``lines.py`` reads them. In C
 every name of the engine begins with ``engine_``, so that none meets one of libc; an exported function gets its
 own name as the symbol's.
 """
@@ -48,7 +48,7 @@ def write_version_script(unit: Unit, others: Iterable[str] = ()) -> str:
 def write_records(unit: Unit) -> str:
     """A header for C that is compiled into the library: the fields of every record, as macros of FIELD."""
     lines = [f"/* The records of {unit.library}, written by the amalgamation: change the engine, not this. */"]
-    for definitions in unit.floors.values():
+    for definitions in unit.layers.values():
         for record in definitions:
             if isinstance(record, Record):
                 fields = (f"FIELD({field.name}, {field.offset})" for field in record.fields.values())
@@ -63,7 +63,7 @@ def write_unit(unit: Unit, engine: Path) -> str:
 
 def _unit(unit: Unit, engine: Path) -> Iterator[str]:
     exports = {function.name for function in unit.exports}
-    definitions = [definition for floor in unit.floors.values() for definition in floor]
+    definitions = [definition for layer in unit.layers.values() for definition in layer]
     widths = [Constant(f"{name}_SIZE", Type.WORD, width) for name, width in WIDTHS.items() if name != LINE]
     yield f"# cython: {DIRECTIVES}"
     yield f"# The engine's library {unit.library}, written by the amalgamation: change the engine, not this."
@@ -92,10 +92,10 @@ def _unit(unit: Unit, engine: Path) -> Iterator[str]:
     for definition in definitions:
         if isinstance(definition, State):
             yield f'cdef {CYTHON_TYPES[definition.type]} {definition.name} "engine_{definition.name}"'
-    for floor, path in unit.sources.items():
+    for layer, path in unit.sources.items():
         lines = path.read_text().splitlines()
         place = path.relative_to(engine).as_posix()
-        for definition in unit.floors[floor]:
+        for definition in unit.layers[layer]:
             if isinstance(definition, Function):
                 yield from ("", "")
                 yield from _function(definition, definition.name in exports, lines, place)

@@ -1,8 +1,8 @@
 """The engine language: reads the modules of one library and refuses what the language does not have.
 
-A library is a folder of the engine whose ``__init__.py`` lists its floors in reading order. Floors import only
-from the floors before them and from the machine. All of them are compiled as one unit, so a name is defined
-once. What may be written is told in ``docs/language.md``; each refusal here says what to write instead.
+A library is a folder of the engine whose ``__init__.py`` lists its layers in reading order. Layers import only
+from the layers before them and from the machine. All of them are compiled as one unit, so a name is defined
+once. What may be written is described in ``docs/language.md``; each refusal here says what to write instead.
 """
 
 from __future__ import annotations
@@ -50,37 +50,37 @@ def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit
     known = {definition.name: definition for definition in unit.machine}
     where = dict.fromkeys(known, "machine")
     names = {"machine": known}
-    floors = read_floor_names(engine / library / "__init__.py")
+    layers = read_layer_names(engine / library / "__init__.py")
     refusals: list[Refusal] = []
-    for floor in floors:
-        path = unit.sources[floor] = engine / library / f"{floor}.py"
-        reader = FloorReader(path, floor, floor == floors[-1], names, where, floors, defines)
-        unit.floors[floor] = reader.read()
-        names[floor] = {definition.name: definition for definition in unit.floors[floor]}
+    for layer in layers:
+        path = unit.sources[layer] = engine / library / f"{layer}.py"
+        reader = LayerReader(path, layer, layer == layers[-1], names, where, layers, defines)
+        unit.layers[layer] = reader.read()
+        names[layer] = {definition.name: definition for definition in unit.layers[layer]}
         refusals += reader.refusals
-    constants = {d.name for definitions in unit.floors.values() for d in definitions if isinstance(d, Constant)}
+    constants = {d.name for definitions in unit.layers.values() for d in definitions if isinstance(d, Constant)}
     for name in defines.keys() - constants:
-        last = unit.sources[floors[-1]]
+        last = unit.sources[layers[-1]]
         refusals.append(
-            Refusal(last, 1, f"--define {name}: no floor has this constant", "name one that exists")
+            Refusal(last, 1, f"--define {name}: no layer has this constant", "name one that exists")
         )
     if refusals:
         raise NotInLanguage(
-            sorted(refusals, key=lambda refusal: (floors.index(refusal.path.stem), refusal.line))
+            sorted(refusals, key=lambda refusal: (layers.index(refusal.path.stem), refusal.line))
         )
     return unit
 
 
-def read_floor_names(path: Path) -> list[str]:
-    """The tuple FLOORS in `path`, without importing it."""
+def read_layer_names(path: Path) -> list[str]:
+    """The tuple LAYERS in `path`, without importing it."""
     for statement in ast.parse(path.read_text()).body:
         match statement:
             case (
-                ast.Assign(targets=[ast.Name("FLOORS")], value=ast.Tuple(elements))
-                | ast.AnnAssign(target=ast.Name("FLOORS"), value=ast.Tuple(elements))
+                ast.Assign(targets=[ast.Name("LAYERS")], value=ast.Tuple(elements))
+                | ast.AnnAssign(target=ast.Name("LAYERS"), value=ast.Tuple(elements))
             ) if elements:
                 return [str(ast.literal_eval(element)) for element in elements]
-    raise NotInLanguage([Refusal(path, 1, "no floors", 'write FLOORS = ("block", ..., "front")')])
+    raise NotInLanguage([Refusal(path, 1, "no layers", 'write LAYERS = ("block", ..., "front")')])
 
 
 def read_machine(path: Path) -> list[Definition]:
@@ -100,7 +100,7 @@ def read_machine(path: Path) -> list[Definition]:
     return definitions
 
 
-def read_signature(node: ast.FunctionDef, floor: str, scope: Mapping[str, Definition]) -> Function:
+def read_signature(node: ast.FunctionDef, layer: str, scope: Mapping[str, Definition]) -> Function:
     """The function of `node`, its body not read yet. `scope` has the records."""
     arguments = node.args
     if node.decorator_list:
@@ -115,7 +115,7 @@ def read_signature(node: ast.FunctionDef, floor: str, scope: Mapping[str, Defini
     for parameter in parameters:
         if parameter.kind.type is Type.NONE:
             raise Refused(node, f"parameter {parameter.name} is None", "drop it")
-    return Function(node.name, floor, parameters, read_results(node, scope), node)
+    return Function(node.name, layer, parameters, read_results(node, scope), node)
 
 
 def read_results(node: ast.FunctionDef, scope: Mapping[str, Definition]) -> tuple[Kind, ...]:
@@ -134,36 +134,36 @@ def read_results(node: ast.FunctionDef, scope: Mapping[str, Definition]) -> tupl
     return (read_annotation(node, node.returns, f"the result of {node.name}", scope),)
 
 
-class FloorReader:
-    """Reads one floor.
+class LayerReader:
+    """Reads one layer.
 
-    `names` are the definitions of the machine and of the floors below, by module; `where` tells which module
-    has defined each name so far, and this floor's are added to it.
+    `names` are the definitions of the machine and of the layers below, by module; `where` says which module
+    has defined each name so far, and this layer's are added to it.
     """
 
     def __init__(
         self,
         path: Path,
-        floor: str,
+        layer: str,
         is_last: bool,
         names: Mapping[str, Mapping[str, Definition]],
         where: dict[str, str],
-        floors: list[str],
+        layers: list[str],
         defines: Mapping[str, int],
     ) -> None:
         self.path = path
-        self.floor = floor
+        self.layer = layer
         self.is_last = is_last
         self.names = names
         self.where = where
-        self.floors = floors
+        self.layers = layers
         self.defines = defines
         self.refusals: list[Refusal] = []
         self.scope: dict[str, Definition] = {}
         self.can_reserve = False
 
     def read(self) -> list[Definition]:
-        """The floor's definitions in order. What is outside the language is in `refusals`."""
+        """The layer's definitions in order. What is outside the language is in `refusals`."""
         definitions: list[Definition] = []
         try:
             module = ast.parse(self.path.read_text())
@@ -188,16 +188,16 @@ class FloorReader:
         self.refusals.append(Refusal(self.path, refused.line, refused.what, refused.instead))
 
     def claim(self, name: str, node: ast.AST) -> None:
-        """Take `name` for this floor."""
+        """Take `name` for this layer."""
         check_name(name, node)
         if not self.is_last and name.startswith(RESERVED_PREFIXES):
             raise Refused(
-                node, f"{name} begins like an exported function", "keep that prefix to the last floor"
+                node, f"{name} begins like an exported function", "keep that prefix to the last layer"
             )
         if name in self.where:
             owner = self.where[name]
             raise Refused(node, f"{name} is defined in {owner} already", "a name is defined once in a library")
-        self.where[name] = self.floor
+        self.where[name] = self.layer
 
     def statement(self, node: ast.stmt) -> Definition | None:
         match node:
@@ -207,7 +207,7 @@ class FloorReader:
                 self.read_import(node)
                 return None
             case ast.FunctionDef():
-                function = read_signature(node, self.floor, self.scope)
+                function = read_signature(node, self.layer, self.scope)
                 if self.is_last and node.name[0] != "_":
                     check_exported(function)
                 if node.body[0].lineno == node.lineno:
@@ -228,15 +228,15 @@ class FloorReader:
             return
         if (node.level, node.module) == (2, "machine"):
             module = "machine"
-        elif node.level == 1 and node.module in self.floors:
+        elif node.level == 1 and node.module in self.layers:
             module = node.module
-            if self.floors.index(module) >= self.floors.index(self.floor):
+            if self.layers.index(module) >= self.layers.index(self.layer):
                 raise Refused(
-                    node, f"{module} is not below {self.floor}", "floors import only from those before them"
+                    node, f"{module} is not below {self.layer}", "layers import only from those before them"
                 )
         else:
             raise Refused(
-                node, "an import from outside the engine", "import from ..machine or from a floor below"
+                node, "an import from outside the engine", "import from ..machine or from a layer below"
             )
         for alias in node.names:
             try:
@@ -281,7 +281,7 @@ class FloorReader:
             raise Refused(
                 node, f"state {name} does not begin at zero", f"write {zero} and set it up at first use"
             )
-        return State(name, type_, self.floor)
+        return State(name, type_, self.layer)
 
     def constant(
         self, node: ast.stmt, name: str, annotation: ast.expr | None, value: ast.expr | None

@@ -165,14 +165,14 @@ class Edit(NamedTuple):
 
 @dataclass
 class Function:
-    """A function of the engine or, with `floor` "machine", of the machine.
+    """A function of the engine or, with `layer` "machine", of the machine.
 
     `results` has more than one entry if it gives a tuple. `locals` are the variables whose type is that of
     their first value; annotated ones declare themselves. `edits` write its uses of records as words.
     """
 
     name: str
-    floor: str
+    layer: str
     parameters: list[Parameter]
     results: tuple[Kind, ...]
     node: ast.FunctionDef
@@ -218,11 +218,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class State:
-    """A variable of `floor` that begins at zero."""
+    """A variable of `layer` that begins at zero."""
 
     name: str
     type: Type
-    floor: str
+    layer: str
 
 
 Definition: TypeAlias = Function | Constant | Table | Memory | State | Record
@@ -234,13 +234,13 @@ class Unit:
 
     library: str
     machine: list[Definition]
-    floors: dict[str, list[Definition]]
+    layers: dict[str, list[Definition]]
     sources: dict[str, Path]
 
     @property
     def exports(self) -> list[Function]:
-        """The public functions of the last floor."""
-        return [d for d in self.floors[list(self.floors)[-1]] if isinstance(d, Function) and d.name[0] != "_"]
+        """The public functions of the last layer."""
+        return [d for d in self.layers[list(self.layers)[-1]] if isinstance(d, Function) and d.name[0] != "_"]
 
 
 # ---- Checks that every place needs ----
@@ -283,7 +283,7 @@ OUTSIDE: Mapping[type[ast.AST], tuple[str, str]] = {
     ast.With: ("with", "call what begins and what ends"),
     ast.Delete: ("del", "drop it"),
     ast.Match: ("match", "use if and elif"),
-    ast.Import: ("import", "write `from ..machine import ...` or `from .floor import ...`"),
+    ast.Import: ("import", "write `from ..machine import ...` or `from .layer import ...`"),
     ast.ImportFrom: ("import", "import at the head of the module"),
     ast.Nonlocal: ("nonlocal", "use module state and global"),
     ast.JoinedStr: ("a string", "use a constant text: `NAME = b\"...\"` at module level"),

@@ -1,6 +1,6 @@
 # Lets a cross build use the Python headers of the machine that builds.
 #
-# They are the same for every processor but for pyconfig.h, which tells sizes of types: what is right here is right for
+# They are the same for every processor but for pyconfig.h, which has the sizes of types: what is right here is right for
 # every target with words of 64 bits, and there is no other (amalgamation: Word). Debian's pyconfig.h leads on to
 # <PROCESSOR-linux-gnu/python3.x/pyconfig.h>, which for a foreign processor is not there: this puts a copy of ours there.
 

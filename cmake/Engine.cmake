@@ -1,7 +1,7 @@
 # add_engine_library(LIBRARY [OUTPUT_NAME name] [SOURCES file...] [EXPORTS symbol...])
 #
 # Compiles the engine's folder LIBRARY into lib<name>.so (name: LIBRARY) and installs it into the package's lib/.
-# SOURCES are compiled into it too; EXPORTS (patterns) are what they export beside the engine's last floor.
+# SOURCES are compiled into it too; EXPORTS (patterns) are what they export beside the engine's last layer.
 #
 # The way: amalgamation (engine -> LIBRARY.pyx, LIBRARY.map, LIBRARY_records.h), Cython (-> LIBRARY.c), line directives
 # led back to the engine, C compiler, linker. The linker drops what nothing exported needs: Cython's module set-up, and

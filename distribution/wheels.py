@@ -3,7 +3,7 @@
     python -m distribution.wheels [--output dist] [PROCESSOR...]
 
 A wheel runs on CPython 3.11 and every newer one (its extensions keep to the stable ABI) and on every glibc from
-2.17 on: Zig's C compiler links to that version, for any processor, and auditwheel tells what a wheel needs.
+2.17 on: Zig's C compiler links to that version, for any processor, and auditwheel reports what a wheel needs.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def heap_map(
     `width` is the number of cells in a row (default: 16 to 128, by the width of the terminal). `cell` is
     the number of bytes that one cell stands for (default: the power of two, from 8, at which the picture stays
     short). `color` turns colours on or off; by default they are used where standard output is a terminal, is
-    not dumb, and NO_COLOR is not set. Without colours a cell is a plain character, told in the last line.
+    not dumb, and NO_COLOR is not set. Without colours a cell is a plain character, explained in the last line.
 
     Raises ValueError when `width` or `cell` is below 1.
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, annotation_typing=False, embedsignature=False
-"""The four functions and what the heap tells of itself, called from Python in the manners of Python.
+"""The four functions and what the heap reports of itself, called from Python in the manners of Python.
 
 Linked to libosmem.so: the heap is the one that C code in this process has.
 """

@@ -48,7 +48,7 @@ cdef class Player:
     """Plays the calls of one trace on this process's heap. Memory that is still live goes back with `close`.
 
     `seconds` is the time spent in the loop: the four functions, and writing and comparing the memory.
-    `system_peak` is the most bytes that were taken from the system at once, as os_stats tells.
+    `system_peak` is the most bytes that were taken from the system at once, as os_stats reports.
     """
 
     cdef const uint8_t[::1] kinds

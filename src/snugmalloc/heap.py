@@ -1,4 +1,4 @@
-"""What a heap tells of itself: its blocks, its figures, and what is wrong with it. Plain data, no memory."""
+"""What a heap reports of itself: its blocks, its figures, and what is wrong with it. Plain data, no memory."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class HeapError(Exception):
         5: "two free neighbours stand side by side, neither waiting to be merged",
         6: "the last block is not at the end of the heap",
         7: "the list of mapped blocks is broken",
-        8: "the blocks do not add up to what the statistics tell",
+        8: "the blocks do not add up to what the statistics report",
         9: "the seal of a live block is broken",
     }
 

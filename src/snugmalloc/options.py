@@ -2,7 +2,7 @@
 
 Each is a variable of the environment, ``SNUG_LIMIT=64M``, and a setting of the command, ``snug run --set
 limit=64M``. The figures are those of the engine; the library reads the environment once, at the first
-allocation, and tells what it does not know.
+allocation, and reports what it does not know.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from snugmalloc._replay import Player
 from snugmalloc.heap import Block
 
 Progress = Callable[[int, int], None]
-"""Told how much is done, of how much."""
+"""Called with how much is done, of how much."""
 
 SAMPLES = 256
 """At how many evenly spaced calls a replay looks at the heap."""

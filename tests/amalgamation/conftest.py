@@ -23,18 +23,18 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Reads a library of two floors, `below` and `front`, given as text, on the toy's machine."""
+    """Reads a library of two layers, `below` and `front`, given as text, on the toy's machine."""
 
-    def read_floors(front: str, below: str = "", **defines: int) -> Unit:
+    def read_layers(front: str, below: str = "", **defines: int) -> Unit:
         shutil.copy(TOY / "machine.py", tmp_path)
         folder = tmp_path / "small"
         folder.mkdir(exist_ok=True)
-        (folder / "__init__.py").write_text('FLOORS = ("below", "front")\n')
+        (folder / "__init__.py").write_text('LAYERS = ("below", "front")\n')
         (folder / "below.py").write_text(below)
         (folder / "front.py").write_text(front)
         return read_library(tmp_path, "small", defines)
 
-    return read_floors
+    return read_layers
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def refusals(read: Read, tmp_path: Path) -> Refuse:
 def write(read: Read, tmp_path: Path) -> Write:
     """Writes the unit for such a library."""
 
-    def write_floors(front: str, below: str = "", **defines: int) -> str:
+    def write_layers(front: str, below: str = "", **defines: int) -> str:
         return write_unit(read(front, below, **defines), tmp_path)
 
-    return write_floors
+    return write_layers
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ AT_MODULE_LEVEL = {
     "from ..machine import load_word as load": "import load_word as load; import names",
     "from ..machine import strcpy": "machine has no strcpy; import what it defines",
     "from .below import nothing": "below has no nothing; import what it defines",
-    "from .front import helper": "front is not below front; floors import only from those before",
+    "from .front import helper": "front is not below front; layers import only from those before",
     "async def wait() -> None: pass": "an async function; write a plain function",
     "@staticmethod\ndef f() -> None:\n    pass": "a decorator; write a plain function",
     "def f(a: Word = 1) -> Word:\n    return a": "f has a default argument; give every argument",
@@ -307,23 +307,23 @@ def test_the_state_of_another_module_is_neither_imported_nor_assigned(refusals: 
     assert assigned.startswith("front.py:2: global top is no state of this module")
 
 
-def test_a_floor_does_not_import_from_a_later_one(refusals: Refuse) -> None:
+def test_a_layer_does_not_import_from_a_later_one(refusals: Refuse) -> None:
     (refusal,) = refusals("def f() -> None:\n    pass\n", below="from .front import f\n")
-    assert refusal == "below.py:1: front is not below below; floors import only from those before them"
+    assert refusal == "below.py:1: front is not below below; layers import only from those before them"
 
 
-def test_a_name_is_defined_once_in_all_floors(refusals: Refuse) -> None:
+def test_a_name_is_defined_once_in_all_layers(refusals: Refuse) -> None:
     (refusal,) = refusals("def f() -> None:\n    pass\n", below="def f() -> None:\n    pass\n")
     assert refusal == "front.py:1: f is defined in below already; a name is defined once in a library"
 
 
 @pytest.mark.parametrize("name", ["os_malloc", "snug_stats"])
-def test_only_the_last_floor_uses_the_prefix_of_exported_functions(
+def test_only_the_last_layer_uses_the_prefix_of_exported_functions(
     refusals: Refuse, read: Read, name: str
 ) -> None:
     function = f"def {name}() -> None:\n    pass\n"
     (refusal,) = refusals("", below=function)
-    assert refusal == f"below.py:1: {name} begins like an exported function; keep that prefix to the last floor"
+    assert refusal == f"below.py:1: {name} begins like an exported function; keep that prefix to the last layer"
     assert [export.name for export in read(function).exports] == [name]
 
 
@@ -334,7 +334,7 @@ def test_a_name_that_was_not_imported_is_not_known(refusals: Refuse) -> None:
 
 def test_a_constant_that_nobody_has_is_not_defined(refusals: Refuse) -> None:
     (refusal,) = refusals("SIZE = 1\n", SIZES=2)
-    assert "--define SIZES: no floor has this constant" in refusal
+    assert "--define SIZES: no layer has this constant" in refusal
 
 
 def test_all_that_is_wrong_is_told_at_once_in_order(refusals: Refuse) -> None:
@@ -347,7 +347,7 @@ def test_all_that_is_wrong_is_told_at_once_in_order(refusals: Refuse) -> None:
 def test_the_command_prints_refusals_and_fails(tmp_path: Path) -> None:
     (tmp_path / "machine.py").write_text((TOY / "machine.py").read_text())
     (tmp_path / "small").mkdir()
-    (tmp_path / "small" / "__init__.py").write_text('FLOORS = ("front",)\n')
+    (tmp_path / "small" / "__init__.py").write_text('LAYERS = ("front",)\n')
     (tmp_path / "small" / "front.py").write_text("class A: pass\n")
     command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]
     outcome = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True)
@@ -356,16 +356,16 @@ def test_the_command_prints_refusals_and_fails(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_library_without_floors_is_refused(read: Read, tmp_path: Path) -> None:
+def test_a_library_without_layers_is_refused(read: Read, tmp_path: Path) -> None:
     read("")
-    (tmp_path / "small" / "__init__.py").write_text("FLOORS = ()\n")
+    (tmp_path / "small" / "__init__.py").write_text("LAYERS = ()\n")
     command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]
     outcome = subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, text=True)
     assert outcome.returncode == 1
-    assert "no floors; write FLOORS" in outcome.stderr
+    assert "no layers; write LAYERS" in outcome.stderr
 
 
-def test_a_floor_without_its_module_is_told(read: Read, tmp_path: Path) -> None:
+def test_a_layer_without_its_module_is_told(read: Read, tmp_path: Path) -> None:
     read("")
     (tmp_path / "small" / "front.py").unlink()
     command = [sys.executable, "-m", "amalgamation", "--engine", str(tmp_path), "--library", "small"]

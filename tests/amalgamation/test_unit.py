@@ -54,7 +54,7 @@ def test_constants_are_macros_of_their_type_as_wide_as_a_word(write: Write) -> N
     assert "#define engine_YES ((int)1)" in unit
 
 
-def test_constants_of_a_floor_below_and_of_the_machine_are_known(write: Write) -> None:
+def test_constants_of_a_layer_below_and_of_the_machine_are_known(write: Write) -> None:
     front = "from ..machine import LIMIT\nfrom .below import UNIT\nBOTH = LIMIT + UNIT\n"
     assert "#define engine_BOTH ((Word)1016)" in write(front, "UNIT = 16\n")
 
@@ -105,7 +105,7 @@ def f(word: Word, text: Text) -> Word:
         assert f"    cdef {declaration}\n" in unit
 
 
-def test_only_public_functions_of_the_last_floor_are_exported(write: Write) -> None:
+def test_only_public_functions_of_the_last_layer_are_exported(write: Write) -> None:
     unit = write(
         "def shown() -> None:\n    pass\ndef _own() -> None:\n    pass\n", "def low() -> None:\n    pass\n"
     )

@@ -1,4 +1,4 @@
-"""libsnug-run.so: takes the allocator out of the environment, and tells where malloc came from."""
+"""libsnug-run.so: takes the allocator out of the environment, and reports where malloc came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""snug-launch: starts a program, hands signals on, tells what it cost, and ends as it ended."""
+"""snug-launch: starts a program, hands signals on, reports what it cost, and ends as it ended."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_mean_of_a_program_that_ends_at_once_is_what_it_held_at_its_end() ->
 
 
 def test_the_mean_is_not_above_the_peak() -> None:
-    # The peak that wait4 tells may lag behind by some hundred KB, which is much of a program as small as this.
+    # The peak that wait4 reports may lag behind by some hundred KB, much of a program as small as this.
     figures = figures_of("sleep", "0.1")
     assert figures.mean_resident_bytes is not None
     assert figures.mean_resident_bytes <= figures.peak_resident_bytes

@@ -30,7 +30,7 @@ from .programs import (
 
 LIBRARY = snugmalloc.get_library("snugmalloc")
 MIB = 1 << 20
-# Tells, from inside, what the program was started with.
+# Prints, from inside, what the program was started with.
 TELL = """
 import json, os
 maps = open("/proc/self/maps").read()

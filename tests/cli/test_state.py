@@ -1,4 +1,4 @@
-"""`snug doctor` and the report tell whether a process is on the heap, and why its requests were refused."""
+"""`snug doctor` and the report say whether a process is on the heap, and why its requests were refused."""
 
 from __future__ import annotations
 

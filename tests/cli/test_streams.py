@@ -115,7 +115,7 @@ def test_ctrl_c_while_the_command_is_loaded_ends_it_silently(
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
-# The program tells its process id and sends the command, the parent of its parent, a signal.
+# The program prints its process id and sends the command, the parent of its parent, a signal.
 SIGNAL_TO_COMMAND = """\
 echo $$ >{folder}/program; sleep 60 & echo $! >{folder}/child; {trap}
 kill -{name} $(cut -d' ' -f4 /proc/$PPID/stat); wait; wait; wait; sleep 60

@@ -1,4 +1,4 @@
-"""The drop-in engine twice, interpreted and compiled, under one face; and the model that both are held to."""
+"""The drop-in engine twice, interpreted and compiled, with one interface, and the model for both."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class InterpretedHeap:
         return found
 
     def figure(self, name: str) -> int:
-        """The figure of this constant's name, such as ``HEAP_BYTES``, brought up to date."""
+        """The figure of this field's name, such as ``heap_bytes``, brought up to date."""
         self.engine.snug_stats(self.engine.FIGURES, 0)
-        return int(self.engine.figure(getattr(self.engine, name)))
+        return int(self.engine.figure(getattr(self.engine.Figures, name)))
 
 
 class CompiledHeap:
@@ -204,7 +204,7 @@ class Model:
         return sorted(self.usable.items())
 
     def walked(self) -> list[tuple[int, int]]:
-        """The same, as the heap's walk tells it."""
+        """The same, as the heap's walk reports it."""
         return sorted((block.address, block.size) for block in self.heap.walk() if block.status != FREE)
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong in the environment is told once: by the first process with both the entry and the library."""
+"""What is wrong in the environment is reported once: by the first process with the entry and the library."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_the_limit_holds(machine: SimulatedMachine) -> None:
     while pointer := heap.malloc(60_000):
         blocks.append(pointer)
     assert 55 < len(blocks) <= 4 * MIB // 60_000
-    assert heap.figure("SYSTEM_BYTES") <= 4 * MIB
+    assert heap.figure("system_bytes") <= 4 * MIB
     assert heap.malloc(1 << 40) == 0
     heap.free(blocks.pop())
     assert heap.malloc(50_000) != 0
@@ -171,8 +171,8 @@ def test_memory_comes_back_without_being_asked(machine: SimulatedMachine) -> Non
         heap.free(pointer)
     for _ in range(3000):
         heap.free(heap.malloc(30_000))
-    assert heap.figure("PURGED_BYTES") + 2 * MIB > heap.figure("HEAP_BYTES")
-    assert heap.figure("RETURNED_BYTES") > 3 * MIB
+    assert heap.figure("purged_bytes") + 2 * MIB > heap.figure("heap_bytes")
+    assert heap.figure("returned_bytes") > 3 * MIB
 
 
 def test_a_heap_that_is_dropped_goes_back_at_once_and_not_while_it_is_filled_again(
@@ -182,11 +182,11 @@ def test_a_heap_that_is_dropped_goes_back_at_once_and_not_while_it_is_filled_aga
     blocks = [heap.malloc(3000) for _ in range(3000)]
     for pointer in blocks:
         heap.free(pointer)
-    returned = heap.figure("RETURNED_BYTES")
-    assert returned > heap.figure("HEAP_BYTES") * 3 // 4
+    returned = heap.figure("returned_bytes")
+    assert returned > heap.figure("heap_bytes") * 3 // 4
     for _ in range(3000):
         heap.malloc(3000)
-    assert heap.figure("RETURNED_BYTES") == returned
+    assert heap.figure("returned_bytes") == returned
     assert heap.check() == 0
 
 
@@ -195,7 +195,7 @@ def test_a_heap_of_which_half_is_used_keeps_the_rest_for_what_comes(machine: Sim
     blocks = [heap.malloc(3000) for _ in range(3000)]
     for pointer in blocks[:1400]:
         heap.free(pointer)
-    assert heap.figure("RETURNED_BYTES") < 2 * MIB  # of the 4 that are free: at the peak one run went
+    assert heap.figure("returned_bytes") < 2 * MIB  # of the 4 that are free: at the peak one run went
     assert heap.check() == 0
 
 
@@ -204,7 +204,7 @@ def test_trim_gives_everything_back_now(heap: InterpretedHeap) -> None:
     for pointer in blocks:
         heap.free(pointer)
     assert heap.trim(0) == 1
-    assert heap.figure("HEAP_BYTES") - heap.figure("PURGED_BYTES") <= max(60 * 1024, heap.machine.page)
+    assert heap.figure("heap_bytes") - heap.figure("purged_bytes") <= max(60 * 1024, heap.machine.page)
     assert heap.trim(0) == 0
 
 
@@ -305,7 +305,7 @@ def test_a_freed_block_of_a_class_is_the_next_of_it(heap: InterpretedHeap, size:
     first, second = heap.malloc(size), heap.malloc(size)
     heap.free(first)
     heap.free(second)
-    assert heap.figure("CACHED_BLOCKS") >= 2
+    assert heap.figure("cached_blocks") >= 2
     assert [heap.malloc(size), heap.malloc(size - 1)] == [second, first]
     assert heap.check() == 0
 
@@ -313,8 +313,8 @@ def test_a_freed_block_of_a_class_is_the_next_of_it(heap: InterpretedHeap, size:
 @pytest.mark.parametrize("size", [16_385, 20_000, 100_000, 1_000_000])
 def test_no_larger_block_waits_in_a_cache(heap: InterpretedHeap, size: int) -> None:
     heap.free(heap.malloc(size))
-    assert heap.figure("CACHED_BLOCKS") == 0
-    assert heap.figure("LIVE_BLOCKS") == 0
+    assert heap.figure("cached_blocks") == 0
+    assert heap.figure("live_blocks") == 0
 
 
 @pytest.mark.parametrize("size", [1500, 5000, 9000, 16_000])
@@ -322,7 +322,7 @@ def test_nor_any_beyond_small_objects_where_most_was_dropped(heap: InterpretedHe
     blocks = [heap.malloc(size) for _ in range(24_000_000 // size)]
     for block in blocks:
         heap.free(block)
-    assert heap.figure("CACHED_BYTES") < 2 * size
+    assert heap.figure("cached_bytes") < 2 * size
     assert heap.check() == 0
 
 
@@ -335,7 +335,7 @@ def test_what_waits_in_caches_is_used_before_a_request_is_refused(machine: Simul
         blocks.append(block)
     for block in blocks[:4]:
         heap.free(block)
-    assert heap.figure("CACHED_BLOCKS") > 0
+    assert heap.figure("cached_blocks") > 0
     assert heap.malloc(size + size // 4) != 0 or size < 1024
     assert heap.check() == 0
 
@@ -372,15 +372,15 @@ def test_an_ended_thread_leaves_its_objects_to_the_next_for_a_while(heap: Interp
     heap.free(heap.malloc(100))
     heap.free(heap.malloc(5000))
     heap.engine.snug_thread_idle()
-    kept = heap.figure("CACHED_BLOCKS")
+    kept = heap.figure("cached_blocks")
     assert kept > 0
     heap.malloc(100)
-    assert heap.figure("CACHED_BLOCKS") == kept - 1
+    assert heap.figure("cached_blocks") == kept - 1
     heap.engine.snug_thread_idle()
     for _ in range(3 * heap.engine.CALLS_OF_AGE):
-        assert heap.figure("CACHED_BLOCKS") == kept - 1
+        assert heap.figure("cached_blocks") == kept - 1
         heap.engine.look_after()
-    assert heap.figure("CACHED_BLOCKS") == 0
+    assert heap.figure("cached_blocks") == 0
     assert heap.check() == 0
 
 
@@ -388,8 +388,8 @@ def test_trim_gives_back_what_ended_threads_left(heap: InterpretedHeap) -> None:
     heap.free(heap.malloc(100))
     heap.engine.snug_thread_idle()
     heap.trim(0)
-    assert heap.figure("CACHED_BLOCKS") == 0
-    assert heap.figure("LIVE_BYTES") == 0
+    assert heap.figure("cached_blocks") == 0
+    assert heap.figure("live_bytes") == 0
 
 
 def test_a_helper_is_started_once_in_each_process_and_only_when_it_is_worth_it() -> None:
@@ -412,12 +412,12 @@ def test_a_step_of_the_helper_gives_back_what_the_program_would_have_given() -> 
     kept = [heap.malloc(20_000) for _ in range(400)]
     for pointer in [heap.malloc(20_000) for _ in range(350)]:
         heap.free(pointer)
-    before = heap.figure("RETURNED_BYTES")
+    before = heap.figure("returned_bytes")
     for _ in range(20):
         machine.pass_time(250_000_000)
         heap.engine.snug_background_step()
-    assert heap.figure("RETURNED_BYTES") > before
-    resident = heap.figure("HEAP_BYTES") - heap.figure("PURGED_BYTES")
-    assert resident - heap.figure("LIVE_BYTES") < MIB + heap.figure("LIVE_BYTES") // 8
-    assert heap.figure("BACKGROUND_STEPS") == 20
+    assert heap.figure("returned_bytes") > before
+    resident = heap.figure("heap_bytes") - heap.figure("purged_bytes")
+    assert resident - heap.figure("live_bytes") < MIB + heap.figure("live_bytes") // 8
+    assert heap.figure("background_steps") == 20
     assert heap.check() == 0 and heap.usable(kept[-1]) >= 20_000

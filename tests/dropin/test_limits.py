@@ -104,10 +104,10 @@ def test_the_reason_of_every_refusal_is_counted(
 @pytest.mark.parametrize(
     ("answer", "figure"),
     [
-        (0, "REFUSED_MEMORY"),
-        (1, "REFUSED_ADDRESSES"),
-        (2, "REFUSED_MAPPINGS"),
-        (3, "REFUSED_LOCKED"),
+        (0, "refused_memory"),
+        (1, "refused_addresses"),
+        (2, "refused_mappings"),
+        (3, "refused_locked"),
     ],
 )
 @pytest.mark.parametrize("size", [1, 500, 5000, 200_000, 3 << 20])
@@ -116,7 +116,7 @@ def test_the_reason_is_what_the_machine_says(size: int, answer: int, figure: str
     machine.refusal = answer
     heap = InterpretedHeap(machine)
     assert heap.malloc(size) == heap.calloc(1, size) == heap.aligned_alloc(4096, size) == 0
-    assert heap.figure(figure) == heap.figure("REFUSED_REQUESTS") == 3
+    assert heap.figure(figure) == heap.figure("refused_requests") == 3
 
 
 def test_a_refusal_that_another_way_made_good_is_not_counted() -> None:
@@ -124,4 +124,4 @@ def test_a_refusal_that_another_way_made_good_is_not_counted() -> None:
     heap = InterpretedHeap(machine)
     assert heap.malloc(3 << 20)
     assert any(call.result is None for call in machine.log)
-    assert heap.figure("REFUSED_REQUESTS") == heap.figure("REFUSED_MEMORY") == 0
+    assert heap.figure("refused_requests") == heap.figure("refused_memory") == 0

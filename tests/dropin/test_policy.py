@@ -118,4 +118,4 @@ def test_a_clean_heap_below_the_break_goes_with_what_was_dropped() -> None:
     program.take_all(12_000, 24 * MIB)
     program.keep_one_in(0)
     program.small_work(2 * MOMENT, steps=2)
-    assert program.heap.figure("HEAP_BYTES") <= 4 * MIB
+    assert program.heap.figure("heap_bytes") <= 4 * MIB

@@ -1,7 +1,7 @@
 """Real programs under preload do what they do without it.
 
 Each is run twice, without and with the library, and the outputs are compared. In the second run every process
-tells at its end where its malloc came from.
+reports at its end where its malloc came from.
 """
 
 from __future__ import annotations

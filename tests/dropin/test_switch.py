@@ -103,7 +103,7 @@ def state_of(run: Run, library: Path, program: str | Path, *arguments: str, **se
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """A program that tells its state, by its own name of more than 15 letters."""
+    """A program that prints its state, by its own name of more than 15 letters."""
     path = tmp_path / "a-program-with-a-long-name.py"
     path.write_text(f"#!{sys.executable}\n{TELL_STATE}")
     path.chmod(0o755)
@@ -185,7 +185,7 @@ def test_a_forked_child_stays_and_an_executed_one_decides_anew(run: Run, library
 
 def state_on(**settings: str) -> int:
     """The state of a process with these options."""
-    return switched_heap(**settings).figure("STATE")
+    return switched_heap(**settings).figure("state")
 
 
 def switched_heap(**settings: str) -> InterpretedHeap:
@@ -207,7 +207,7 @@ def test_the_canary_takes_its_share_by_the_hash_that_is_documented(share: int) -
     for started in range(0, 40_000, 97):
         machine = SimulatedMachine(host=b"web-1", program=(b"java", b"", b""), started=started)
         machine.environment[b"SNUG_CANARY"] = str(share).encode()
-        is_on = InterpretedHeap(machine).figure("STATE") == ON
+        is_on = InterpretedHeap(machine).figure("state") == ON
         assert is_on == (fnv(b"web-1\0java\0%d" % started) % 100 < share)
         taken += is_on
     assert abs(taken / (40_000 / 97) - share / 100) < 0.06
@@ -219,7 +219,7 @@ def test_what_the_canary_takes_depends_on_host_and_program() -> None:
         for started in range(60):
             machine = SimulatedMachine(host=host, program=(program, b"", b""), started=started)
             machine.environment[b"SNUG_CANARY"] = b"50"
-            states.append(InterpretedHeap(machine).figure("STATE") == ON)
+            states.append(InterpretedHeap(machine).figure("state") == ON)
         return states
 
     assert len({tuple(chosen(host, name)) for host in (b"a", b"b") for name in (b"c", b"d")}) == 4
@@ -231,7 +231,7 @@ def test_what_the_canary_takes_depends_on_host_and_program() -> None:
 def test_any_name_of_the_program_counts(names: str) -> None:
     heap = switched_heap(EXCEPT=names)
     heap.machine.program = (b"program", b"interpreter", b"arg")
-    assert heap.figure("STATE") == EXCEPTED
+    assert heap.figure("state") == EXCEPTED
 
 
 @pytest.mark.parametrize("names", ["", ",", "prog", "programs", "java", "pro,gram", "xprogram"])
@@ -257,7 +257,7 @@ def test_off_every_function_calls_libcs() -> None:
     heap.trim(0)
     engine.snug_mallopt(-3, 1 << 20)
     assert machine.libc_calls[-2:] == ["malloc_trim", "mallopt"]
-    assert machine.helpers == 0 and heap.figure("MALLOC_CALLS") == 0
+    assert machine.helpers == 0 and heap.figure("malloc_calls") == 0
     assert [call.name for call in machine.log] == []
 
 
@@ -277,10 +277,10 @@ def test_early_blocks_are_the_heaps(size: int, then: str) -> None:
     heap = InterpretedHeap(machine)
     early = heap.malloc(size)
     heap.write(early, b"e" * size)
-    assert heap.figure("STATE") == UNDECIDED and not machine.libc_blocks
+    assert heap.figure("state") == UNDECIDED and not machine.libc_blocks
     machine.is_early = False
     late = heap.calloc(1, size) if then == "calloc" else heap.malloc(size)
-    assert late in machine.libc_blocks and heap.figure("STATE") == DISABLED
+    assert late in machine.libc_blocks and heap.figure("state") == DISABLED
     assert heap.usable(early) >= size and heap.usable(late) == size
     if then in ("grow", "shrink"):
         new_size = size * 5 if then == "grow" else (size + 1) // 2
@@ -289,7 +289,7 @@ def test_early_blocks_are_the_heaps(size: int, then: str) -> None:
     heap.free(early)
     heap.free(late)
     assert heap.check() == 0
-    assert not machine.libc_blocks and heap.figure("LIVE_BLOCKS") == 0
+    assert not machine.libc_blocks and heap.figure("live_blocks") == 0
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: "-".join(mode) or "plain")

@@ -132,14 +132,14 @@ def test_what_cannot_be_unmapped_is_used_again(machine: SimulatedMachine, size: 
         heap.free(block)
     heap.trim(0)
     heap.trim(0)
-    held = heap.figure("SYSTEM_BYTES")
+    held = heap.figure("system_bytes")
     assert heap.check() == 0
     machine.refuse = lambda name, arguments: name in ("munmap", "mmap", "brk")
     for _ in range(6):
         block = heap.calloc(1, size)
         assert block in blocks
         assert heap.read(block, size) == bytes(size)
-    assert heap.figure("SYSTEM_BYTES") == held
+    assert heap.figure("system_bytes") == held
     assert heap.check() == 0
 
 
@@ -149,10 +149,10 @@ def test_what_could_not_be_unmapped_goes_later(heap: InterpretedHeap) -> None:
     for block in blocks:
         heap.free(block)
     heap.trim(0)
-    assert heap.figure("KEPT_BYTES") > 0
+    assert heap.figure("kept_bytes") > 0
     heap.machine.refuse = lambda name, arguments: False
     assert heap.trim(0) == 1
-    assert heap.figure("KEPT_BYTES") == 0
+    assert heap.figure("kept_bytes") == 0
 
 
 @dataclass
@@ -358,7 +358,7 @@ def test_options_are_published_after_their_values() -> None:
 
     def look(address: int, value: int) -> None:
         if address == engine.ARE_READ and value:
-            limit = engine.figure(engine.LIMIT_BYTES)
+            limit = engine.figure(engine.Figures.limit_bytes)
             seen.append(
                 (
                     engine.is_hardened(),

@@ -24,7 +24,7 @@ def test_a_plain_import_runs_on_a_simulated_machine() -> None:
     program = (
         "from snugmalloc.engine.osmem import front\n"
         "from snugmalloc.engine import machine\n"
-        "print(hex(front.os_malloc(1)), machine.face.log[-1].name)"
+        "print(hex(front.os_malloc(1)), machine.backend.log[-1].name)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "0x555500000020 brk\n"

@@ -1,4 +1,4 @@
-"""Records: both faces of the engine see the same bytes, and so does whoever reads the declaration."""
+"""Records: both backends of the engine see the same bytes, and so does whoever reads the declaration."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def layout(record: Record) -> list[tuple[int, str]]:
 
 def records(library: str) -> list[Record]:
     """The records of a library, as the amalgamation sees them."""
-    floors = read_library(ENGINE, library, {}).floors.values()
-    return [definition for floor in floors for definition in floor if isinstance(definition, Record)]
+    layers = read_library(ENGINE, library, {}).layers.values()
+    return [definition for layer in layers for definition in layer if isinstance(definition, Record)]
 
 
 @pytest.mark.parametrize("library", ["osmem", "dropin"])
@@ -45,9 +45,20 @@ def test_the_engines_have_records_with_pictures() -> None:
     drawn = [
         record for library in ("osmem", "dropin") for record in records(library) if picture(record.docstring)
     ]
-    assert {"Header", "LiveHeader", "Linked", "Node", "Bin", "MappingLinks"} <= {
-        record.name for record in drawn
-    }
+    assert {
+        "Header",
+        "LiveHeader",
+        "Linked",
+        "Node",
+        "Bin",
+        "MappingLinks",
+        "ThreadCache",
+        "List",
+        "Place",
+        "SlabTag",
+        "Links",
+        "Leaf",
+    } <= {record.name for record in drawn}
 
 
 def test_a_picture_that_is_wrong_is_told() -> None:
@@ -94,7 +105,7 @@ class Shape(MachineRecord, align=64):
 def machine(monkeypatch: pytest.MonkeyPatch) -> SimulatedMachine:
     """The machine that these records stand on."""
     fresh = SimulatedMachine()
-    monkeypatch.setattr("snugmalloc.engine.machine.face", fresh)
+    monkeypatch.setattr("snugmalloc.engine.machine.backend", fresh)
     return fresh
 
 

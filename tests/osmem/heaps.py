@@ -1,6 +1,6 @@
 """The three heaps that must agree: the naive model, the interpreted engine, libosmem.so in a driver process.
 
-Each plays the same calls on a kernel of its own that places memory alike, and tells an `Outcome`; the outcomes
+Each plays the same calls on a kernel that places memory alike, and returns an `Outcome`; the outcomes
 of one call are equal or somebody is wrong.
 """
 

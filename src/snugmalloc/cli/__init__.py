@@ -14,7 +14,7 @@ from snugmalloc.cli.streams import OutputError, check_output, settled_output, te
 
 
 class OneLineErrors(click.Group):
-    """Tells an error in one line on stderr: exit status 2 for wrong usage, 1 for anything else."""
+    """Reports an error in one line on stderr: exit status 2 for wrong usage, 1 for anything else."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         extra["standalone_mode"] = False

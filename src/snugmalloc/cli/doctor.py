@@ -19,7 +19,7 @@ from snugmalloc.launch.diagnosis import Finding, NoSuchProcess, diagnose, read_p
 @click.argument("pid", type=click.IntRange(min=1), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(pid: int | None, as_json: bool) -> None:
-    """Tell which allocator a process uses, its limits, and what to do.
+    """Report which allocator a process uses, its limits, and what to do.
 
     PID is the process to look at; without it, it is the Python that runs this command. The environment shown is
     the one that the process was started with.

@@ -2,7 +2,7 @@
 
     python -m snugmalloc.cli.ending DESCRIPTOR
 
-DESCRIPTOR is open for what `snugmalloc.cli.run` handed over: the program, its figures, and what is to be told.
+DESCRIPTOR is open for what `snugmalloc.cli.run` handed over: the program, its figures, and what to report.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _ratio(value: float | None) -> str:
 
 
 def _proof(state: dict[str, Any], own: ProcessReport | None) -> str:
-    """One line that tells whether the program's malloc was this library's, and how that is known."""
+    """One line that says whether the program's malloc was this library's, and how that is known."""
     if own is None:
         return "none: the program did not come to its regular end, or ran without the library"
     if own.is_off:

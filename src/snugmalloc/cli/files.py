@@ -1,4 +1,4 @@
-"""Owns the files that commands write: found to be writable before anything runs, and told by name if not."""
+"""Owns the files that commands write: found to be writable before anything runs, or reported by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what `snug run` and `snug compare` look at, and tell, before the program starts."""
+"""Owns what `snug run` and `snug compare` look at, and report, before the program starts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prepare(words: tuple[str, ...], libraries: list[Path]) -> Program:
 
 
 def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mapping[str, str]) -> bool:
-    """Whether to set PYTHONMALLOC=malloc; tells if a Python program's objects will not come from malloc."""
+    """Whether to set PYTHONMALLOC=malloc; reports if a Python program's objects will not come from malloc."""
     if not program.is_python or keep_pymalloc:
         return False
     if program.is_free_threaded:
@@ -60,7 +60,7 @@ def _tell_free_threaded(name: str, setting: str) -> None:
 
 
 def tell_ignored(environment: Mapping[str, str]) -> list[str]:
-    """Tell each option in `environment` that the allocator will ignore; their names."""
+    """Report each option in `environment` that the allocator will ignore; their names."""
     ignored = complaints(environment)
     for name, why in ignored.items():
         tell(f"{name}={environment[name]}: {why}")
@@ -68,7 +68,7 @@ def tell_ignored(environment: Mapping[str, str]) -> list[str]:
 
 
 def can_be_traced(program: Program, environment: Mapping[str, str]) -> bool:
-    """Whether the program can run traced; tells if not."""
+    """Whether the program can run traced; reports if not."""
     options = environment.get("ASAN_OPTIONS", "") + environment.get("LSAN_OPTIONS", "")
     if not program.has_leak_sanitizer or "detect_leaks=0" in options:
         return True

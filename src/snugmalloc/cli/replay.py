@@ -20,7 +20,7 @@ from snugmalloc.cli.files import writable_file, write_json
     help="Write the figures as JSON to FILE, '-' for standard output, instead of the table and the map.",
 )
 def command(trace: Path, json_file: str | None) -> None:
-    """Play a recorded TRACE and tell speed, peaks and fragmentation.
+    """Play a recorded TRACE and report speed, peaks and fragmentation.
 
     TRACE is Android memory_replay text, or a .zip with one such file in it. It is played through the four
     functions of libosmem.so by one thread, and all the memory is written and compared.

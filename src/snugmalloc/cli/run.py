@@ -137,7 +137,7 @@ def _run_with_report(
 ) -> None:
     """Become the launcher of `program`, and in the end the report that `state` asks for.
 
-    Returns, after it has told so, when there is no room for a report: descriptors, a temporary folder, memory.
+    Returns, after saying so, when there is no room for a report: descriptors, a temporary folder, memory.
     """
     with contextlib.ExitStack() as undo:
         try:

@@ -14,27 +14,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .face import Face
+from .backend import Backend
 
 ENGINE = __package__
 
 
 class FreshEngine:
-    """The modules of one library of the engine (``"osmem"``), loaded afresh on `face`.
+    """The modules of one library of the engine (``"osmem"``), loaded afresh on `backend`.
 
     `constants` replaces module constants, by name, before anything uses them: ``{"DEBUG": 1}``.
     """
 
-    def __init__(self, library: str, face: Face, constants: Mapping[str, int] | None = None) -> None:
+    def __init__(self, library: str, backend: Backend, constants: Mapping[str, int] | None = None) -> None:
         package = importlib.import_module(f"{ENGINE}.{library}")
-        self._face = face
+        self._backend = backend
         self._library = f"{ENGINE}.{library}"
         self._constants = dict(constants or {})
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._modules: dict[str, ModuleType] = {}
-        self.floors = {
-            floor: self._modules.get(f"{self._library}.{floor}") or self._load(f"{self._library}.{floor}")
-            for floor in package.FLOORS
+        self.layers = {
+            layer: self._modules.get(f"{self._library}.{layer}") or self._load(f"{self._library}.{layer}")
+            for layer in package.LAYERS
         }
 
     def _load(self, name: str) -> ModuleType:
@@ -46,7 +46,7 @@ class FreshEngine:
         self._modules[name] = module
         exec(compile(source, spec.origin, "exec"), module.__dict__)
         if name == f"{ENGINE}.machine":
-            module.__dict__["face"] = self._face
+            module.__dict__["backend"] = self._backend
         for constant in self._constants.keys() & vars(module).keys():
             module.__dict__[constant] = self._constants[constant]
         return module
@@ -67,8 +67,8 @@ class FreshEngine:
         return builtins.__import__(name, globals, locals, fromlist, level)
 
     def __getattr__(self, name: str) -> Any:
-        """The engine's function, constant or state `name`, from the highest floor that has it."""
-        for module in reversed(self.floors.values()):
+        """The engine's function, constant or state `name`, from the highest layer that has it."""
+        for module in reversed(self.layers.values()):
             if name in vars(module):
                 return vars(module)[name]
         raise AttributeError(name)

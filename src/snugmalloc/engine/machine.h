@@ -1,4 +1,4 @@
-/* The compiled face of machine.py: what the engine knows of memory, the kernel and threads, in C.
+/* The compiled backend of machine.py: what the engine knows of memory, the kernel and threads, in C.
  *
  * Everything is static and goes away when it is not used. The declarations that the engine sees are derived
  * from machine.py; each function `name` there is `machine_name` here.
@@ -390,11 +390,11 @@ static inline Int machine_libc_mallopt(Int parameter, Int value) {
 
 /* ---- Threads ---- */
 
-/* glibc 2.32 and newer tell whether there was ever a second thread; elsewhere the lock is always taken. */
+/* glibc 2.32 and newer report whether there was ever a second thread; elsewhere the lock is always taken. */
 extern char __libc_single_threaded __attribute__((weak));
 
-/* The lock is one word: its owner, or 0; bit 0 tells that somebody waits. So a signal handler can tell exactly
- * whether the thread that it interrupted holds the lock, which no pthread_mutex_t tells. */
+/* The lock is one word: its owner, or 0; bit 0 says that somebody waits. So a signal handler can tell exactly
+ * whether the thread that it interrupted holds the lock, which no pthread_mutex_t shows. */
 static _Atomic Word machine_lock_word;
 static bool machine_fork_holds;
 static Word machine_forks; /* how many lie between the process that loaded the library and this one */
@@ -571,7 +571,7 @@ static inline bool machine_atomic_replace(Word address, Word expected, Word valu
 
 static inline void machine_trap(void) { __builtin_trap(); }
 
-/* Two threads may prove the same fault at the same moment: one of them tells it. */
+/* Two threads may prove the same fault at the same moment: one of them reports it. */
 static void machine_tell(const char *line, size_t length, Word fault) {
     static atomic_bool is_telling;
     static Word told, told_by;

@@ -1,11 +1,11 @@
-"""The machine: the only floor below the engine, and the only words it has for memory and the kernel.
+"""The machine: the only layer below the engine, and its only functions for memory and the kernel.
 
-The engine is written against the functions of this module and knows nothing else. They have two faces:
+The engine is written against the functions of this module and knows nothing else. A backend carries them out:
 
 * compiled, each one is a static function of ``machine.h`` (the only C of the engine) and costs what the
   instruction costs. The amalgamation derives the declarations from the annotations here, so that they are
   written once;
-* interpreted, each one goes to ``face``: a simulated machine whose memory is a ``bytearray``
+* interpreted, each one goes to ``backend``: a simulated machine whose memory is a ``bytearray``
   (``simulated.py``), or the real memory of this process through ctypes (``real.py``).
 
 Types: a ``Word`` is an unsigned 64-bit integer, and an address is a ``Word``; a ``Half`` is 32 bits, a
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .face import Face
+from .backend import Backend
 from .records import Array as Array
 from .records import Line as Line
 from .records import MemoryRecord
@@ -32,7 +32,7 @@ Text: TypeAlias = bytes
 ENOMEM = 12
 EINVAL = 22
 
-face: Face = SimulatedMachine()
+backend: Backend = SimulatedMachine()
 
 
 # ---- Memory ----------------------------------------------------------------------------------------------
@@ -40,47 +40,47 @@ face: Face = SimulatedMachine()
 
 def load_word(address: Word) -> Word:
     """The 8 bytes at `address`."""
-    return face.load(address, 8)
+    return backend.load(address, 8)
 
 
 def store_word(address: Word, value: Word) -> None:
     """Write `value` into the 8 bytes at `address`."""
-    face.store(address, 8, value)
+    backend.store(address, 8, value)
 
 
 def load_half(address: Word) -> Half:
     """The 4 bytes at `address`."""
-    return face.load(address, 4)
+    return backend.load(address, 4)
 
 
 def store_half(address: Word, value: Half) -> None:
     """Write `value` into the 4 bytes at `address`."""
-    face.store(address, 4, value)
+    backend.store(address, 4, value)
 
 
 def load_byte(address: Word) -> Byte:
     """The byte at `address`."""
-    return face.load(address, 1)
+    return backend.load(address, 1)
 
 
 def store_byte(address: Word, value: Byte) -> None:
     """Write `value` into the byte at `address`."""
-    face.store(address, 1, value)
+    backend.store(address, 1, value)
 
 
 def copy_bytes(target: Word, source: Word, count: Word) -> None:
     """Copy `count` bytes from `source` to `target`; the two do not overlap."""
-    face.copy(target, source, count)
+    backend.copy(target, source, count)
 
 
 def clear_bytes(address: Word, count: Word) -> None:
     """Set `count` bytes at `address` to zero."""
-    face.clear(address, count)
+    backend.clear(address, count)
 
 
 def fill_bytes(address: Word, count: Word, value: Byte) -> None:
     """Set `count` bytes at `address` to `value`."""
-    face.fill(address, count, value)
+    backend.fill(address, count, value)
 
 
 def reserve(count: Word) -> Word:
@@ -88,7 +88,7 @@ def reserve(count: Word) -> Word:
 
     Only at module level, with a constant: ``BINS = reserve(4096)``.
     """
-    return face.reserve(count)
+    return backend.reserve(count)
 
 
 class Record(MemoryRecord):
@@ -96,11 +96,11 @@ class Record(MemoryRecord):
 
     @staticmethod
     def _load(address: int, width: int) -> int:
-        return face.load(address, width)
+        return backend.load(address, width)
 
     @staticmethod
     def _store(address: int, width: int, value: int) -> None:
-        face.store(address, width, value)
+        backend.store(address, width, value)
 
 
 # ---- Arithmetic ------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def unlikely(condition: bool) -> bool:
 
 def system_break() -> Word:
     """Ask the kernel for the program break: one ``brk(0)``."""
-    return face.system_break()
+    return backend.system_break()
 
 
 def known_break() -> Word:
@@ -149,17 +149,17 @@ def known_break() -> Word:
 
     Whoever moves the break through libc (its own malloc, a foreign ``sbrk``) is seen here.
     """
-    return face.known_break()
+    return backend.known_break()
 
 
 def move_break(address: Word) -> bool:
     """Ask the kernel to move the program break to `address`: one ``brk(address)``. Whether it did."""
-    return face.move_break(address)
+    return backend.move_break(address)
 
 
 def map_memory(length: Word) -> Word:
     """One ``mmap`` of `length` private zeroed bytes. Its address, or 0 if refused."""
-    return face.map_memory(length)
+    return backend.map_memory(length)
 
 
 def why_refused(length: Word) -> Word:
@@ -169,17 +169,17 @@ def why_refused(length: Word) -> Word:
     3: all its memory is locked and RLIMIT_MEMLOCK reached; 0: there is no memory, in RLIMIT_DATA or by the
     kernel's accounting.
     """
-    return face.why_refused(length)
+    return backend.why_refused(length)
 
 
 def unmap_memory(address: Word, length: Word) -> bool:
     """One ``munmap`` of `length` bytes at `address`. Whether the kernel did it."""
-    return face.unmap_memory(address, length)
+    return backend.unmap_memory(address, length)
 
 
 def resize_mapping(address: Word, before: Word, length: Word) -> bool:
     """One ``mremap`` of a mapping from `before` to `length` bytes where it stands. Returns True on success."""
-    return face.resize_mapping(address, before, length)
+    return backend.resize_mapping(address, before, length)
 
 
 def move_mapping(address: Word, before: Word, target: Word, length: Word) -> bool:
@@ -187,72 +187,72 @@ def move_mapping(address: Word, before: Word, target: Word, length: Word) -> boo
 
     `target` has `length` bytes and is page-aligned. Returns True on success; else both are as they were.
     """
-    return face.move_mapping(address, before, target, length)
+    return backend.move_mapping(address, before, target, length)
 
 
 def reserve_range(length: Word) -> Word:
     """Reserve `length` bytes of addresses; no memory yet. Their start, or 0."""
-    return face.reserve_range(length)
+    return backend.reserve_range(length)
 
 
 def commit_range(address: Word, length: Word) -> bool:
     """Make whole pages of a reserved range memory that reads as zero, once or again. Whether that went."""
-    return face.commit_range(address, length)
+    return backend.commit_range(address, length)
 
 
 def purge_memory(address: Word, length: Word) -> bool:
     """Give the kernel whole pages back, the addresses stay ours and read as zero. Whether it took them."""
-    return face.purge_memory(address, length)
+    return backend.purge_memory(address, length)
 
 
 def forbid_huge_pages(address: Word, length: Word) -> None:
     """Let the kernel give these whole pages singly, as they are touched, and not in huge ones."""
-    face.forbid_huge_pages(address, length)
+    backend.forbid_huge_pages(address, length)
 
 
 def clock() -> Word:
     """Nanoseconds since some moment in the past."""
-    return face.clock()
+    return backend.clock()
 
 
 def page_size() -> Word:
     """The page size of the running system, in bytes."""
-    return face.page_size()
+    return backend.page_size()
 
 
 def is_mapped(address: Word) -> bool:
     """Whether the page that holds `address` is mapped in this process (one ``mincore``)."""
-    return face.is_mapped(address)
+    return backend.is_mapped(address)
 
 
 def random_word() -> Word:
     """A word that nobody outside this process can guess, the same at each call (``AT_RANDOM``)."""
-    return face.random_word()
+    return backend.random_word()
 
 
 def is_process_malloc() -> bool:
     """Whether this library's ``malloc`` is the process's; else libc's is, and moves the break as it likes."""
-    return face.is_process_malloc()
+    return backend.is_process_malloc()
 
 
 def set_errno(code: Int) -> None:
     """Set this thread's ``errno``."""
-    face.set_errno(code)
+    backend.set_errno(code)
 
 
 def get_errno() -> Int:
     """This thread's ``errno``."""
-    return face.get_errno()
+    return backend.get_errno()
 
 
 def option_is_set(name: Text) -> bool:
     """Whether the environment variable `name` has the value ``1``."""
-    return face.option(name) == b"1"
+    return backend.option(name) == b"1"
 
 
 def file_exists(path: Word) -> bool:
     """Whether there is a file at the zero-terminated `path`: one system call."""
-    return face.file_exists(path)
+    return backend.file_exists(path)
 
 
 def program_name(which: Int) -> Word:
@@ -260,37 +260,37 @@ def program_name(which: Int) -> Word:
 
     0: of the file that was executed, a script too; 1: of the binary that runs; 2: what its first argument says.
     """
-    return face.program_name(which)
+    return backend.program_name(which)
 
 
 def host_name() -> Word:
     """The zero-terminated name of this machine."""
-    return face.host_name()
+    return backend.host_name()
 
 
 def start_time() -> Word:
     """When this process began, as /proc/self/stat has it; 0 if there is none."""
-    return face.start_time()
+    return backend.start_time()
 
 
 def parent_has_told(entry: Word) -> bool:
     """Whether the parent process has this library, and `entry` in the environment that it was started with."""
-    return face.parent_has_told(entry)
+    return backend.parent_has_told(entry)
 
 
 def publish(address: Word) -> None:
     """Let those who look into this process from outside find what is at `address`."""
-    face.publish(address)
+    backend.publish(address)
 
 
 def environment_is_known() -> bool:
     """Whether the C library has its environment: not yet in calls from the dynamic linker."""
-    return face.environment_entry(0) is not None
+    return backend.environment_entry(0) is not None
 
 
 def environment_entry(index: Word) -> Word:
     """The address of this entry ``NAME=value`` of the environment, zero-terminated; 0 behind the last."""
-    return face.environment_entry(index) or 0
+    return backend.environment_entry(index) or 0
 
 
 def text_after(address: Word, prefix: Text) -> Word:
@@ -303,7 +303,7 @@ def text_after(address: Word, prefix: Text) -> Word:
 
 def warn(message: Text, text: Word) -> None:
     """Write one line to stderr: `message` and the zero-terminated text at `text`."""
-    face.warn(message, text)
+    backend.warn(message, text)
 
 
 # ---- The C library's own malloc, where calls are handed over to it -----------------------------------------
@@ -311,47 +311,47 @@ def warn(message: Text, text: Word) -> None:
 
 def has_libc_malloc() -> bool:
     """Whether the C library's own malloc can be called beside ours."""
-    return face.has_libc_malloc()
+    return backend.has_libc_malloc()
 
 
 def libc_malloc(size: Word) -> Word:
     """The C library's malloc."""
-    return face.libc_malloc(size)
+    return backend.libc_malloc(size)
 
 
 def libc_calloc(count: Word, size: Word) -> Word:
     """The C library's calloc."""
-    return face.libc_calloc(count, size)
+    return backend.libc_calloc(count, size)
 
 
 def libc_realloc(pointer: Word, size: Word) -> Word:
     """The C library's realloc."""
-    return face.libc_realloc(pointer, size)
+    return backend.libc_realloc(pointer, size)
 
 
 def libc_memalign(alignment: Word, size: Word) -> Word:
     """The C library's memalign."""
-    return face.libc_memalign(alignment, size)
+    return backend.libc_memalign(alignment, size)
 
 
 def libc_free(pointer: Word) -> None:
     """The C library's free."""
-    face.libc_free(pointer)
+    backend.libc_free(pointer)
 
 
 def libc_usable_size(pointer: Word) -> Word:
     """The C library's malloc_usable_size."""
-    return face.libc_usable_size(pointer)
+    return backend.libc_usable_size(pointer)
 
 
 def libc_trim(pad: Word) -> Int:
     """The C library's malloc_trim."""
-    return face.libc_trim(pad)
+    return backend.libc_trim(pad)
 
 
 def libc_mallopt(parameter: Int, value: Int) -> Int:
     """The C library's mallopt."""
-    return face.libc_mallopt(parameter, value)
+    return backend.libc_mallopt(parameter, value)
 
 
 # ---- Threads ---------------------------------------------------------------------------------------------
@@ -359,62 +359,62 @@ def libc_mallopt(parameter: Int, value: Int) -> Int:
 
 def has_threads() -> bool:
     """Whether the process may have more than one thread."""
-    return face.has_threads()
+    return backend.has_threads()
 
 
 def lock() -> bool:
     """Enter the heap. Takes the lock unless the process has one thread; give the answer to `unlock`."""
-    return face.lock()
+    return backend.lock()
 
 
 def unlock(held: bool) -> None:
     """Leave the heap; `held` is what `lock` answered."""
-    face.unlock(held)
+    backend.unlock(held)
 
 
 def thread_without_cache() -> Word:
     """The address of 2 KiB that always read as zero."""
-    return face.thread_without_cache()
+    return backend.thread_without_cache()
 
 
 def load_thread_word() -> Word:
     """This thread's own word; `thread_without_cache` in a new thread."""
-    return face.load_thread_word()
+    return backend.load_thread_word()
 
 
 def store_thread_word(value: Word) -> None:
     """Set this thread's own word."""
-    face.store_thread_word(value)
+    backend.store_thread_word(value)
 
 
 def load_thread_state() -> Word:
     """This thread's second word: 0 in a new thread, 1 in one whose destructors have run."""
-    return face.load_thread_state()
+    return backend.load_thread_state()
 
 
 def store_thread_state(value: Word) -> None:
     """Set this thread's second word."""
-    face.store_thread_state(value)
+    backend.store_thread_state(value)
 
 
 def load_thread_reason() -> Word:
     """This thread's third word: 0 in a new thread."""
-    return face.load_thread_reason()
+    return backend.load_thread_reason()
 
 
 def store_thread_reason(value: Word) -> None:
     """Set this thread's third word."""
-    face.store_thread_reason(value)
+    backend.store_thread_reason(value)
 
 
 def watch_thread_end() -> None:
     """At the end of this thread call ``snug_thread_idle`` and make its state 1. May call malloc."""
-    face.watch_thread_end()
+    backend.watch_thread_end()
 
 
 def fork_generation() -> Word:
     """How many forks lie between the process that loaded the library and this one."""
-    return face.fork_generation()
+    return backend.fork_generation()
 
 
 def start_helper() -> bool:
@@ -422,43 +422,43 @@ def start_helper() -> bool:
 
     It takes no signals. A forked child has none. May call malloc.
     """
-    return face.start_helper()
+    return backend.start_helper()
 
 
 def watch_forks() -> None:
     """From now on nobody is in the heap while the process forks. Once is enough; may call malloc."""
-    face.watch_forks()
+    backend.watch_forks()
 
 
 def atomic_load(address: Word) -> Word:
     """The word at `address`, with acquire order."""
-    return face.load(address, 8)
+    return backend.load(address, 8)
 
 
 def atomic_store(address: Word, value: Word) -> None:
     """Write the word at `address`, with release order."""
-    face.store(address, 8, value)
+    backend.store(address, 8, value)
 
 
 def atomic_exchange(address: Word, value: Word) -> Word:
     """Write the word at `address` and answer what it was, in one step."""
-    before = face.load(address, 8)
-    face.store(address, 8, value)
+    before = backend.load(address, 8)
+    backend.store(address, 8, value)
     return before
 
 
 def atomic_add(address: Word, value: Word) -> Word:
     """Add `value` to the word at `address`, modulo 2**64, and answer what it was, in one step."""
-    before = face.load(address, 8)
-    face.store(address, 8, (before + value) & 0xFFFF_FFFF_FFFF_FFFF)
+    before = backend.load(address, 8)
+    backend.store(address, 8, (before + value) & 0xFFFF_FFFF_FFFF_FFFF)
     return before
 
 
 def atomic_replace(address: Word, expected: Word, value: Word) -> bool:
     """Write `value` at `address` if `expected` is there, in one step. Whether it was."""
-    if face.load(address, 8) != expected:
+    if backend.load(address, 8) != expected:
         return False
-    face.store(address, 8, value)
+    backend.store(address, 8, value)
     return True
 
 
@@ -467,7 +467,7 @@ def atomic_replace(address: Word, expected: Word, value: Word) -> bool:
 
 def trap() -> None:
     """A broken invariant: stop the process here."""
-    face.trap()
+    backend.trap()
 
 
 def fatal(message: Text, first: Word, second: Word) -> None:
@@ -475,9 +475,9 @@ def fatal(message: Text, first: Word, second: Word) -> None:
 
     In `message`, ``%x`` and ``%d`` stand for the next of the two values, in hexadecimal or decimal.
     """
-    face.fatal(message, first, second)
+    backend.fatal(message, first, second)
 
 
 def visit_block(visitor: Word, address: Word, size: Word, status: Int, context: Word) -> bool:
     """Call the C function at `visitor` with (address, size, status, context). Whether it answered 0: go on."""
-    return face.visit_block(visitor, address, size, status, context)
+    return backend.visit_block(visitor, address, size, status, context)

@@ -1,7 +1,7 @@
 """Records under the interpreter: a record is an address that knows the fields there.
 
-``machine.py`` makes its `Record` of the one here, with its own memory. Where the fields stand is told by the
-declaration alone; the amalgamation, which refuses what has gaps, finds the same offsets.
+``machine.py`` makes its `Record` of the one here, with its own memory. The declaration alone determines where
+the fields stand; the amalgamation, which refuses what has gaps, finds the same offsets.
 """
 
 from __future__ import annotations

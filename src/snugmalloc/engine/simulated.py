@@ -62,7 +62,7 @@ class SimulatedMachine:
 
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
     malloc is the only one; `libc_blocks` is what libc's has given, by address. `program` has the names that
-    `program_name` tells. With `lock_is_short` a slow call under the lock is an error: to clear
+    `program_name` returns. With `lock_is_short` a slow call under the lock is an error: to clear
     much memory, ``madvise``, ``munmap``, ``mremap``.
     """
 

@@ -76,7 +76,7 @@ int os_walk(int (*visit)(void *address, size_t size, int status, void *context),
 #define OS_CHECK_MERGED 5   /* two free neighbours, neither waiting to be merged */
 #define OS_CHECK_END 6      /* the last block is not at the end of the heap */
 #define OS_CHECK_MAPPED 7   /* the list of mapped blocks is broken */
-#define OS_CHECK_TOTALS 8   /* the blocks do not add up to what os_stats tells */
+#define OS_CHECK_TOTALS 8   /* the blocks do not add up to what os_stats reports */
 #define OS_CHECK_SEAL 9     /* hardened mode: a live block's seal is broken */
 int os_check(void);
 

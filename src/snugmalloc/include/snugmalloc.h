@@ -38,7 +38,7 @@ void snug_free_sized(void *pointer, size_t size);
 void snug_free_aligned_sized(void *pointer, size_t alignment, size_t size);
 void *snug_aligned_alloc(size_t alignment, size_t size);
 void *snug_memalign(size_t alignment, size_t size);
-/* 0, EINVAL or ENOMEM; errno is kept, but for ENOMEM, which it is told too, as by glibc. */
+/* 0, EINVAL or ENOMEM; errno is kept, but for ENOMEM, to which it is set, as by glibc. */
 int snug_posix_memalign(void **pointer, size_t alignment, size_t size);
 void *snug_valloc(size_t size);
 void *snug_pvalloc(size_t size);
@@ -68,7 +68,7 @@ int snug_mallopt(int parameter, int value);
 #define SNUG_STATS_VERSION 2
 
 /* Whether this process is on the heap. Off, every function here but snug_stats, snug_malloc_stats, snug_walk and
- * snug_check, which tell of the heap, hands its call over to libc's malloc, as malloc itself does. Blocks from before
+ * snug_check, which report on the heap, hands its call over to libc's malloc, as malloc itself does. Blocks from before
  * that was known, which only the dynamic loader asks for, stay in the heap: any function takes blocks of either. */
 #define SNUG_STATE_UNDECIDED 0   /* the environment is not known yet */
 #define SNUG_STATE_ON 1
@@ -146,7 +146,7 @@ int snug_walk(int (*visit)(void *address, size_t size, int status, void *context
 #define SNUG_CHECK_SLAB 6   /* a slab's free list, count or links are broken */
 #define SNUG_CHECK_MAPPED 7 /* the list of mapped blocks is broken */
 #define SNUG_CHECK_CACHE 8  /* this thread's cache holds what it should not */
-#define SNUG_CHECK_TOTALS 9 /* the blocks do not add up to what snug_stats tells */
+#define SNUG_CHECK_TOTALS 9 /* the blocks do not add up to what snug_stats reports */
 int snug_check(void);
 
 #ifdef __cplusplus

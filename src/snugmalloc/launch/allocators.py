@@ -34,7 +34,7 @@ PEERS = {
 }
 FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/{machine}-linux-gnu")
 
-# Run with the library preloaded: whether it is one of ours, and the version that it tells of itself.
+# Run with the library preloaded: whether it is one of ours, and the version that it reports.
 ASK = """
 import ctypes, sys
 process = ctypes.CDLL(None)
@@ -67,7 +67,7 @@ class AllocatorError(Exception):
 
 @dataclass(frozen=True)
 class Allocator:
-    """An allocator: the name that tables show, the file that malloc comes from, its version if it tells one."""
+    """An allocator: the name that tables show, the file that malloc comes from, its version if known."""
 
     name: str
     path: Path

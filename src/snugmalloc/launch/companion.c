@@ -7,7 +7,7 @@
  *     _SNUG_RUN_TOLD_X=...  before main, becomes X=... again: a SNUG_ name that libsnugmalloc.so ignores, and need not
  *                           tell since `snug run` has
  *
- * The names begin with an underscore since libsnugmalloc.so tells every SNUG_ name that it does not know.
+ * The names begin with an underscore since libsnugmalloc.so reports every SNUG_ name that it does not know.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

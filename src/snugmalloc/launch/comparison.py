@@ -19,7 +19,7 @@ LOADER_COMPLAINT = b"ERROR: ld.so: object"
 SAID_BYTES = 4096  # of the end of what a program wrote to stderr, when it fails
 
 Progress = Callable[[str, int, int], None]
-"""Told before each run: the allocator, the run's number from 0, and how many there are."""
+"""Called before each run: the allocator, the run's number from 0, and how many there are."""
 
 
 @dataclass(frozen=True)

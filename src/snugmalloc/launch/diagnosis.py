@@ -66,7 +66,7 @@ class Process:
     """Name of a limit to its soft value, in bytes or `unlimited`."""
     cgroup: str
     inside: Inside | None = None
-    """What snugmalloc tells of itself in there; None without it, or where it may not be read."""
+    """What snugmalloc reports of itself in there; None without it, or where it may not be read."""
     obstacle: str = ""
     """Why it may not be read."""
 
@@ -113,7 +113,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
 
 
 def _look_inside(folder: Path, maps: list[str]) -> tuple[Inside | None, str]:
-    """What the library in the process tells of itself, and why it may not be read, if so."""
+    """What the library in the process reports of itself, and why it may not be read, if so."""
     for line in maps:
         fields = line.split(maxsplit=5)
         if len(fields) == 6 and OWN_NAME.match(Path(fields[5]).name) and int(fields[2], 16) == 0:
@@ -210,7 +210,7 @@ def _allocator(process: Process) -> Iterator[Finding]:
 
 
 def _inside(process: Process) -> Iterator[Finding]:
-    """What the library tells of itself."""
+    """What the library reports of itself."""
     if process.obstacle:
         advice = "to see whether it is on, and what was refused, its memory must be read: try sudo"
         yield Finding("snugmalloc", f"unknown: {process.obstacle}", advice)

@@ -1,4 +1,4 @@
-"""What the header of an ELF file tells about it: word size, machine, and the loader that it asks for."""
+"""What the header of an ELF file says about it: word size, machine, and the loader that it asks for."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snugmalloc.engine.dropin import figures, switch
+from snugmalloc.engine.dropin import switch
+from snugmalloc.engine.dropin.figures import PUBLISHED, STATS_VERSION, Figures
 
 SYMBOL = b"snug_figures_at"
 ELF_64_LITTLE = b"\x7fELF\x02\x01"
@@ -74,7 +75,7 @@ class NotReadable(Exception):
 
 @dataclass(frozen=True)
 class Inside:
-    """What the library in a process tells of itself."""
+    """What the library in a process reports of itself."""
 
     state: int
     live_bytes: int
@@ -95,7 +96,7 @@ UNDECIDED = Inside(0, 0, 0, 0, {})
 
 
 def read_inside(folder: Path, base: int) -> Inside | None:
-    """What the library tells that is loaded at `base` in the process of the /proc folder `folder`.
+    """What the library reports that is loaded at `base` in the process of the /proc folder `folder`.
 
     None where it is no library with such figures. Raises NotReadable.
     """
@@ -111,21 +112,21 @@ def read_inside(folder: Path, base: int) -> Inside | None:
 def _read_figures(memory: _Memory, address: int) -> Inside | None:
     if address == 0:
         return UNDECIDED
-    words = struct.unpack(f"<{figures.PUBLISHED // 8}Q", memory.read(address, figures.PUBLISHED))
+    words = struct.unpack(f"<{PUBLISHED // 8}Q", memory.read(address, PUBLISHED))
 
     def figure(place: int) -> int:
         return int(words[place // 8])
 
-    if figure(figures.VERSION) < figures.STATS_VERSION:
+    if figure(Figures.version) < STATS_VERSION:
         return None
-    live, mapped = figure(figures.LIVE_BYTES), figure(figures.MAPPED_BYTES)
-    free = figure(figures.HEAP_BYTES) + mapped - live - figure(figures.PURGED_BYTES)
+    live, mapped = figure(Figures.live_bytes), figure(Figures.mapped_bytes)
+    free = figure(Figures.heap_bytes) + mapped - live - figure(Figures.purged_bytes)
     return Inside(
-        state=figure(figures.STATE),
+        state=figure(Figures.state),
         live_bytes=live,
-        kept_free_bytes=max(0, free) + figure(figures.KEPT_BYTES),
-        system_bytes=figure(figures.SYSTEM_BYTES),
-        refused={reason.figure: figure(getattr(figures, reason.figure.upper())) for reason in REASONS},
+        kept_free_bytes=max(0, free) + figure(Figures.kept_bytes),
+        system_bytes=figure(Figures.system_bytes),
+        refused={reason.figure: figure(getattr(Figures, reason.figure)) for reason in REASONS},
     )
 
 

@@ -17,7 +17,7 @@ ALLOCATOR_NAME = re.compile(
 )
 MALLOC_SETTINGS = ("malloc", "malloc_debug")  # of PYTHONMALLOC: with them every object comes from malloc
 WITH_GIL_SETTINGS = (*MALLOC_SETTINGS, "pymalloc", "pymalloc_debug")  # a free-threaded Python does not start
-TOLD = "_SNUG_RUN_TOLD_"  # hides a name that the library need not tell; the companion takes it off
+TOLD = "_SNUG_RUN_TOLD_"  # hides a name that the library need not report; the companion takes it off
 
 
 class PreloadError(Exception):

@@ -72,7 +72,7 @@ class Program:
 
     @property
     def is_free_threaded(self) -> bool:
-        """Whether that interpreter is built without the GIL: its file tells; a script in its name is asked."""
+        """Whether that interpreter has no GIL: its file shows it; a script in its name is asked."""
         interpreters = [file for file in self.files if any(map(PYTHON_NAME.fullmatch, _names(file)))]
         return any(_is_free_threaded(file) for file in interpreters)
 

@@ -1,4 +1,4 @@
-/* snug-launch - starts a program, waits for it, tells what it cost, and ends as it ended.
+/* snug-launch - starts a program, waits for it, reports what it cost, and ends as it ended.
  *
  *     snug-launch [-e NAME=VALUE]... [-f FD] [-n] [-k] [-a WORD]... -- PROGRAM [ARGUMENT]...
  *
@@ -10,7 +10,7 @@
  *                    FD, and ignores SIGINT); without it this process exits with the program's status or dies of the
  *                    same signal
  *
- * Why a program of its own, and in C: the peak that wait4 tells of a child includes the process that forked it, as
+ * Why a program of its own, and in C: the peak that wait4 reports of a child includes the process that forked it, as
  * it was before exec. A Python interpreter would put its own 20 MB under every figure; this stays near 1 MB, also
  * in a small container beside a service that runs for months.
  *
@@ -66,7 +66,7 @@ typedef struct {
 typedef struct {
     pid_t pid;
     int traced;
-    int status;                 /* as wait4 tells it */
+    int status;                 /* as wait4 reports it */
     struct rusage usage;        /* the program and the children that it waited for */
     Residence residence;
     long long final_resident;   /* bytes, -1: unknown */

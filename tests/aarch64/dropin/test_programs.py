@@ -58,7 +58,7 @@ def shipped(request: pytest.FixtureRequest) -> Path:
 
 
 def same(command: list[str], run: Run, library: Path, folder: Path) -> str:
-    """Run the command without and with the library, and have that tell whether malloc came from it.
+    """Run the command without and with the library, and have that report whether malloc came from it.
 
     Returns what the command prints.
     """

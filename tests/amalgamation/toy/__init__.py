@@ -1,1 +1,1 @@
-"""A whole engine in small: its own machine, one library of two floors."""
+"""A whole engine in small: its own machine, one library of two layers."""

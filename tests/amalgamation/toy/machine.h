@@ -1,4 +1,4 @@
-/* The compiled face of the toy's machine.py. */
+/* The compiled backend of the toy's machine.py. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>

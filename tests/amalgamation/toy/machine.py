@@ -1,4 +1,4 @@
-"""The toy's machine: a little memory, as bytes, and nothing else. Its compiled face is machine.h."""
+"""The toy's machine: a little memory, as bytes, and nothing else. Its compiled backend is machine.h."""
 
 from __future__ import annotations
 

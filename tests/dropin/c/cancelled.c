@@ -1,9 +1,9 @@
 /* A thread that somebody has cancelled is not ended inside the library: cancelled stats | warning LIBRARY.
  *
  *     stats      it calls malloc_stats, which writes to stderr
- *     warning    its call is the first that the library, loaded by dlopen, sees: misspelt options are told
+ *     warning    its call is the first that the library, loaded by dlopen, sees: misspelt options are reported
  *
- * It lives on to a marked point, which is told, and ends at the next cancellation point.
+ * It lives on to a marked point, which is reported, and ends at the next cancellation point.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-/* What the programs of this folder share: a check that tells where it failed, and the end of the program.
+/* What the programs of this folder share: a check that reports where it failed, and the end of the program.
  *
  * A program is compiled as any other program, and runs on whatever malloc the process has: the test runs it on the
  * system's malloc too, which shows that the program asks for nothing that is not so.

@@ -1,5 +1,5 @@
 /* A program whose library opens a plug-in: deepbind HOW SAME. HOW is `plain` or `deep` (RTLD_DEEPBIND), or these with `m`
- * in front (dlmopen into this namespace), or `apart` (dlmopen into a new one). SAME tells whether the plug-in must find
+ * in front (dlmopen into this namespace), or `apart` (dlmopen into a new one). SAME says whether the plug-in must find
  * the program's own malloc: 1 or 0. Blocks then go back and forth.
  */
 #define _GNU_SOURCE

@@ -435,7 +435,7 @@ static void aligned_blocks_can_be_resized(void)
         }
 }
 
-/* ---- What they tell ---- */
+/* ---- What they report ---- */
 
 static void nothing_has_no_usable_size(void)
 {

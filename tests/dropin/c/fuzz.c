@@ -3,7 +3,7 @@
  * All goes by the seed: options of the malloc, threads, sizes, calls, refusals, forks, and how time passes. Every byte
  * of every block that may be used has a pattern, which is compared whenever the block is looked at; NULL is an answer
  * only while something may be refused. With one thread and addresses that the kernel does not choose at random, the
- * same seed and steps are the same run; a failure names the seed, the thread and the step. `trace` tells each call.
+ * same seed and steps are the same run; a failure names the seed, the thread and the step. `trace` prints each call.
  *
  * A run consists of bouts: threads start, make their steps on slots that they share, and end; then all blocks are
  * compared, and where the malloc is snugmalloc, its invariants, its figures and its walk are looked at.
@@ -274,7 +274,7 @@ static int is_ours(void)
     return snug_check != NULL;
 }
 
-/* NULL is an answer only while something may be refused, and errno tells why. */
+/* NULL is an answer only while something may be refused, and errno says why. */
 static void *answered(void *given, const char *call, size_t size, uint64_t epoch)
 {
     TRACE("%s %zu: %p", call, size, given);
@@ -465,7 +465,7 @@ static void drop_some(Worker *worker, size_t one_of)
         }
 }
 
-/* ---- What the malloc tells ---- */
+/* ---- What the malloc reports ---- */
 
 typedef struct {
     Slot **table; /* by address */
@@ -486,7 +486,7 @@ static int see(void *address, size_t size, int status, void *context)
         at = (at + 1) % (2 * MOST_SLOTS);
     if (seen->table[at]) {
         if (status == SNUG_FREE || size != seen->table[at]->usable)
-            FAIL("the walk tells of %p status %d and %zu bytes, not %zu", address, status, size,
+            FAIL("the walk reports %p status %d and %zu bytes, not %zu", address, status, size,
                  seen->table[at]->usable);
         seen->found++;
     }
@@ -537,7 +537,7 @@ static void look_at_figures(int alone)
     for (size_t i = 0; alone && i < run.slots; i++)
         live += slots[i].start != NULL;
     if (alone && (stats.live_blocks < live || stats.live_bytes < atomic_load(&live_bytes)))
-        FAIL("the figures tell of %zu blocks and %zu bytes, there are %zu and %zu", stats.live_blocks,
+        FAIL("the figures report %zu blocks and %zu bytes, there are %zu and %zu", stats.live_blocks,
              stats.live_bytes, live, atomic_load(&live_bytes));
 }
 

@@ -5,7 +5,7 @@
  * WAY is where the blocks come from: malloc, calloc, realloc (step by step), aligned; or malloc in another thread,
  * which frees them too (thread), or leaves that to the first (across); or all of it in a forked child (child), or all of
  * it for the fourth time (again).
- * Told are, in KiB beyond the start: full, what was resident before they were freed; freed, right after, without
+ * Printed are, in KiB beyond the start: full, what was resident before they were freed; freed, right after, without
  * any further call; later, after a second of small work.
  */
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
 /* A pool of threads that each do little and then wait is small: idle_threads COUNT.
  *
- * Told in KiB beyond the start: full, while all hold their blocks; waiting, when they have freed them; ended, after
+ * Printed in KiB beyond the start: full, while all hold their blocks; waiting, when they have freed them; ended, after
  * all have ended.
  */
 #define _GNU_SOURCE

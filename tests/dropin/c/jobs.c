@@ -1,6 +1,6 @@
 /* Job after job takes the same memory in large arrays and drops it between: jobs SIZE TOTAL JOBS.
  *
- * SIZE in KiB, TOTAL in MiB; with SIZE 0 each job has another size. Told is the peak of resident memory, in KiB.
+ * SIZE in KiB, TOTAL in MiB; with SIZE 0 each job has another size. Printed is the peak of resident memory, in KiB.
  */
 #define _GNU_SOURCE
 #include "resident.h"

@@ -2,7 +2,7 @@
  *
  * Blocks of FROM bytes are taken until one is refused: by the limit that the caller has set or, if LIMIT is not 0, by
  * one on addresses, so many MiB from here on. SHARE KiB of them are freed, those that came last, and blocks of TO bytes
- * taken until one is refused. Told are the bytes that were freed and had. With `thread` a thread has freed them that
+ * taken until one is refused. Printed are the bytes that were freed and had. With `thread` a thread has freed them that
  * has ended.
  */
 #define _GNU_SOURCE

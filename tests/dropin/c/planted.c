@@ -1,7 +1,7 @@
 /* Faults to be found: a malloc that is another one but for one thing. Preloaded in front of libsnugmalloc.so, of which
  * it calls the functions under their own names; -DPLANTED=NAME says what is wrong.
  *
- *     usable       malloc_usable_size tells of one byte too many, of blocks of up to 200
+ *     usable       malloc_usable_size reports one byte too many, of blocks of up to 200
  *     uncleared    calloc of 100 bytes and more does not clear the last one
  *     unaligned    memalign gives what malloc gives
  *     copied       realloc that moves a block loses its last byte

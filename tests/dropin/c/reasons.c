@@ -1,4 +1,4 @@
-/* A program is refused memory, and its heap tells why: reasons WHY SIZE. Prints a name and a number in each line.
+/* A program is refused memory, and its heap reports why: reasons WHY SIZE. Prints a name and a number in each line.
  *
  * WHY is `limit` (that of SNUG_LIMIT), `size`, `addresses`, `gap` (there is none so large), `mappings`, `locked`, `memory`
  * (RLIMIT_DATA), or `threads` (four of them at SNUG_LIMIT). Requests are of SIZE bytes, by each function of the

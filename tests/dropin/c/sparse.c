@@ -2,7 +2,7 @@
  *
  * SIZE in MiB. Two blocks of which one byte was written are freed, one after the other, and the memory is asked for
  * again by WAY: calloc, realloc (grown from a little, then freed, then calloc), aligned (aligned_alloc, free, calloc),
- * kept (one of them stays), thread (all that in another thread). Told is what is resident then, in KiB beyond the start.
+ * kept (one of them stays), thread (all that in another thread). Printed is what is resident then, in KiB beyond the start.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -4,7 +4,7 @@
  *     refuse    the address space is limited and set free again meanwhile: requests may be refused
  *     tolerant  requests may be refused from the start (the caller has set a limit)
  *
- * A block tells its own size and seed at its start, so that whoever gets it from the table can compare it.
+ * A block has its own size and seed at its start, so that whoever gets it from the table can compare it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -76,7 +76,7 @@ static void compare(const Block *block, size_t size)
         }
 }
 
-/* NULL is an answer only while requests may be refused, and errno tells why. */
+/* NULL is an answer only while requests may be refused, and errno says why. */
 static void *answered(void *given)
 {
     if (!given) {

@@ -13,7 +13,7 @@
  *
  * The answer to one of the four is five lines of numbers: the result and errno; the system calls (name, argument,
  * argument, result; 0 for a refused one); os_check; os_stats; and pointer, size and status of each block. Other
- * answers are one line. Addresses are told as the simulated machine has them, so that the two can be compared.
+ * answers are one line. Addresses are printed as the simulated machine has them, so that the two can be compared.
  */
 #define _GNU_SOURCE
 #include <errno.h>

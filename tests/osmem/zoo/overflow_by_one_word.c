@@ -1,6 +1,6 @@
 /* A block is written eight bytes past its end: the size of the block behind it is gone.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "was overwritten"
  */
 #include "block.h"

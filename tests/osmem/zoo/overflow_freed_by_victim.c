@@ -1,6 +1,6 @@
 /* A block is written past its end, over the header of the live block behind it; then that one is freed.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "was overwritten"
  */
 #include "block.h"

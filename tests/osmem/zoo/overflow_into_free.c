@@ -1,6 +1,6 @@
 /* A block is written past its end, over the header of the free block behind it; the next search finds it.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "the header of the free block"
  */
 #include "block.h"

@@ -1,7 +1,7 @@
 /* A block is written past its end, over the size of the free block behind it; then a block behind that is freed, which
  * would merge with it.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "was overwritten"
  */
 #include "block.h"

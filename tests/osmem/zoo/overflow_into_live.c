@@ -1,6 +1,6 @@
 /* A block is written past its end, over the header of the live block behind it; then it is freed.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "past the end of its 104 bytes"
  */
 #include "block.h"

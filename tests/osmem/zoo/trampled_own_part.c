@@ -1,6 +1,6 @@
 /* A program writes into the part of the header that is the allocator's own: what it says of the block before.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "was overwritten"
  */
 #include "block.h"

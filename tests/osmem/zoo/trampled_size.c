@@ -1,6 +1,6 @@
 /* A program writes into the size in front of its pointer.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "was overwritten; its size now reads 4096"
  */
 #include "block.h"

@@ -1,6 +1,6 @@
 /* A program writes nonsense into the status in front of its pointer.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "was overwritten"
  */
 #include "block.h"

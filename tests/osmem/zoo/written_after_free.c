@@ -1,6 +1,6 @@
 /* A program clears the whole header of a block that it has freed.
  *
- * plain: exit 0 (os_check tells)
+ * plain: exit 0 (os_check reports it)
  * hardened: abort "the header of the free block"
  */
 #include "block.h"

@@ -1,6 +1,6 @@
-"""The drop-in malloc: the engine of libsnugmalloc.so. FLOORS lists its modules in reading order."""
+"""The drop-in malloc: the engine of libsnugmalloc.so. LAYERS lists its modules in reading order."""
 
-FLOORS = (
+LAYERS = (
     "layout",
     "classes",
     "figures",

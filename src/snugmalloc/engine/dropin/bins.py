@@ -35,7 +35,6 @@ BITMAP_WORDS = BIN_COUNT // 64
 WORD_SHIFT: Int = 6
 IN_WORD = 63
 DEPTH = 2
-PREVIOUS = 8
 SMALLEST_LISTED = 2
 
 HEADS = reserve(8 * BIN_COUNT + 8)  # the last stays empty
@@ -65,7 +64,7 @@ def first_in(number: Word) -> Word:
 
 def behind(block: Word) -> Word:
     """The next block of the bin, or 0."""
-    return load_word(links_at(block))
+    return links_at(block).following
 
 
 def indexed_blocks() -> Word:
@@ -103,11 +102,11 @@ def put(block: Word, size: Word) -> None:
     head = head_at(number)
     first = load_word(head)
     links = links_at(block)
-    store_word(links, first)
-    store_word(links + PREVIOUS, 0)
+    links.following = first
+    links.previous = 0
     store_word(head, block)
     if first != 0:
-        store_word(links_at(first) + PREVIOUS, block)
+        links_at(first).previous = block
     else:
         mark_filled(number)
 
@@ -119,12 +118,12 @@ def take(block: Word, size: Word) -> None:
     if unlikely(size < SMALLEST_LISTED):
         return
     links = links_at(block)
-    following = load_word(links)
-    previous = load_word(links + PREVIOUS)
+    following = links.following
+    previous = links.previous
     if following != 0:
-        store_word(links_at(following) + PREVIOUS, previous)
+        links_at(following).previous = previous
     if previous != 0:
-        store_word(links_at(previous), following)
+        links_at(previous).following = following
         return
     number = bin_of(size)
     store_word(head_at(number), following)
@@ -166,10 +165,10 @@ def is_in_place(block: Word, size: Word) -> bool:
     if size < SMALLEST_LISTED:
         return True
     links = links_at(block)
-    following = load_word(links)
-    previous = load_word(links + PREVIOUS)
-    if following != 0 and load_word(links_at(following) + PREVIOUS) != block:
+    following = links.following
+    previous = links.previous
+    if following != 0 and links_at(following).previous != block:
         return False
     if previous != 0:
-        return load_word(links_at(previous)) == block
+        return links_at(previous).following == block
     return load_word(head_at(bin_of(size))) == block

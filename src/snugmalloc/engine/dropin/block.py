@@ -15,7 +15,7 @@ A block is named by the address of its payload, a multiple of 16. Its tag of 8 b
 
 So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block of two units and more
 keeps its links in its bin, two addresses, in its payload. The smallest block is one unit. Whether the block
-before is free is told here as well, for its own tag is rarely in the processor's cache (3 % of the time of
+before is free is noted here as well, for its own tag is rarely in the processor's cache (3 % of the time of
 random sizes).
 
 The tag of a block whose payload begins with a page is the page's, beside the page map, and so are its links:
@@ -25,66 +25,65 @@ block that begins and ends with a page has 16 * size bytes for its payload.
 
 from __future__ import annotations
 
-from ..machine import Int, Word, load_half, store_half
+from ..machine import Int, Word
 from .layout import HEADER, IN_PAGE, PAGE_UNITS, UNIT_SHIFT
-from .pages import page_links, page_tag
+from .pages import Links, Tag, page_links, page_tag
 
 USED = 1
 OWN = 2
 SIZE_SHIFT: Int = 2
-BEFORE = 4
 FREE_BEFORE = 0x8000_0000
 BEFORE_BITS = 0x3FFF_FFFF
 
 
-def tag_at(block: Word) -> Word:
-    """The address of the block's tag."""
+def tag_at(block: Word) -> Tag:
+    """The block's tag."""
     if block & IN_PAGE != 0:
-        return block - HEADER
+        return Tag(block - HEADER)
     return page_tag(block)
 
 
-def links_at(block: Word) -> Word:
-    """The address of a free block's two links."""
+def links_at(block: Word) -> Links:
+    """A free block's two links."""
     if block & IN_PAGE != 0:
-        return block
+        return Links(block)
     return page_links(block)
 
 
 def size_of(block: Word) -> Word:
     """The block's units."""
-    return load_half(tag_at(block)) >> SIZE_SHIFT
+    return tag_at(block).size >> SIZE_SHIFT
 
 
 def is_used(block: Word) -> bool:
     """Whether the block is not free."""
-    return load_half(tag_at(block)) & USED != 0
+    return tag_at(block).size & USED != 0
 
 
 def is_own(block: Word) -> bool:
     """Whether the heap itself uses the block."""
-    return load_half(tag_at(block)) & OWN != 0
+    return tag_at(block).size & OWN != 0
 
 
 def size_before(block: Word) -> Word:
     """The units of the block before, or 0 if there is none."""
-    return load_half(tag_at(block) + BEFORE) & BEFORE_BITS
+    return tag_at(block).before & BEFORE_BITS
 
 
 def free_before(block: Word) -> Word:
     """The units of the block before if it is free, else 0."""
-    before = load_half(tag_at(block) + BEFORE)
+    before = tag_at(block).before
     return before & BEFORE_BITS if before & FREE_BEFORE != 0 else 0
 
 
 def set_tag(block: Word, size: Word, flags: Word) -> None:
     """Write the block's size and flags; what it knows of the block before stays."""
-    store_half(tag_at(block), size << SIZE_SHIFT | flags)
+    tag_at(block).size = size << SIZE_SHIFT | flags
 
 
 def set_size_before(block: Word, before: Word) -> None:
     """Tell the block the units of the block before, with FREE_BEFORE if that is free."""
-    store_half(tag_at(block) + BEFORE, before)
+    tag_at(block).before = before
 
 
 def next_block(block: Word, size: Word) -> Word:

@@ -1,22 +1,8 @@
 """Owns the threads' caches: what a thread freed and takes again without a lock.
 
-A thread's word points to its cache, or at first to as many zeros: a cache in which nothing is found and
-nothing fits, so the fast paths need no test for set-up. The thread's state is 0 at first, then the cache, and
-after the thread's destructors ENDED: it frees and allocates on without a cache.
-
-    0       lists of objects and blocks, at 16 times their class; of objects that is the kind of their pages
-    976     zeros, for the kinds of other pages lead there
-    1104    the next of all caches
-    1112    the next of the caches that wait for a thread
-    1120    how long it has waited for a thread
-
-An entry of a list:
-
-    0              8                    12                   16
-    +--------------+--------------------+--------------------+
-    | first        | room: how many     | limit: how many    |
-    |              | more it takes      | the list may hold  |
-    +--------------+--------------------+--------------------+
+A thread's word points to its cache (`ThreadCache`), or at first to as many zeros: a cache in which nothing is
+found and nothing fits, so the fast paths need no test for set-up. The thread's state is 0 at first, then the
+cache, and after the thread's destructors ENDED: it frees and allocates on without a cache.
 
 A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes, and in a
 small heap fewer: a program that needs little keeps little.
@@ -29,16 +15,18 @@ while, they go back.
 from __future__ import annotations
 
 from ..machine import (
+    Array,
+    Half,
     Int,
+    Record,
     Word,
+    array,
     clear_bytes,
     likely,
     load_byte,
-    load_half,
     load_thread_state,
     load_word,
     lock,
-    store_half,
     store_thread_state,
     store_thread_word,
     store_word,
@@ -59,42 +47,25 @@ from .classes import (
     has_objects,
     usable_in_class,
 )
-from .figures import (
-    CACHED_BLOCKS,
-    CACHED_BYTES,
-    COUNTING,
-    HEAP_BYTES,
-    LIVE_BYTES,
-    THREAD_CACHES,
-    figure,
-    raise_figure,
-    set_figure,
-)
-from .heap import allocate, allocate_run, free_block, run_length, set_aside
+from .figures import Figures, figure, raise_figure, set_figure
+from .heap import allocate, allocate_run, free_block, set_aside
 from .layout import DEBUG, ONE, UNIT_SHIFT, units_for
 from .options import fills_memory, read_options, thread_cache
-from .pages import BLOCKS, kind_at
+from .pages import BLOCKS, DIRTY, kind_at
 from .purge import is_time, is_use_falling, take_step
-from .slab import give_row, how_many_taken, open_slab, take_objects
+from .slab import give_row, open_slab, take_objects
 from .transfer import (
     age_lists,
     give_list,
     give_waiting,
     hand_over,
-    how_many_transferred,
     take_over,
     waiting_blocks,
     waiting_bytes,
 )
 from .walk import OK, check
 
-ENTRY_SHIFT = 4
-ROOM = 8
-LIST_LIMIT = 12
-NEXT_CACHE = 1104
-NEXT_SPARE = 1112
-WAITED = 1120
-CACHE_BYTES = 1128
+ENTRY_SHIFT = 4  # a list is found at 16 times its class
 EMPTY = 1 << 32  # of a cache that waits: it has no objects
 LONG_ENOUGH = 2  # times that lists grew old: then nobody wants the objects
 
@@ -108,6 +79,39 @@ HEAP_SHIFT: Int = 10  # and a 1024th of the heap
 BYTES_OF_OPERATION_SHIFT: Int = 14
 CHECK_EVERY = 127  # of a checking build: one visit in 128
 
+
+class List(Record, size=1 << ENTRY_SHIFT):
+    """A list of objects or blocks of one class, linked through their first words.
+
+     0  first
+     8  room   how many more it takes
+    12  limit  how many it may hold
+    16
+    """
+
+    first: Word
+    room: Half
+    limit: Half
+
+
+class ThreadCache(Record):
+    """What one thread keeps.
+
+       0  lists       by class; of objects that is the kind of their pages
+     976  no_lists    always zero: the kinds of other pages lead here, where nothing is found and nothing fits
+    1104  next_cache  of all caches
+    1112  next_spare  of the caches that wait for a thread
+    1120  waited      how long it has waited for a thread
+    1128
+    """
+
+    lists: Array[List] = array(ALL_CLASSES + 1)
+    no_lists: Array[List] = array(DIRTY - ALL_CLASSES)
+    next_cache: Word
+    next_spare: Word
+    waited: Word
+
+
 newest_cache: Word = 0
 waiting_cache: Word = 0
 visits: Word = 0
@@ -117,7 +121,7 @@ visits: Word = 0
 
 
 def enter() -> bool:
-    """The heap is ours until `leave`."""
+    """Take the heap's lock, which is held until `leave`."""
     return lock()
 
 
@@ -141,7 +145,7 @@ def check_sometimes() -> None:
 
 
 def leave(held: bool, operations: Word) -> None:
-    """The heap is others' again, and so many operations were done."""
+    """Release the lock; so many operations were done."""
     if DEBUG != 0:
         check_sometimes()
     is_due = is_time(operations)
@@ -158,27 +162,22 @@ def operations_for(count: Word) -> Word:
 # ---- Caches ----
 
 
-def list_of(cache: Word, size_class: Word) -> Word:
-    """The entry for objects or blocks of the class."""
-    return cache + (size_class << ENTRY_SHIFT)
-
-
 def new_cache() -> Word:
     """A cache that no thread has, all zero, or 0."""
     global newest_cache, waiting_cache
     held = enter()
-    cache = waiting_cache
+    cache = ThreadCache(waiting_cache)
     if cache != 0:
-        waiting_cache = load_word(cache + NEXT_SPARE)
+        waiting_cache = cache.next_spare
     else:
-        cache = set_aside(units_for(CACHE_BYTES))
+        cache = ThreadCache(set_aside(units_for(ThreadCache.SIZE)))
         if cache != 0:
             if newest_cache == 0:
                 fill_tables()
-            clear_bytes(cache, CACHE_BYTES)
-            store_word(cache + NEXT_CACHE, newest_cache)
+            clear_bytes(cache, ThreadCache.SIZE)
+            cache.next_cache = newest_cache
             newest_cache = cache
-            raise_figure(THREAD_CACHES, 1)
+            raise_figure(Figures.thread_caches, 1)
     leave(held, 1)
     return cache
 
@@ -191,16 +190,16 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if figure(COUNTING) == 0 and not fills_memory():
+    if figure(Figures.counting) == 0 and not fills_memory():
         store_thread_word(cache)
     watch_thread_end()
     return cache
 
 
-def own_cache() -> Word:
+def own_cache() -> ThreadCache:
     """This thread's cache, or 0 if it has none and gets none."""
     state = load_thread_state()
-    return state if likely(state > ENDED) else make_cache()
+    return ThreadCache(state if likely(state > ENDED) else make_cache())
 
 
 # ---- Without a cache ----
@@ -209,7 +208,7 @@ def own_cache() -> Word:
 def allocate_object(size_class: Word) -> Word:
     """One object, or 0."""
     held = enter()
-    pointer = take_objects(size_class, ONE, 0)
+    pointer, _taken = take_objects(size_class, ONE, 0)
     leave(held, 1)
     return pointer
 
@@ -239,38 +238,38 @@ def release_block(pointer: Word, units: Word) -> None:
 # ---- Lists ----
 
 
-def pop(entry: Word) -> Word:
+def pop(entry: List) -> Word:
     """The first of a list, or 0."""
-    first = load_word(entry)
+    first = entry.first
     if first != 0:
-        store_word(entry, load_word(first))
-        store_half(entry + ROOM, load_half(entry + ROOM) + 1)
+        entry.first = load_word(first)
+        entry.room += 1
     return first
 
 
-def push(entry: Word, pointer: Word) -> None:
+def push(entry: List, pointer: Word) -> None:
     """Put into a list that has room."""
-    store_word(pointer, load_word(entry))
-    store_word(entry, pointer)
-    store_half(entry + ROOM, load_half(entry + ROOM) - 1)
+    store_word(pointer, entry.first)
+    entry.first = pointer
+    entry.room -= 1
 
 
 def first_limit(size_class: Word) -> Word:
     """The limit that a list begins with: with very many threads most of them need little."""
-    if size_class > SMALL_CLASSES or figure(THREAD_CACHES) > MANY_THREADS:
+    if size_class > SMALL_CLASSES or figure(Figures.thread_caches) > MANY_THREADS:
         return ONE
     return FIRST_SMALL * ONE
 
 
 def list_bytes() -> Word:
     """How many bytes a list may hold."""
-    most = LEAST_BYTES + (figure(HEAP_BYTES) >> HEAP_SHIFT)
+    most = LEAST_BYTES + (figure(Figures.heap_bytes) >> HEAP_SHIFT)
     return most if most < thread_cache() else thread_cache()
 
 
-def raise_limit(entry: Word, size_class: Word) -> bool:
+def raise_limit(entry: List, size_class: Word) -> bool:
     """Let a list of the class grow, from its first limit to its most. Whether it can hold more now."""
-    before = load_half(entry + LIST_LIMIT)
+    before = entry.limit
     most = list_bytes() // usable_in_class(size_class)
     most = MOST_LISTED if most > MOST_LISTED else most
     most = ONE if most == 0 else most
@@ -278,32 +277,31 @@ def raise_limit(entry: Word, size_class: Word) -> bool:
     limit = most if limit > most else limit
     if limit <= before:
         return False
-    store_half(entry + LIST_LIMIT, limit)
-    store_half(entry + ROOM, load_half(entry + ROOM) + limit - before)
+    entry.limit = limit
+    entry.room += limit - before
     return True
 
 
-def fill(entry: Word, chain: Word, count: Word) -> Word:
+def fill(entry: List, chain: Word, count: Word) -> Word:
     """Put a linked list into an empty entry, all but the first, which is the answer."""
-    room = load_half(entry + ROOM) + 1
+    room = entry.room + 1
     if room < count:
-        store_half(entry + LIST_LIMIT, load_half(entry + LIST_LIMIT) + count - room)
+        entry.limit += count - room
         room = count
-    store_word(entry, load_word(chain))
-    store_half(entry + ROOM, room - count)
+    entry.first = load_word(chain)
+    entry.room = room - count
     return chain
 
 
-def refill_objects(entry: Word, size_class: Word) -> Word:
+def refill_objects(entry: List, size_class: Word) -> Word:
     """An object for a thread whose list of them is empty, and more for the list. Or 0."""
     raise_limit(entry, size_class)
-    want = (load_half(entry + LIST_LIMIT) + 1) >> 1
+    want = (entry.limit + 1) >> 1
     held = enter()
-    chain = take_over(size_class)
-    count = how_many_transferred()
+    chain, count = take_over(size_class)
     while count < want and (count == 0 or open_slab(size_class) != 0):
-        chain = take_objects(size_class, want - count, chain)
-        count += how_many_taken()
+        chain, taken = take_objects(size_class, want - count, chain)
+        count += taken
         if chain == 0:
             leave(held, 1)
             return 0
@@ -311,15 +309,13 @@ def refill_objects(entry: Word, size_class: Word) -> Word:
     return fill(entry, chain, count)
 
 
-def refill_blocks(entry: Word, size_class: Word) -> Word:
+def refill_blocks(entry: List, size_class: Word) -> Word:
     """A block for a thread whose list of them is empty, and more for the list. Or 0."""
     raise_limit(entry, size_class)
     held = enter()
-    chain = take_over(size_class)
-    count = how_many_transferred()
+    chain, count = take_over(size_class)
     if chain == 0:
-        chain = allocate_run(class_block_units(size_class), (load_half(entry + LIST_LIMIT) + 1) >> 1)
-        count = run_length()
+        chain, count = allocate_run(class_block_units(size_class), (entry.limit + 1) >> 1)
     if chain == 0:
         leave(held, 1)
         return 0
@@ -327,12 +323,12 @@ def refill_blocks(entry: Word, size_class: Word) -> Word:
     return fill(entry, chain, count)
 
 
-def pass_on(entry: Word, size_class: Word) -> None:
+def pass_on(entry: List, size_class: Word) -> None:
     """A full list goes to other threads or, if too many wait there already, back to its slabs."""
-    chain = load_word(entry)
-    count = load_half(entry + LIST_LIMIT)
-    store_word(entry, 0)
-    store_half(entry + ROOM, count)
+    chain = entry.first
+    count = entry.limit
+    entry.first = 0
+    entry.room = count
     held = enter()
     if not hand_over(chain, size_class, count):
         give_list(chain, size_class)
@@ -347,16 +343,16 @@ def release(pointer: Word, size_class: Word) -> None:
         release_block(pointer, class_block_units(size_class))
 
 
-def keep(cache: Word, pointer: Word, size_class: Word) -> None:
+def keep(cache: ThreadCache, pointer: Word, size_class: Word) -> None:
     """Put a freed object or block into its list; one without room becomes longer, or is passed on."""
-    entry = list_of(cache, size_class)
-    if load_half(entry + ROOM) == 0:
+    entry = cache.lists[size_class]
+    if entry.room == 0:
         if size_class > SMALL_CLASSES and is_use_falling():
             release(pointer, size_class)
             return
         if not raise_limit(entry, size_class):
             pass_on(entry, size_class)
-    if load_half(entry + ROOM) != 0:
+    if entry.room != 0:
         push(entry, pointer)
     else:  # all lists were emptied meanwhile
         release(pointer, size_class)
@@ -374,7 +370,7 @@ def obtain_listed(size_class: Word) -> Word:
             if has_objects(size_class)
             else allocate_block(class_block_units(size_class))
         )
-    entry = list_of(cache, size_class)
+    entry = cache.lists[size_class]
     pointer = pop(entry)
     if pointer != 0:
         return pointer
@@ -393,7 +389,7 @@ def dispose_object(pointer: Word, size_class: Word) -> None:
 def dispose_block(pointer: Word, units: Word) -> None:
     """Free a block of so many units."""
     size_class = load_byte(BLOCK_CLASSES + units) if units <= MOST_LISTED_UNITS else 0
-    cache = own_cache() if size_class != 0 else size_class
+    cache = own_cache() if size_class != 0 else ThreadCache(0)
     if cache != 0:
         keep(cache, pointer, size_class)
     else:
@@ -403,18 +399,19 @@ def dispose_block(pointer: Word, units: Word) -> None:
 # ---- Emptying ----
 
 
-def empty_list(entry: Word) -> Word:
+def empty_list(entry: List) -> Word:
     """Take all that a list holds; its limit begins anew."""
-    chain = load_word(entry)
-    store_word(entry, 0)
-    store_word(entry + ROOM, 0)
+    chain = entry.first
+    entry.first = 0
+    entry.room = 0
+    entry.limit = 0
     return chain
 
 
-def empty_lists(cache: Word, first_class: Word) -> None:
-    """The objects that a cache holds, from this class on, go back to their slabs; the heap is ours."""
+def empty_lists(cache: ThreadCache, first_class: Word) -> None:
+    """The objects that a cache holds, from this class on, go back to their slabs; under the lock."""
     for size_class in range(first_class, ALL_CLASSES + 1):
-        give_list(empty_list(list_of(cache, size_class)), size_class)
+        give_list(empty_list(cache.lists[size_class]), size_class)
 
 
 def empty_larger_lists() -> bool:
@@ -423,46 +420,46 @@ def empty_larger_lists() -> bool:
     The others would keep pages, and the break where it is. Whether any was not empty.
     """
     held = enter()
-    before = figure(LIVE_BYTES)
+    before = figure(Figures.live_bytes)
     give_waiting(SMALL_CLASSES + ONE, 0)
     state = load_thread_state()
     if state > ENDED:
-        empty_lists(state, SMALL_CLASSES + ONE)
-    any_given = figure(LIVE_BYTES) < before
+        empty_lists(ThreadCache(state), SMALL_CLASSES + ONE)
+    any_given = figure(Figures.live_bytes) < before
     unlock(held)
     return any_given
 
 
 def empty_own_cache() -> None:
-    """This thread keeps nothing, and nothing waits for others; the heap is ours."""
+    """This thread keeps nothing, and nothing waits for others; under the lock."""
     give_waiting(ONE, 0)
     age_caches(0)
     state = load_thread_state()
     if state != 0 and state != ENDED:
-        empty_lists(state, ONE)
+        empty_lists(ThreadCache(state), ONE)
 
 
 def reclaim() -> bool:
     """Without the lock: what this thread keeps or waits for others goes to the heap. Whether anything did."""
     held = enter()
-    before = figure(LIVE_BYTES)
+    before = figure(Figures.live_bytes)
     empty_own_cache()
-    any_reclaimed = figure(LIVE_BYTES) < before
+    any_reclaimed = figure(Figures.live_bytes) < before
     leave(held, 0)
     return any_reclaimed
 
 
 def age_caches(most: Word) -> None:
     """Caches that have waited for a thread so many times lose their objects; the others are one older."""
-    cache = waiting_cache
+    cache = ThreadCache(waiting_cache)
     while cache != 0:
-        waited = load_word(cache + WAITED)
+        waited = cache.waited
         if waited < most:
-            store_word(cache + WAITED, waited + 1)
+            cache.waited = waited + 1
         elif waited != EMPTY:
             empty_lists(cache, ONE)
-            store_word(cache + WAITED, EMPTY)
-        cache = load_word(cache + NEXT_SPARE)
+            cache.waited = EMPTY
+        cache = ThreadCache(cache.next_spare)
 
 
 def give_up_cache() -> None:
@@ -474,20 +471,21 @@ def give_up_cache() -> None:
     store_thread_word(thread_without_cache())
     store_thread_state(0)
     held = enter()
-    empty_lists(state, SMALL_CLASSES + ONE)
-    store_word(state + WAITED, 0)
-    store_word(state + NEXT_SPARE, waiting_cache)
-    waiting_cache = state
+    cache = ThreadCache(state)
+    empty_lists(cache, SMALL_CLASSES + ONE)
+    cache.waited = 0
+    cache.next_spare = waiting_cache
+    waiting_cache = cache
     leave(held, 1)
 
 
 # ---- Looking ----
 
 
-def listed(entry: Word) -> Word:
+def listed(entry: List) -> Word:
     """How many a list holds, as its entry says: another thread may be at it."""
-    limit = load_half(entry + LIST_LIMIT)
-    room = load_half(entry + ROOM)
+    limit = entry.limit
+    room = entry.room
     return limit - room if limit > room else 0
 
 
@@ -495,21 +493,21 @@ def count_cached() -> None:
     """Bring the figures of what lies in caches up to date."""
     count = waiting_blocks()
     total = waiting_bytes()
-    cache = newest_cache
+    cache = ThreadCache(newest_cache)
     while cache != 0:
         for size_class in range(1, ALL_CLASSES + 1):
-            found = listed(list_of(cache, size_class))
+            found = listed(cache.lists[size_class])
             count += found
             total += found * usable_in_class(size_class)
-        cache = load_word(cache + NEXT_CACHE)
-    set_figure(CACHED_BYTES, total)
-    set_figure(CACHED_BLOCKS, count)
+        cache = ThreadCache(cache.next_cache)
+    set_figure(Figures.cached_bytes, total)
+    set_figure(Figures.cached_blocks, count)
 
 
-def is_list_sound(entry: Word, size_class: Word) -> bool:
+def is_list_sound(entry: List, size_class: Word) -> bool:
     """Whether a list of this thread is as long as its entry says, and holds what it should."""
     count = listed(entry)
-    pointer = load_word(entry)
+    pointer = entry.first
     while pointer != 0 and count != 0:
         if has_objects(size_class):
             if kind_at(pointer) != size_class:
@@ -527,10 +525,11 @@ def is_list_sound(entry: Word, size_class: Word) -> bool:
 
 def is_own_cache_sound() -> bool:
     """Whether this thread's cache holds what it should."""
-    cache = load_thread_state()
+    cache = ThreadCache(load_thread_state())
     if cache == 0 or cache == ENDED:
         return True
     for size_class in range(1, ALL_CLASSES + 1):
-        if not is_list_sound(list_of(cache, size_class), size_class):
+        entry = cache.lists[size_class]
+        if not is_list_sound(entry, size_class):
             return False
     return True

@@ -12,7 +12,7 @@ its last one say where it begins:
 
 from __future__ import annotations
 
-from ..machine import Word, load_half, load_word, store_half, store_word, unlikely
+from ..machine import Word, load_word, store_word, unlikely
 from .bins import indexed_blocks, put, take
 from .block import (
     FREE_BEFORE,
@@ -62,7 +62,7 @@ def is_indexed(block: Word, size: Word) -> bool:
 
 def note_start(page: Word, block: Word) -> None:
     """Let a free block be found from one of its whole pages, at which it does not begin."""
-    store_half(page_tag(page_address(page)), 0)
+    page_tag(page_address(page)).size = 0
     store_word(page_links(page_address(page)), block)
 
 
@@ -80,7 +80,7 @@ def note_ends(block: Word, size: Word) -> None:
 def noted_start(page: Word) -> Word:
     """What the first or the last whole page of a free block says: where the block begins."""
     start = page_address(page)
-    return start if load_half(page_tag(start)) >> SIZE_SHIFT != 0 else load_word(page_links(start))
+    return start if page_tag(start).size >> SIZE_SHIFT != 0 else load_word(page_links(start))
 
 
 def free_block_at(page: Word) -> Word:
@@ -164,7 +164,7 @@ def merge(block: Word, size: Word) -> Word:
     start = block
     total = size
     behind_it = next_block(block, size)
-    tag = load_half(tag_at(behind_it))
+    tag = tag_at(behind_it).size
     if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MOST_UNITS:
         detach(behind_it, tag >> SIZE_SHIFT)
         total += tag >> SIZE_SHIFT

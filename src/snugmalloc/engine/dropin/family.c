@@ -42,7 +42,7 @@ void *snug_libc_symbol(const char *name) {
     return libc ? dlsym(libc, name) : NULL;
 }
 
-/* ---- mallinfo and its kin ---- */
+/* ---- mallinfo and related functions ---- */
 
 /* Before glibc 2.33 there was only the narrow one. */
 static struct mallinfo2 libc_mallinfo2(void) {

@@ -1,4 +1,4 @@
-"""Owns what snug_stats tells: one word for each figure. A figure is named by its offset.
+"""Owns what snug_stats reports: one word for each figure. A figure is named by its offset.
 
 Most are kept up to date as the heap works; those marked * are computed when somebody asks. `live_bytes` and
 `live_blocks` count what has left the heap, and so what lies in thread caches too, until then.
@@ -12,7 +12,7 @@ WORD_BYTES = 8
 
 
 class Figures(Record):
-    """What is told, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
+    """What is reported, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
 
     version: Word
     live_bytes: Word
@@ -64,42 +64,6 @@ class OwnFigures(Record):
 STATS_VERSION = 2
 PUBLISHED = Figures.SIZE  # so many bytes are copied out
 FIGURES = reserve(OwnFigures.SIZE)
-
-# The same offsets under the names that the floors above have for them.
-VERSION = Figures.version
-LIVE_BYTES = Figures.live_bytes
-LIVE_BLOCKS = Figures.live_blocks
-PEAK_LIVE_BYTES = Figures.peak_live_bytes
-CACHED_BYTES = Figures.cached_bytes
-CACHED_BLOCKS = Figures.cached_blocks
-FREE_BYTES = Figures.free_bytes
-FREE_BLOCKS = Figures.free_blocks
-PURGED_BYTES = Figures.purged_bytes
-HEAP_BYTES = Figures.heap_bytes
-MAPPED_BYTES = Figures.mapped_bytes
-MAPPED_BLOCKS = Figures.mapped_blocks
-KEPT_BYTES = Figures.kept_bytes
-SYSTEM_BYTES = Figures.system_bytes
-LIMIT_BYTES = Figures.limit_bytes
-RETURNED_BYTES = Figures.returned_bytes
-MADVISE_CALLS = Figures.madvise_calls
-REFUSED_REQUESTS = Figures.refused_requests
-THREAD_CACHES = Figures.thread_caches
-COUNTING = Figures.counting
-MALLOC_CALLS = Figures.malloc_calls
-REALLOC_CALLS = Figures.realloc_calls
-FREE_CALLS = Figures.free_calls
-BACKGROUND_STEPS = Figures.background_steps
-STATE = Figures.state
-REFUSED_LIMIT = Figures.refused_limit
-REFUSED_SIZE = Figures.refused_size
-REFUSED_ADDRESSES = Figures.refused_addresses
-REFUSED_MAPPINGS = Figures.refused_mappings
-REFUSED_LOCKED = Figures.refused_locked
-REFUSED_MEMORY = Figures.refused_memory
-PEAK_OUT_BYTES = OwnFigures.peak_out_bytes
-EXACT_LIVE_BYTES = OwnFigures.exact_live_bytes
-EXACT_PEAK_BYTES = OwnFigures.exact_peak_bytes
 
 
 def figure(which: Word) -> Word:

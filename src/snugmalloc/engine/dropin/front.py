@@ -26,7 +26,7 @@ from ..machine import (
 from .block import OWN, SIZE_SHIFT, USED
 from .cache import (
     ENTRY_SHIFT,
-    ROOM,
+    List,
     count_cached,
     empty_own_cache,
     enter,
@@ -37,19 +37,7 @@ from .cache import (
     push,
 )
 from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
-from .figures import (
-    BACKGROUND_STEPS,
-    CACHED_BLOCKS,
-    CACHED_BYTES,
-    FIGURES,
-    LIVE_BLOCKS,
-    LIVE_BYTES,
-    PUBLISHED,
-    figure,
-    lower_figure,
-    raise_figure,
-    set_figure,
-)
+from .figures import FIGURES, PUBLISHED, Figures, figure, lower_figure, raise_figure, set_figure
 from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
 from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at
@@ -90,7 +78,7 @@ def malloc(size: Word) -> Word:
     first = load_word(entry)
     if likely(first != 0):
         store_word(entry, load_word(first))
-        store_half(entry + ROOM, load_half(entry + ROOM) + 1)
+        store_half(entry + List.room, load_half(entry + List.room) + 1)
         return first
     return obtain(size)
 
@@ -102,11 +90,11 @@ def free(pointer: Word) -> None:
     """
     cache = load_thread_word()
     entry = cache + (kind_at(pointer) << ENTRY_SHIFT)
-    room = load_half(entry + ROOM)
+    room = load_half(entry + List.room)
     if likely(room != 0):
         store_word(pointer, load_word(entry))
         store_word(entry, pointer)
-        store_half(entry + ROOM, room - 1)
+        store_half(entry + List.room, room - 1)
         return
     if likely(entry == cache + BLOCKS * UNIT and pointer & (UNIT - 1) == 0):
         _free_block(cache, pointer)
@@ -120,8 +108,8 @@ def _free_block(cache: Word, block: Word) -> None:
         tag = load_half(block - HEADER)
         units = tag >> SIZE_SHIFT
         if likely(tag & FLAGS == USED and units <= MOST_LISTED_UNITS):
-            entry = cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT)
-            if likely(load_half(entry + ROOM) != 0):
+            entry = List(cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT))
+            if likely(entry.room != 0):
                 push(entry, block)
                 return
     dispose(block)
@@ -355,7 +343,7 @@ def snug_background_step() -> None:
     read_options()
     look_after()
     held = enter()
-    raise_figure(BACKGROUND_STEPS, 1)
+    raise_figure(Figures.background_steps, 1)
     leave(held, 0)
 
 
@@ -370,13 +358,13 @@ def snug_stats(stats: Word, size: Word) -> None:
     held = enter()
     total_figures()
     count_cached()
-    live_bytes = figure(LIVE_BYTES)
-    live_blocks = figure(LIVE_BLOCKS)
-    lower_figure(LIVE_BYTES, figure(CACHED_BYTES))
-    lower_figure(LIVE_BLOCKS, figure(CACHED_BLOCKS))
+    live_bytes = figure(Figures.live_bytes)
+    live_blocks = figure(Figures.live_blocks)
+    lower_figure(Figures.live_bytes, figure(Figures.cached_bytes))
+    lower_figure(Figures.live_blocks, figure(Figures.cached_blocks))
     copy_bytes(stats, FIGURES, size if size < PUBLISHED else PUBLISHED)
-    set_figure(LIVE_BYTES, live_bytes)
-    set_figure(LIVE_BLOCKS, live_blocks)
+    set_figure(Figures.live_bytes, live_bytes)
+    set_figure(Figures.live_blocks, live_blocks)
     leave(held, 0)
 
 

@@ -28,8 +28,6 @@ from .segments import grow
 BEFORE_SHIFT: Int = 32
 LOOK_AT = 4
 
-run: Word = 0
-
 
 # ---- Taking blocks ----
 
@@ -87,21 +85,17 @@ def allocate(size: Word) -> Word:
     return hand_out(find_or_grow(size), size)
 
 
-def run_length() -> Word:
-    """How many blocks `allocate_run` gave last."""
-    return run
+def allocate_run(size: Word, most: Word) -> tuple[Word, Word]:
+    """Up to `most` blocks of `size` units side by side, linked through their first words, and how many.
 
-
-def allocate_run(size: Word, most: Word) -> Word:
-    """Up to `most` blocks of `size` units side by side, linked through their first words. Or 0."""
-    global run
+    The list is 0 if there is no memory.
+    """
     block = find_or_grow(size)
     if block == 0:
-        return 0
+        return 0, 0
     found = size_of(block)
     count = found // size
     count = most if count > most else count
-    run = count
     detach(block, found)
     split(block, found, count * size)
     if found >= PAGE_UNITS:
@@ -109,7 +103,7 @@ def allocate_run(size: Word, most: Word) -> Word:
     count_out(usable_bytes(size) * count, count)
     if count == 1:
         store_word(block, 0)
-        return block
+        return block, count
     set_tag(block, size, USED)
     last = next_block(block, (count - 1) * size)
     part = block
@@ -120,7 +114,7 @@ def allocate_run(size: Word, most: Word) -> Word:
         part = following
     store_word(last, 0)
     set_size_before(next_block(last, size), size)
-    return block
+    return block, count
 
 
 def carve(block: Word, start: Word, size: Word) -> None:
@@ -232,7 +226,7 @@ def shrink_block(block: Word, before: Word, size: Word) -> None:
 
 
 def grow_block(block: Word, before: Word, size: Word) -> bool:
-    """Let a block of `before` units have `size` by taking from a free block behind it. True on success."""
+    """Grow a block of `before` units to `size`, into the free block behind it. Returns True on success."""
     neighbour = next_block(block, before)
     if is_used(neighbour):
         return False

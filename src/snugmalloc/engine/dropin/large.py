@@ -33,17 +33,7 @@ from ..machine import (
     unlock,
     unmap_memory,
 )
-from .figures import (
-    REFUSED_ADDRESSES,
-    Figures,
-    count_in,
-    count_out,
-    figure,
-    gave_back,
-    lower_figure,
-    raise_figure,
-    took,
-)
+from .figures import Figures, count_in, count_out, figure, gave_back, lower_figure, raise_figure, took
 from .layout import IN_PAGE, ONE, PAGE_SHIFT, round_up
 from .marks import count_gone, count_new
 from .pages import (
@@ -376,7 +366,7 @@ def map_large(size: Word, alignment: Word) -> Word:
     """A large block of `size` bytes at a multiple of `alignment`, or 0."""
     length = mapping_length(size)
     if length == 0 or mapping_length(size + alignment) == 0:
-        note_reason(REFUSED_ADDRESSES)
+        note_reason(Figures.refused_addresses)
         return 0
     alignment = page_size() if alignment < page_size() else alignment
     held = lock()

@@ -1,7 +1,7 @@
 """Owns the sizes that everything else is measured in.
 
     unit      16 bytes; every block is a whole number of units, every pointer a multiple of one
-    page      4 KiB, whatever the system's pages are; one byte of the page map tells about it
+    page      4 KiB, whatever the system's pages are; one byte of the page map says what it is
 
 Requests go to one of four places by their size:
 

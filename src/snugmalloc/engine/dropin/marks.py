@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word, likely, multiply
 from .block import next_block
-from .figures import PURGED_BYTES, figure, lower_figure, raise_figure
+from .figures import Figures, figure, lower_figure, raise_figure
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
     BLOCKS,
@@ -59,7 +59,7 @@ def dirty_pages() -> Word:
 
 def spare_pages() -> Word:
     """How many pages lie wholly inside free blocks and are the system's: given back, or never touched."""
-    return figure(PURGED_BYTES) >> PAGE_SHIFT
+    return figure(Figures.purged_bytes) >> PAGE_SHIFT
 
 
 def take_refaults() -> Word:
@@ -123,7 +123,7 @@ def mark_clean(page: Word, end: Word, kind: Word) -> None:
     global dirty
     set_kinds(page, end, kind)
     dirty -= end - page
-    raise_figure(PURGED_BYTES, (end - page) << PAGE_SHIFT)
+    raise_figure(Figures.purged_bytes, (end - page) << PAGE_SHIFT)
 
 
 def unmark(page: Word, end: Word, kind: Word) -> None:
@@ -133,7 +133,7 @@ def unmark(page: Word, end: Word, kind: Word) -> None:
         if kind_of(page) == DIRTY:
             dirty -= 1
         else:
-            lower_figure(PURGED_BYTES, PAGE)
+            lower_figure(Figures.purged_bytes, PAGE)
         set_kind(page, kind)
         page += 1
 
@@ -202,7 +202,7 @@ def claim_page(page: Word, instead: Word) -> bool:
         set_kind(page, instead)
         return False
     if kind != BLOCKS:
-        lower_figure(PURGED_BYTES, PAGE)
+        lower_figure(Figures.purged_bytes, PAGE)
     set_kind(page, BLOCKS)
     return kind == PURGED
 
@@ -217,7 +217,7 @@ def claim_pages(page: Word, end: Word) -> None:
             kinds = eight_kinds(page)
             if are_free(kinds) and kinds == multiply(kinds & ONE_KIND, SUM_OF_BYTES):
                 dirty -= 8 if kinds == EIGHT_DIRTY else 0
-                lower_figure(PURGED_BYTES, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
+                lower_figure(Figures.purged_bytes, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
                 again += 8 if kinds == EIGHT_PURGED else 0
                 set_eight_kinds(page, EIGHT_BLOCKS)
                 page += 8

@@ -1,7 +1,7 @@
 """Owns the options: read once from the environment, without allocating.
 
-What begins with SNUG_ and is no option, or has a value that the option does not take, is told in one line on
-stderr and ignored.
+What begins with SNUG_ and is no option, or has a value that the option does not take, is reported in one line
+on stderr and ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..machine import (
     watch_forks,
 )
 from .classes import LISTED_LIMIT
-from .figures import COUNTING, FIGURES, LIMIT_BYTES, STATS_VERSION, VERSION, figure, set_figure
+from .figures import FIGURES, STATS_VERSION, Figures, figure, set_figure
 from .layout import GIB, MIB
 from .switch import decide, is_off, read_switch
 from .values import MALFORMED, MOST_BYTES, NONE, UNKNOWN, complain, number_in
@@ -132,7 +132,7 @@ def read_option(entry: Word) -> None:
     value = text_after(entry, LIMIT)
     if value != 0:
         number = number_in(entry, value, 0, MOST_BYTES)
-        set_figure(LIMIT_BYTES, number if number != NONE else figure(LIMIT_BYTES))
+        set_figure(Figures.limit_bytes, number if number != NONE else figure(Figures.limit_bytes))
         return
     value = text_after(entry, PURGE_DELAY)
     if value != 0:
@@ -146,7 +146,7 @@ def read_option(entry: Word) -> None:
         return
     value = text_after(entry, STATS)
     if value != 0:
-        set_figure(COUNTING, 1 if number_in(entry, value, 0, 1) == 1 else figure(COUNTING))
+        set_figure(Figures.counting, 1 if number_in(entry, value, 0, 1) == 1 else figure(Figures.counting))
         return
     value = text_after(entry, HARDEN)
     if value != 0:
@@ -177,7 +177,7 @@ def read_option(entry: Word) -> None:
 def read_environment() -> None:
     """Take the defaults, then what the environment says. Under the lock."""
     global threshold_bytes, prealloc_bytes, delay_moments, cache_bytes
-    set_figure(VERSION, STATS_VERSION)
+    set_figure(Figures.version, STATS_VERSION)
     threshold_bytes = DEFAULT_THRESHOLD
     prealloc_bytes = DEFAULT_PREALLOC
     delay_moments = DEFAULT_PURGE_DELAY
@@ -200,7 +200,7 @@ def turn_off() -> None:
     hardened = False
     fills = False
     helps = False
-    set_figure(COUNTING, 0)
+    set_figure(Figures.counting, 0)
 
 
 def settle() -> None:

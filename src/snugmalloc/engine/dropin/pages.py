@@ -3,11 +3,7 @@
     root                 one word for each 512 MiB of addresses: how far its leaf is from that at NO_LEAF, or 0
     at NO_LEAF           behind the root: a map in which no page is ours, for all addresses without a leaf
 
-    leaf                 mapped when a page of its 512 MiB becomes ours
-      0        map       128 KiB: one byte a page, its kind
-      128 KiB  tags      1 MiB: 8 bytes a page
-      1152 KiB links     2 MiB: 16 bytes a page
-      3200 KiB
+    leaf                 mapped when a page of its 512 MiB becomes ours: see `Leaf`
 
 Tag and links of a page are for a block that begins exactly where the page does: what the heap has to note about
 it would otherwise stand in that page or at the end of the one before. So a page of a free block can be given
@@ -15,8 +11,8 @@ back whole, a slab uses its page to the last byte, and a large block can be kept
 the heap missing anything.
 
 The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
-is resident. One page map serves every heap of the process, wherever its pages lie, and a pointer that is
-nobody's is told by two loads.
+is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
+recognised by two loads.
 
 The kind of a slab's page is the size class of its objects. A kind times 16 is where a thread's cache has the
 list for these objects; for all other kinds there is an entry that takes nothing.
@@ -25,8 +21,13 @@ list for these objects; for all other kinds there is an entry that takes nothing
 from __future__ import annotations
 
 from ..machine import (
+    Array,
+    Byte,
+    Half,
     Int,
+    Record,
     Word,
+    array,
     fill_bytes,
     forbid_huge_pages,
     load_byte,
@@ -45,10 +46,6 @@ LEAF_PAGES_SHIFT: Int = 17
 LEAF_PAGES = 1 << 17
 IN_LEAF = LEAF_PAGES - 1
 WORD_BYTES_SHIFT: Int = 3
-LINKS_SHIFT: Int = 4
-TAGS = LEAF_PAGES
-LINKS = TAGS + LEAF_PAGES * 8
-LEAF_BYTES = LINKS + LEAF_PAGES * 16
 
 ROOT_ENTRIES = 1 << 19
 IN_ROOT = ROOT_ENTRIES - 1
@@ -67,6 +64,45 @@ DIRTY = 68  # wholly inside a free block, and still has what was in it
 EIGHT_BLOCKS = 0x4040_4040_4040_4040  # no slab has this bit; of the others,
 DIRTY_BITS = 0x0404_0404_0404_0404  # DIRTY has this one,
 SPARE_BITS = 0x0202_0202_0202_0202  # FRESH and PURGED this one
+
+
+class Tag(Record, size=8):
+    """What the heap notes about a block: see block.py. About a mapping it is one word: see large.py.
+
+    0  size    and flags
+    4  before  the size of the block before, and whether that is free
+    8
+    """
+
+    size: Half
+    before: Half
+
+
+class Links(Record, size=16):
+    """The neighbours of a free block in its bin, or of a slab in the list of its class.
+
+     0  following  or 0
+     8  previous   or 0
+    16
+    """
+
+    following: Word
+    previous: Word
+
+
+class Leaf(Record):
+    """What is known of 512 MiB of pages.
+
+          0  kinds  128 KiB
+     131072  tags   1 MiB
+    1179648  links  2 MiB
+    3276800
+    """
+
+    kinds: Array[Byte] = array(LEAF_PAGES)
+    tags: Array[Tag] = array(LEAF_PAGES)
+    links: Array[Links] = array(LEAF_PAGES)
+
 
 first_page: Word = 0
 end_page: Word = 0
@@ -100,26 +136,26 @@ def has_leaf(page: Word) -> bool:
     return load_word(root_entry(page)) != 0
 
 
-def leaf_of_page(page: Word) -> Word:
-    """The leaf that the page's kind is in, or NO_LEAF."""
-    return (ROOT + load_word(root_entry(page)) + NO_LEAF) & ALL_BITS
+def leaf_of_page(page: Word) -> Leaf:
+    """The leaf that the page's kind is in; where that is at NO_LEAF, it has kinds only."""
+    return Leaf((ROOT + load_word(root_entry(page)) + NO_LEAF) & ALL_BITS)
 
 
 def kind_place(page: Word) -> Word:
     """The address of the page's kind."""
-    return leaf_of_page(page) + (page & IN_LEAF)
+    return leaf_of_page(page).kinds + (page & IN_LEAF)
 
 
-def page_tag(address: Word) -> Word:
-    """The address of the tag of the page at `address`, which is covered."""
+def page_tag(address: Word) -> Tag:
+    """The tag of the page at `address`, which is covered."""
     page = page_of(address)
-    return leaf_of_page(page) + TAGS + ((page & IN_LEAF) << WORD_BYTES_SHIFT)
+    return leaf_of_page(page).tags[page & IN_LEAF]
 
 
-def page_links(address: Word) -> Word:
-    """The address of the two links of the page at `address`, which is covered."""
+def page_links(address: Word) -> Links:
+    """The two links of the page at `address`, which is covered."""
     page = page_of(address)
-    return leaf_of_page(page) + LINKS + ((page & IN_LEAF) << LINKS_SHIFT)
+    return leaf_of_page(page).links[page & IN_LEAF]
 
 
 # ---- Kinds ----
@@ -208,10 +244,10 @@ def cover(start: Word, end: Word) -> bool:
     page = page_of(start)
     while page <= page_of(end):
         if not has_leaf(page):
-            leaf = map_or_note(LEAF_BYTES)
+            leaf = map_or_note(Leaf.SIZE)
             if leaf == 0:
                 return False
-            forbid_huge_pages(leaf, LEAF_BYTES)
+            forbid_huge_pages(leaf, Leaf.SIZE)
             forbid_huge_pages(root_pages(), ROOT_ENTRIES * 8)
             store_word(root_entry(page), (leaf - ROOT - NO_LEAF) & ALL_BITS)
         page = (page | IN_LEAF) + 1

@@ -36,16 +36,7 @@ from __future__ import annotations
 from ..machine import Int, Word, clock, fork_generation, lock, page_size, purge_memory, unlock
 from .block import next_block, size_of
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
-from .figures import (
-    HEAP_BYTES,
-    KEPT_BYTES,
-    MADVISE_CALLS,
-    MAPPED_BYTES,
-    RETURNED_BYTES,
-    SYSTEM_BYTES,
-    figure,
-    raise_figure,
-)
+from .figures import Figures, figure, raise_figure
 from .heap import return_pages, take_pages
 from .large import dirty_spare_pages, unmap_spare, unmap_spares
 from .layout import MIB, ONE, PAGE_SHIFT, round_up
@@ -138,7 +129,8 @@ chunk_end: Word = 0
 
 def pages_in_use() -> Word:
     """The pages that hold something, in the heap and in mappings."""
-    return (figure(HEAP_BYTES) + figure(MAPPED_BYTES) >> PAGE_SHIFT) - dirty_pages() - spare_pages()
+    held = figure(Figures.heap_bytes) + figure(Figures.mapped_bytes)
+    return (held >> PAGE_SHIFT) - dirty_pages() - spare_pages()
 
 
 def all_dirty() -> Word:
@@ -148,8 +140,8 @@ def all_dirty() -> Word:
 
 def resident_pages() -> Word:
     """All pages that may be resident."""
-    clean = (figure(KEPT_BYTES) >> PAGE_SHIFT) - dirty_spare_pages()
-    return (figure(SYSTEM_BYTES) >> PAGE_SHIFT) - spare_pages() - clean
+    clean = (figure(Figures.kept_bytes) >> PAGE_SHIFT) - dirty_spare_pages()
+    return (figure(Figures.system_bytes) >> PAGE_SHIFT) - spare_pages() - clean
 
 
 # ---- Savings ----
@@ -376,12 +368,12 @@ def give_chunk() -> Word:
     if count >= LONG_CHUNK:
         purge_tables(page + 1, chunk_end)
     held = lock()
-    raise_figure(MADVISE_CALLS, 1)
+    raise_figure(Figures.madvise_calls, 1)
     if busy_forks == fork_generation() and chunk_end != 0:
         return_pages(page, chunk_end, purged)
         chunk_end = 0
     if purged:
-        raise_figure(RETURNED_BYTES, count << PAGE_SHIFT)
+        raise_figure(Figures.returned_bytes, count << PAGE_SHIFT)
     unlock(held)
     return count if purged else 0
 

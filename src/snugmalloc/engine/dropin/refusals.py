@@ -15,16 +15,7 @@ from ..machine import (
     store_thread_reason,
     why_refused,
 )
-from .figures import (
-    FIGURES,
-    REFUSED_ADDRESSES,
-    REFUSED_LIMIT,
-    REFUSED_LOCKED,
-    REFUSED_MAPPINGS,
-    REFUSED_MEMORY,
-    REFUSED_REQUESTS,
-    may_take,
-)
+from .figures import FIGURES, Figures, may_take
 
 NO_ADDRESSES = 1  # answers of `why_refused`
 NO_MAPPINGS = 2
@@ -40,7 +31,7 @@ def allows(count: Word) -> bool:
     """Whether the limit lets us take `count` bytes more from the system."""
     allowed = may_take(count)
     if not allowed:
-        note_reason(REFUSED_LIMIT)
+        note_reason(Figures.refused_limit)
     return allowed
 
 
@@ -50,11 +41,11 @@ def map_or_note(length: Word) -> Word:
     if found == 0:
         why = why_refused(length)
         if why == NO_ADDRESSES:
-            note_reason(REFUSED_ADDRESSES)
+            note_reason(Figures.refused_addresses)
         elif why == NO_MAPPINGS:
-            note_reason(REFUSED_MAPPINGS)
+            note_reason(Figures.refused_mappings)
         else:
-            note_reason(REFUSED_LOCKED if why == NOT_LOCKED else REFUSED_MEMORY)
+            note_reason(Figures.refused_locked if why == NOT_LOCKED else Figures.refused_memory)
     return found
 
 
@@ -62,5 +53,5 @@ def count_refusal() -> None:
     """A request is given up: count it, and its reason."""
     reason = load_thread_reason()
     store_thread_reason(0)
-    atomic_add(FIGURES + REFUSED_REQUESTS, 1)
-    atomic_add(FIGURES + (reason if reason != 0 else REFUSED_MEMORY), 1)
+    atomic_add(FIGURES + Figures.refused_requests, 1)
+    atomic_add(FIGURES + (reason if reason != 0 else Figures.refused_memory), 1)

@@ -38,19 +38,7 @@ from .cache import (
 )
 from .classes import LISTED_LIMIT, SLAB_LIMIT, block_units, class_of, object_bytes
 from .clear import clear_block
-from .figures import (
-    COUNTING,
-    EXACT_LIVE_BYTES,
-    EXACT_PEAK_BYTES,
-    FREE_CALLS,
-    MALLOC_CALLS,
-    REALLOC_CALLS,
-    REFUSED_SIZE,
-    SYSTEM_BYTES,
-    figure,
-    raise_figure,
-    set_figure,
-)
+from .figures import Figures, OwnFigures, figure, raise_figure, set_figure
 from .heap import allocate_aligned, free_block, grow_block, shrink_block
 from .large import (
     clear_large,
@@ -100,10 +88,10 @@ helper_process: Word = (
 
 def note_size(more: Word, less: Word) -> None:
     """What the program holds has changed."""
-    live = figure(EXACT_LIVE_BYTES) + more - less
-    set_figure(EXACT_LIVE_BYTES, live)
-    if live > figure(EXACT_PEAK_BYTES):
-        set_figure(EXACT_PEAK_BYTES, live)
+    live = figure(OwnFigures.exact_live_bytes) + more - less
+    set_figure(OwnFigures.exact_live_bytes, live)
+    if live > figure(OwnFigures.exact_peak_bytes):
+        set_figure(OwnFigures.exact_peak_bytes, live)
 
 
 def note(which: Word, more: Word, less: Word) -> None:
@@ -153,17 +141,17 @@ def refuse() -> Word:
 
 def refuse_size() -> Word:
     """NULL, because nobody could have so much."""
-    note_reason(REFUSED_SIZE)
+    note_reason(Figures.refused_size)
     return refuse()
 
 
 def given(pointer: Word) -> Word:
     """The answer to a request for memory: `pointer`, or a refusal if it is 0."""
-    if likely(pointer != 0 and figure(COUNTING) == 0):
+    if likely(pointer != 0 and figure(Figures.counting) == 0):
         return pointer
     if pointer == 0:
         return refuse()
-    note(MALLOC_CALLS, usable(pointer), 0)
+    note(Figures.malloc_calls, usable(pointer), 0)
     return pointer
 
 
@@ -246,7 +234,7 @@ def start_helper_once() -> None:
 
 def is_helper_due() -> bool:
     """Whether this process has no helper thread yet, and memory that is worth one."""
-    return helper_process != fork_generation() + 1 and figure(SYSTEM_BYTES) >= WORTH_HELPER
+    return helper_process != fork_generation() + 1 and figure(Figures.system_bytes) >= WORTH_HELPER
 
 
 def obtain(size: Word) -> Word:
@@ -350,8 +338,8 @@ def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, by whatever way is left when the fast one is not."""
     if pointer == 0:
         return
-    if figure(COUNTING) != 0:
-        note(FREE_CALLS, 0, usable(pointer))
+    if figure(Figures.counting) != 0:
+        note(Figures.free_calls, 0, usable(pointer))
     if unlikely(is_hardened()):
         dispose_vetted(pointer)
         return
@@ -425,6 +413,6 @@ def resize(pointer: Word, size: Word) -> Word:
         moved = pointer
     if moved == 0:
         return move(pointer, size, before)
-    if figure(COUNTING) != 0:
-        note(REALLOC_CALLS, usable(moved), before)
+    if figure(Figures.counting) != 0:
+        note(Figures.realloc_calls, usable(moved), before)
     return moved

@@ -87,7 +87,7 @@ def is_contested() -> bool:
 
 
 def grow_break(count: Word) -> bool:
-    """Move the break up by `count` bytes, behind what somebody else may have put there. True on success."""
+    """Move the break up by `count` bytes, behind what others may have put there. Returns True on success."""
     global break_end, is_shared
     now = system_break() if break_end == 0 else known_break()
     is_shared = is_shared or (break_end != 0 and now != break_end)

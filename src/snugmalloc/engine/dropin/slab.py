@@ -4,10 +4,8 @@
               free objects are linked through their first words
 
 Its bookkeeping is the page's tag and links. To the heap the page is a used block of known size, so where other
-blocks have their size the tag has the list of free objects:
-
-    tag half    bit 0: used   bits 2 to 11: how many are free   bits 12 to 20: the first one's unit in the page
-    links       addresses: the neighbours in the list of slabs of the class that have free objects
+blocks have their size the tag has the list of free objects (`SlabTag`). The links are the neighbours in the
+list of slabs of the class that have free objects.
 
 A slab that has no object in use goes back to the heap at once, and coalesces.
 
@@ -18,7 +16,7 @@ benchmarks/workloads/python: garbage collection walks them in the order of their
 
 from __future__ import annotations
 
-from ..machine import Half, Int, Word, highest_bit, load_half, load_word, reserve, store_half, store_word
+from ..machine import Half, Int, Record, Word, highest_bit, load_word, reserve, store_word
 from .bins import IN_WORD, WORD_SHIFT
 from .block import USED
 from .classes import SLAB_CLASSES, object_bytes
@@ -27,7 +25,6 @@ from .heap import allocate_page, free_page
 from .layout import IN_PAGE, ONE, PAGE_BASE, UNIT_SHIFT
 from .pages import page_links, page_of, page_tag, set_kind
 
-PREVIOUS_SLAB = 8
 COUNT_SHIFT: Int = 2
 COUNT_BITS = 1023
 FIRST_SHIFT: Int = 12
@@ -40,7 +37,17 @@ NOTED_WORDS = 4
 NOTED = reserve(8 * NOTED_WORDS)  # a bit for each unit of a page: where objects are that will be taken
 OPEN = reserve(8 * (SLAB_CLASSES + 1))  # for each class, the first slab with a free object
 
-taken: Word = 0
+
+class SlabTag(Record, size=8):
+    """The tag of a slab's page.
+
+    0  free    bit 0: used, bits 2 to 11: how many are free, bits 12 to 20: the first one's unit in the page
+    4  before  as of every block
+    8
+    """
+
+    free: Half
+    before: Half
 
 
 def capacity(size_class: Word) -> Word:
@@ -55,22 +62,28 @@ def open_slab(size_class: Word) -> Word:
 
 def next_slab(slab: Word) -> Word:
     """The slab behind `slab` in its list, or 0."""
-    return load_word(page_links(slab))
+    return page_links(slab).following
+
+
+def slab_tag(slab: Word) -> SlabTag:
+    """The slab's tag."""
+    return SlabTag(page_tag(slab))
 
 
 def free_count(slab: Word) -> Word:
     """How many of the slab's objects are free."""
-    return load_half(page_tag(slab)) >> COUNT_SHIFT & COUNT_BITS
+    return slab_tag(slab).free >> COUNT_SHIFT & COUNT_BITS
 
 
 def first_free(slab: Word) -> Word:
     """The first free object of a slab that has one."""
-    return slab + (load_half(page_tag(slab)) >> FIRST_SHIFT << UNIT_SHIFT)
+    return slab + (slab_tag(slab).free >> FIRST_SHIFT << UNIT_SHIFT)
 
 
 def set_free(slab: Word, first: Word, count: Word) -> None:
     """Write the slab's list of free objects."""
-    store_half(page_tag(slab), (first - slab) >> UNIT_SHIFT << FIRST_SHIFT | count << COUNT_SHIFT | USED)
+    free = (first - slab) >> UNIT_SHIFT << FIRST_SHIFT | count << COUNT_SHIFT
+    slab_tag(slab).free = free | USED
 
 
 def link(slab: Word, size_class: Word) -> None:
@@ -78,22 +91,22 @@ def link(slab: Word, size_class: Word) -> None:
     head = OPEN + (size_class << 3)
     first = load_word(head)
     links = page_links(slab)
-    store_word(links, first)
-    store_word(links + PREVIOUS_SLAB, 0)
+    links.following = first
+    links.previous = 0
     store_word(head, slab)
     if first != 0:
-        store_word(page_links(first) + PREVIOUS_SLAB, slab)
+        page_links(first).previous = slab
 
 
 def unlink(slab: Word, size_class: Word) -> None:
     """Take a slab out of its class's list."""
     links = page_links(slab)
-    following = load_word(links)
-    previous = load_word(links + PREVIOUS_SLAB)
+    following = links.following
+    previous = links.previous
     if following != 0:
-        store_word(page_links(following) + PREVIOUS_SLAB, previous)
+        page_links(following).previous = previous
     if previous != 0:
-        store_word(page_links(previous), following)
+        page_links(previous).following = following
     else:
         store_word(OPEN + (size_class << 3), following)
 
@@ -114,11 +127,6 @@ def new_slab(size_class: Word) -> Word:
     set_free(slab, slab, capacity(size_class))
     link(slab, size_class)
     return slab
-
-
-def how_many_taken() -> Word:
-    """How long the list is that `take_objects` gave last."""
-    return taken
 
 
 def note_places(first: Word) -> None:
@@ -148,15 +156,16 @@ def link_noted(slab: Word) -> Word:
     return chain
 
 
-def take_objects(size_class: Word, most: Word, chain: Word) -> Word:
-    """Take up to `most` free objects of one slab of the class in front of a linked list; the list."""
-    global taken
-    taken = 0
+def take_objects(size_class: Word, most: Word, chain: Word) -> tuple[Word, Word]:
+    """Take up to `most` free objects of one slab of the class in front of a linked list.
+
+    Returns the list, and how many were taken.
+    """
     slab = open_slab(size_class)
     if slab == 0:
         slab = new_slab(size_class)
         if slab == 0:
-            return chain
+            return chain, 0
     first = first_free(slab)
     count = free_count(slab)
     taken = count if count < most else most
@@ -173,7 +182,7 @@ def take_objects(size_class: Word, most: Word, chain: Word) -> Word:
         set_free(slab, load_word(last), count - taken)
     store_word(last, chain)
     count_out(object_bytes(size_class) * taken, taken)
-    return first
+    return first, taken
 
 
 def give_row(first: Word, last: Word, count: Word, size_class: Word) -> None:

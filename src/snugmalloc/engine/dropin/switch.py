@@ -8,7 +8,7 @@
 Decided once, when the environment is read: a forked child stays what its parent is, and a program that is
 executed decides anew. A program has up to three names, of which any counts: that of the file that was executed
 (of a script its own name, in full), that of the binary that runs (of a script its interpreter's), and the one
-that the first argument tells.
+that the first argument gives.
 
 Which processes the canary takes: host name, a zero byte, the name of the file that was executed, a zero byte
 and the start time in /proc/self/stat as a decimal number are hashed by FNV-1a in 64 bits, and the process is on
@@ -30,7 +30,7 @@ from ..machine import (
     start_time,
     text_after,
 )
-from .figures import STATE, figure, set_figure
+from .figures import Figures, figure, set_figure
 from .layout import ONE
 from .values import MALFORMED, NONE, complain, number_in
 
@@ -39,7 +39,7 @@ DISABLE_FILE = b"SNUG_DISABLE_FILE="
 EXCEPT = b"SNUG_EXCEPT="
 CANARY = b"SNUG_CANARY="
 
-ON = 1  # values of STATE; 0 before it is decided
+ON = 1  # values of Figures.state; 0 before it is decided
 OFF_BY_DISABLE = 2
 OFF_BY_FILE = 3
 OFF_BY_EXCEPT = 4
@@ -62,7 +62,7 @@ off_share: Word = 0  # of a hundred processes
 
 def is_off() -> bool:
     """Whether libc serves the calls of this process."""
-    return figure(STATE) > ON
+    return figure(Figures.state) > ON
 
 
 # ---- Names of programs ----
@@ -189,4 +189,4 @@ def state_now() -> Word:
 
 def decide() -> None:
     """The environment is read: set the switch, for as long as this program runs."""
-    set_figure(STATE, state_now() if has_libc_malloc() else ON)
+    set_figure(Figures.state, state_now() if has_libc_malloc() else ON)

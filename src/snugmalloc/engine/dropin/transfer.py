@@ -1,18 +1,14 @@
 """Owns the transfer cache: whole lists that one thread's cache was full of, for the next that has none.
 
-    for each size class four places, of which objects up to 512 bytes use all and others one:
-    +--------------+--------------------+--------------------+
-    | first        | count              | age                |
-    +--------------+--------------------+--------------------+
-
-The lists are of objects or blocks, linked through their first words. So what one thread allocates and another
+Each size class has four places (`Place`), of which objects up to 512 bytes use all and others one. The lists
+are of objects or blocks, linked through their first words. So what one thread allocates and another
 frees goes round without being touched. A list that nobody wants for a while goes back to slabs or heap. (One
 place for small objects, too: batches take 1.15 of the time. Four for larger ones: the same times, more memory.)
 """
 
 from __future__ import annotations
 
-from ..machine import Int, Word, load_half, load_word, reserve, store_half, store_word
+from ..machine import Array, Half, Record, Word, array, load_word, reserve
 from .block import size_of
 from .classes import ALL_CLASSES, SMALL_CLASSES, has_objects, usable_in_class
 from .heap import free_block
@@ -20,15 +16,37 @@ from .layout import ONE
 from .slab import give_objects
 
 PLACES = 4
-PLACE_SHIFT: Int = 4
-CLASS_PLACES_SHIFT: Int = 6
-COUNT = 8
-AGE = 12
 CALLS_OF_AGE = 32
 
-LISTS = reserve((ALL_CLASSES + 1) * PLACES * 16)
 
-transferred: Word = 0
+class Place(Record, size=16):
+    """Where one list lies.
+
+     0  first  or 0
+     8  count  how many the list holds
+    12  age    how often nobody had wanted it when that was looked at
+    16
+    """
+
+    first: Word
+    count: Half
+    age: Half
+
+
+class ClassPlaces(Record):
+    """The places for lists of one size class."""
+
+    places: Array[Place] = array(PLACES)
+
+
+class TransferCache(Record):
+    """All places, by size class."""
+
+    classes: Array[ClassPlaces] = array(ALL_CLASSES + 1)
+
+
+TRANSFER_CACHE = reserve(TransferCache.SIZE)
+
 calls: Word = 0
 
 
@@ -37,9 +55,9 @@ def places_for(size_class: Word) -> Word:
     return PLACES if size_class <= SMALL_CLASSES else ONE
 
 
-def place_of_list(size_class: Word, number: Word) -> Word:
-    """The address of one of the places for lists of the class."""
-    return LISTS + (size_class << CLASS_PLACES_SHIFT) + (number << PLACE_SHIFT)
+def class_places(size_class: Word) -> ClassPlaces:
+    """The places for lists of the class."""
+    return TransferCache(TRANSFER_CACHE).classes[size_class]
 
 
 # ---- Back to the heap ----
@@ -66,49 +84,44 @@ def give_list(chain: Word, size_class: Word) -> None:
 
 def hand_over(chain: Word, size_class: Word, count: Word) -> bool:
     """Leave a list for others; whether there was a place."""
+    own = class_places(size_class)
     for number in range(places_for(size_class)):
-        place = place_of_list(size_class, number)
-        if load_word(place) == 0:
-            store_word(place, chain)
-            store_half(place + COUNT, count)
-            store_half(place + AGE, 0)
+        place = own.places[number]
+        if place.first == 0:
+            place.first = chain
+            place.count = count
+            place.age = 0
             return True
     return False
 
 
-def how_many_transferred() -> Word:
-    """How long the list is that `take_over` gave last."""
-    return transferred
-
-
-def take_over(size_class: Word) -> Word:
-    """A list that somebody left, or 0."""
-    global transferred
+def take_over(size_class: Word) -> tuple[Word, Word]:
+    """A list that somebody left, or 0, and its length."""
+    own = class_places(size_class)
     number = places_for(size_class)
     while number != 0:
         number -= 1
-        place = place_of_list(size_class, number)
-        chain = load_word(place)
+        place = own.places[number]
+        chain = place.first
         if chain != 0:
-            store_word(place, 0)
-            transferred = load_half(place + COUNT)
-            return chain
-    transferred = 0
-    return 0
+            place.first = 0
+            return chain, place.count
+    return 0, 0
 
 
 def give_waiting(first_class: Word, age: Word) -> None:
     """The lists from this class on that have this age or more go back to the heap; the others are one older."""
     for size_class in range(first_class, ALL_CLASSES + 1):
+        own = class_places(size_class)
         for number in range(places_for(size_class)):
-            place = place_of_list(size_class, number)
-            chain = load_word(place)
+            place = own.places[number]
+            chain = place.first
             if chain == 0:
                 continue
-            if load_half(place + AGE) < age:
-                store_half(place + AGE, load_half(place + AGE) + 1)
+            if place.age < age:
+                place.age += 1
             else:
-                store_word(place, 0)
+                place.first = 0
                 give_list(chain, size_class)
 
 
@@ -129,9 +142,10 @@ def age_lists() -> bool:
 def waiting_in_class(size_class: Word) -> Word:
     """How many objects or blocks of the class lie here."""
     total: Word = 0
+    own = class_places(size_class)
     for number in range(places_for(size_class)):
-        place = place_of_list(size_class, number)
-        total += load_half(place + COUNT) if load_word(place) != 0 else 0
+        place = own.places[number]
+        total += place.count if place.first != 0 else 0
     return total
 
 

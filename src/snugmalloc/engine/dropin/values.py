@@ -1,6 +1,6 @@
 """Owns how one entry of the environment is read: the number in it, and the line about what is ignored.
 
-Sizes take a suffix K, M or G. What is wrong is told by the first process of a tree, not by each.
+Sizes take a suffix K, M or G. What is wrong is reported by the first process of a tree, not by each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KIB = 1024
 
 
 def complain(message: Text, entry: Word) -> None:
-    """Tell in one line what is wrong with `entry`, unless the parent process has told it of the same entry."""
+    """Report in one line what is wrong with `entry`, unless the parent process has done so."""
     if not parent_has_told(entry):
         warn(message, entry)
 

@@ -10,23 +10,7 @@ from .bins import is_in_place
 from .block import free_before, is_own, is_used, next_block, payload_bytes, size_before, size_of
 from .classes import SLAB_CLASSES, object_bytes
 from .coalesce import free_block_at, free_blocks, is_indexed, wilderness
-from .figures import (
-    COUNTING,
-    EXACT_PEAK_BYTES,
-    FREE_BLOCKS,
-    FREE_BYTES,
-    HEAP_BYTES,
-    KEPT_BYTES,
-    LIVE_BLOCKS,
-    LIVE_BYTES,
-    MAPPED_BLOCKS,
-    MAPPED_BYTES,
-    PEAK_LIVE_BYTES,
-    PEAK_OUT_BYTES,
-    SYSTEM_BYTES,
-    figure,
-    set_figure,
-)
+from .figures import Figures, OwnFigures, figure, set_figure
 from .large import (
     bytes_in_flight,
     dirty_spare_pages,
@@ -280,7 +264,7 @@ def check_large() -> Int:
     dirty: Word = 0
     mapping = newest_large()
     while mapping != 0:
-        if not is_mapped_block(mapping) or count >= figure(MAPPED_BLOCKS):
+        if not is_mapped_block(mapping) or count >= figure(Figures.mapped_blocks):
             return BAD_MAPPED
         count += 1
         mapped += length_of(mapping)
@@ -288,14 +272,16 @@ def check_large() -> Int:
         mapping = older_mapping(mapping)
     mapping = newest_freed()
     while mapping != 0:
-        if kind_at(mapping) != SPARE or kept >= figure(KEPT_BYTES):
+        if kind_at(mapping) != SPARE or kept >= figure(Figures.kept_bytes):
             return BAD_MAPPED
         kept += length_of(mapping)
         dirty += 0 if is_clean(mapping) else length_of(mapping)
         mapping = older_mapping(mapping)
-    if count != figure(MAPPED_BLOCKS) or mapped != figure(MAPPED_BYTES):
+    if count != figure(Figures.mapped_blocks) or mapped != figure(Figures.mapped_bytes):
         return BAD_MAPPED
-    return OK if kept == figure(KEPT_BYTES) and dirty >> PAGE_SHIFT == dirty_spare_pages() else BAD_MAPPED
+    if kept != figure(Figures.kept_bytes) or dirty >> PAGE_SHIFT != dirty_spare_pages():
+        return BAD_MAPPED
+    return OK
 
 
 def check_totals() -> Int:
@@ -304,11 +290,12 @@ def check_totals() -> Int:
         return BAD_INDEX
     if dirty_seen != dirty_pages() or spare_seen != spare_pages():
         return BAD_PAGES
-    if live_bytes != figure(LIVE_BYTES) or live_blocks != figure(LIVE_BLOCKS):
+    if live_bytes != figure(Figures.live_bytes) or live_blocks != figure(Figures.live_blocks):
         return BAD_TOTALS
-    if heap_seen != figure(HEAP_BYTES):
+    if heap_seen != figure(Figures.heap_bytes):
         return BAD_TOTALS
-    if heap_seen + figure(MAPPED_BYTES) + figure(KEPT_BYTES) + bytes_in_flight() != figure(SYSTEM_BYTES):
+    mapped = figure(Figures.mapped_bytes) + figure(Figures.kept_bytes) + bytes_in_flight()
+    if heap_seen + mapped != figure(Figures.system_bytes):
         return BAD_TOTALS
     return OK
 
@@ -342,7 +329,8 @@ def check() -> Int:
 
 def total_figures() -> None:
     """Bring the figures up to date that are computed when asked for, but those of the caches."""
-    set_figure(FREE_BLOCKS, free_blocks())
-    set_figure(FREE_BYTES, figure(HEAP_BYTES) - (figure(LIVE_BYTES) - figure(MAPPED_BYTES)))
-    peak = figure(EXACT_PEAK_BYTES) if figure(COUNTING) != 0 else figure(PEAK_OUT_BYTES)
-    set_figure(PEAK_LIVE_BYTES, peak)
+    set_figure(Figures.free_blocks, free_blocks())
+    live_in_heap = figure(Figures.live_bytes) - figure(Figures.mapped_bytes)
+    set_figure(Figures.free_bytes, figure(Figures.heap_bytes) - live_in_heap)
+    which = OwnFigures.exact_peak_bytes if figure(Figures.counting) != 0 else OwnFigures.peak_out_bytes
+    set_figure(Figures.peak_live_bytes, figure(which))

@@ -1,10 +1,10 @@
 """The engine of the four functions: os_malloc, os_calloc, os_realloc, os_free (`osmem.h`, `libosmem.so`).
 
-FLOORS names its modules from the lowest up. That is the order to read them in; a module imports only from
+LAYERS names its modules from the lowest up. That is the order to read them in; a module imports only from
 those before it, and from `machine`.
 """
 
-FLOORS = (
+LAYERS = (
     "block",
     "counters",
     "kernel",

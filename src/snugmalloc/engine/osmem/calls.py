@@ -19,7 +19,7 @@ NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in 
 
 
 def enter() -> bool:
-    """Begin a call: the heap is ours until `leave`."""
+    """Begin a call: take the lock, which is held until `leave`."""
     return lock()
 
 
@@ -37,7 +37,7 @@ def refuse() -> Word:
 
 
 def vet(pointer: Word) -> None:
-    """In hardened mode: a pointer that came back must be a live one, or this is the end."""
+    """In hardened mode: a pointer that came back must be a live one, or the process ends."""
     if is_hardened():
         vet_pointer(pointer)
 

@@ -1,4 +1,4 @@
-"""Owns the figures that `os_stats` tells: one word each, in the order of ``os_stats_t`` in osmem.h.
+"""Owns the figures that `os_stats` reports: one word each, in the order of ``os_stats_t`` in osmem.h.
 
 A counter is named by its offset: ``count_up(Counters.splits, 1)``.
 """

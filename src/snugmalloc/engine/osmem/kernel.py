@@ -1,7 +1,7 @@
 """Owns the break and every system call of the heap: `brk`, `mmap`, `munmap`, counted.
 
 The end of our part of the break is remembered, so that growing costs one system call and asking none. Anybody
-else in the process may move the break as well; libc tells where it has it, and then our end is behind. To look
+else in the process may move the break as well; libc says where it has it, and then our end is behind. To look
 where the break is and to move it are two steps, so two who do that at the same moment take the same memory, and
 no lock is common to both. Hence in a process with threads we leave the break to others once we have met them
 there.

@@ -163,7 +163,7 @@ def count_tree(number: Word, node: Word, above: Word) -> Word:
 
 
 def knows_neighbours(block: Word) -> bool:
-    """Whether a live block has been told rightly which of its neighbours are free."""
+    """Whether a live block's header is right about which of its neighbours are free."""
     return is_free_next(block) == has_free_next(block) and is_free_before(block) == has_free_before(block)
 
 
@@ -262,12 +262,12 @@ def check() -> Int:
 
 
 def vet_pointer(pointer: Word) -> None:
-    """A pointer that came back must be one that is live, its header and those around it whole; or the end."""
+    """A pointer that came back must be live, its header and those around it whole; or the process ends."""
     block = pointer - META
     if not can_be_read(block):
         fatal(FOREIGN, pointer, 0)
     if not is_sealed(block):
-        denounce(pointer)
+        report_pointer(pointer)
     if status_of(block) == LIVE:
         if not is_whole_behind(block):
             fatal(OVERRUN, pointer, size_of(block))
@@ -275,12 +275,12 @@ def vet_pointer(pointer: Word) -> None:
             fatal(BETWEEN, pointer, 0)
 
 
-def denounce(pointer: Word) -> None:
+def report_pointer(pointer: Word) -> None:
     """Say what a pointer that is not live points at, and end the process."""
     wall: Word = 0
     more = True
     while more:
-        denounce_in_segment(pointer, segment_start(wall), segment_limit(wall))
+        report_pointer_in_segment(pointer, segment_start(wall), segment_limit(wall))
         wall = next_segment(wall)
         more = wall != 0
     block = newest_mapping()
@@ -293,7 +293,7 @@ def denounce(pointer: Word) -> None:
     fatal(FOREIGN, pointer, 0)
 
 
-def denounce_in_segment(pointer: Word, block: Word, limit: Word) -> None:
+def report_pointer_in_segment(pointer: Word, block: Word, limit: Word) -> None:
     """The same, if the pointer leads into this segment, whose first block this is."""
     if pointer < block or pointer >= limit:
         return

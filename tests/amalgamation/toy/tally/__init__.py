@@ -1,3 +1,3 @@
 """Counts in cells and keeps things on shelves: one of each thing that the language has."""
 
-FLOORS = ("cells", "shelves", "front")
+LAYERS = ("cells", "shelves", "front")

@@ -1,4 +1,4 @@
-/* os_stats, os_walk and os_check: what they tell, and that they change nothing. */
+/* os_stats, os_walk and os_check: what they report, and that they change nothing. */
 #include "block.h"
 
 struct seen {

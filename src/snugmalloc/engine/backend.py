@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Face(Protocol):
+class Backend(Protocol):
     """One machine: memory, kernel and threads as `machine.py` describes them.
 
-    Addresses, sizes and values are plain ints within their width; a face refuses what does not fit.
+    Addresses, sizes and values are plain ints within their width; a backend refuses what does not fit.
     """
 
     def load(self, address: int, width: int) -> int: ...
