@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from ..machine import (
     Byte,
-    Int,
     Word,
     file_exists,
     has_libc_malloc,
@@ -46,7 +45,7 @@ OFF_BY_EXCEPT = 4
 OFF_BY_CANARY = 5
 
 ALL_OF_THEM = 100
-PROGRAM_NAMES: Int = 3
+PROGRAM_NAMES = 3
 BLANK = 32
 COMMA = 44
 SLASH = 47
