@@ -324,7 +324,7 @@ def refill_blocks(entry: List, size_class: Word) -> Word:
 
 
 def pass_on(entry: List, size_class: Word) -> None:
-    """A full list goes to other threads or, if too many wait there already, back to its slabs."""
+    """A full list goes to other threads or, if too many wait there already, back to slabs or heap."""
     chain = entry.first
     count = entry.limit
     entry.first = 0
@@ -409,7 +409,7 @@ def empty_list(entry: List) -> Word:
 
 
 def empty_lists(cache: ThreadCache, first_class: Word) -> None:
-    """The objects that a cache holds, from this class on, go back to their slabs; under the lock."""
+    """What a cache holds, from this class on, goes back to slabs and heap; under the lock."""
     for size_class in range(first_class, ALL_CLASSES + 1):
         give_list(empty_list(cache.lists[size_class]), size_class)
 

@@ -5,7 +5,7 @@
 
 Requests go to one of four places by their size:
 
-    up to 4 KiB             an object in a slab, pages cut into objects of one size class
+    up to 1 KiB             an object in a slab, a page cut into objects of one size class
     up to 128 KiB           a block of the heap; up to 16 KiB threads keep lists of them
     up to the threshold     a block of the heap that consists of whole pages
     from the threshold      a mapping of its own
