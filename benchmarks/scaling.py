@@ -15,7 +15,21 @@ from . import catalogue, harness
 from .catalogue import Workload
 from .contenders import Contender, find_contenders
 from .harness import RESULTS, WORK, Figure, markdown_table, write_results
-from .suite import FULL, QUICK, QUICK_ROUNDS, ROUNDS, Cell, Store, fill, identity_of, plan, samples_of, told
+from .suite import (
+    FULL,
+    QUICK,
+    QUICK_ROUNDS,
+    ROUNDS,
+    Cell,
+    Store,
+    failures_of,
+    fill,
+    identity_of,
+    plan,
+    raw_of,
+    samples_of,
+    told,
+)
 from .summary import Table
 
 THREADS = (1, 2, 4, 8, 16, 32)
@@ -216,20 +230,14 @@ def run(
     wanted = {workload.name for workload in workloads}
     cells = [per_operation(cell) for cell in store.cells if cell.workload in wanted]
     samples = samples_of(cells)
-    failures = {f"{c.workload} on {c.contender}": c.failure for c in cells if c.failure}
+    failures = failures_of(cells)
     names = [contender.name for contender in contenders]
     shown = [f"{pair}: {why}" for pair, why in failures.items()]
     page = page_of(Table.of(samples, ()).figures, names, threads, rounds, amount, shown)
     command = harness.command_line(["scaling"], quick, allocators)
     command += f" --rounds {rounds}" if rounds != usual_rounds else ""
     command += f" --threads {','.join(map(str, threads))}" if tuple(threads) != THREADS else ""
-    raw = {
-        "rounds": rounds,
-        "amount_percent": amount,
-        "contenders": {contender.name: contender.described() for contender in contenders},
-        "samples": samples,
-        "failures": failures,
-    }
+    raw = raw_of(rounds, amount, contenders, samples, failures)
     folder = WORK if quick else RESULTS
     write_results("scaling", command, page, raw, folder)
     click.echo(f"{folder / 'scaling'}.md")

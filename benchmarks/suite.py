@@ -179,11 +179,14 @@ def fill(
         bar.update(task, description="", left="")
 
 
-def samples_of(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, list[float]]]]:
+Samples = dict[str, dict[str, dict[str, list[float]]]]
+
+
+def samples_of(cells: Iterable[Cell]) -> Samples:
     """All samples by workload, contender and metric; nothing of a pair that failed."""
     cells = list(cells)
     failed = {(cell.workload, cell.contender) for cell in cells if cell.failure}
-    samples: dict[str, dict[str, dict[str, list[float]]]] = {}
+    samples: Samples = {}
     for cell in cells:
         if (cell.workload, cell.contender) in failed:
             continue
@@ -191,6 +194,28 @@ def samples_of(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, list[floa
         for metric, value in (cell.figures | cell.told).items():
             metrics.setdefault(metric, []).append(value)
     return samples
+
+
+def failures_of(cells: Iterable[Cell]) -> dict[str, str]:
+    """What went wrong, by workload and contender."""
+    return {f"{cell.workload} on {cell.contender}": cell.failure for cell in cells if cell.failure}
+
+
+def raw_of(
+    rounds: int,
+    amount: int,
+    contenders: Iterable[Contender],
+    samples: Samples,
+    failures: dict[str, str],
+) -> dict[str, Any]:
+    """What a results file in JSON has of a run."""
+    return {
+        "rounds": rounds,
+        "amount_percent": amount,
+        "contenders": {contender.name: contender.described() for contender in contenders},
+        "samples": samples,
+        "failures": failures,
+    }
 
 
 def identity_of(contenders: Sequence[Contender], amount: int, rounds: int) -> str:
@@ -231,18 +256,12 @@ def run(
 
     samples = samples_of(store.cells)
     peers = [contender.name for contender in contenders if contender.is_peer]
-    failures = {f"{c.workload} on {c.contender}": c.failure for c in store.cells if c.failure}
+    failures = failures_of(store.cells)
     table = Table.of(samples, peers)
     page = report.page(table, contenders, rounds, amount, failures, kind)
     command = harness.command_line(names or ["suite"], quick, allocators)
     command += f" --rounds {rounds}" if rounds != usual_rounds else ""
-    raw = {
-        "rounds": rounds,
-        "amount_percent": amount,
-        "contenders": {contender.name: contender.described() for contender in contenders},
-        "samples": samples,
-        "failures": failures,
-    }
+    raw = raw_of(rounds, amount, contenders, samples, failures)
     folder = WORK if quick or names else RESULTS
     write_results(kind, command, page, raw, folder)
     report.write_plots(table, folder, kind)
