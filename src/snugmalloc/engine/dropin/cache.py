@@ -414,6 +414,14 @@ def empty_lists(cache: ThreadCache, first_class: Word) -> None:
         give_list(empty_list(cache.lists[size_class]), size_class)
 
 
+def empty_own_lists(first_class: Word) -> None:
+    """This thread keeps no list of these classes, and none waits for others; under the lock."""
+    give_waiting(first_class, 0)
+    state = load_thread_state()
+    if state > ENDED:
+        empty_lists(ThreadCache(state), first_class)
+
+
 def empty_larger_lists() -> bool:
     """Without the lock: of this thread and in the transfer cache only lists of small objects stay.
 
@@ -421,10 +429,7 @@ def empty_larger_lists() -> bool:
     """
     held = enter()
     before = figure(Figures.live_bytes)
-    give_waiting(SMALL_CLASSES + ONE, 0)
-    state = load_thread_state()
-    if state > ENDED:
-        empty_lists(ThreadCache(state), SMALL_CLASSES + ONE)
+    empty_own_lists(SMALL_CLASSES + ONE)
     any_given = figure(Figures.live_bytes) < before
     unlock(held)
     return any_given
@@ -432,11 +437,8 @@ def empty_larger_lists() -> bool:
 
 def empty_own_cache() -> None:
     """This thread keeps nothing, and nothing waits for others; under the lock."""
-    give_waiting(ONE, 0)
+    empty_own_lists(ONE)
     age_caches(0)
-    state = load_thread_state()
-    if state != 0 and state != ENDED:
-        empty_lists(ThreadCache(state), ONE)
 
 
 def reclaim() -> bool:

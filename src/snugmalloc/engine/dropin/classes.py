@@ -38,7 +38,7 @@ UNITS: tuple[Half, ...] = (
     288, 320, 352, 384, 416, 448, 480, 512,
     576, 640, 704, 768, 832, 896, 960, 1024,
 )  # fmt: skip
-MOST_LISTED_UNITS = 1024 + 1  # of a block: 16 KiB and a tag
+MOST_LISTED_UNITS = LISTED_LIMIT // UNIT + 1  # of a block: 16 KiB and a tag
 
 CLASSES = reserve(LISTED_LIMIT // UNIT + 1)
 BLOCK_CLASSES = reserve(MOST_LISTED_UNITS + 1)
