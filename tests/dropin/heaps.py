@@ -74,8 +74,8 @@ class InterpretedHeap:
 
     def figure(self, name: str) -> int:
         """The figure of this field's name, such as ``heap_bytes``, brought up to date."""
-        self.engine.snug_stats(self.engine.FIGURES, 0)
-        return int(self.engine.figure(getattr(self.engine.Figures, name)))
+        self.engine.snug_stats(self.engine.process_heap(), 0)
+        return int(self.engine.figure(self.engine.process_heap(), getattr(self.engine.Figures, name)))
 
 
 class CompiledHeap:

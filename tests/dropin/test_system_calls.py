@@ -358,7 +358,7 @@ def test_options_are_published_after_their_values() -> None:
 
     def look(address: int, value: int) -> None:
         if address == engine.ARE_READ and value:
-            limit = engine.figure(engine.Figures.limit_bytes)
+            limit = engine.figure(engine.process_heap(), engine.Figures.limit_bytes)
             seen.append(
                 (
                     engine.is_hardened(),

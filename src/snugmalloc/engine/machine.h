@@ -393,10 +393,20 @@ static inline Int machine_libc_mallopt(Int parameter, Int value) {
 /* glibc 2.32 and newer report whether there was ever a second thread; elsewhere the lock is always taken. */
 extern char __libc_single_threaded __attribute__((weak));
 
-/* The lock is one word: its owner, or 0; bit 0 says that somebody waits. So a signal handler can tell exactly
- * whether the thread that it interrupted holds the lock, which no pthread_mutex_t shows. */
-static _Atomic Word machine_lock_word;
-static bool machine_fork_holds;
+#define MACHINE_THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec"), unused))
+
+/* A lock: its owner, or 0; bit 0 says that somebody waits. So a signal handler can tell exactly whether the thread
+ * that it interrupted holds the lock, which no pthread_mutex_t shows. The fields after it change under the lock;
+ * `next` under the first lock of the list. Who holds a lock never waits for one before it in the list. */
+typedef struct MachineLock {
+    _Atomic Word owner;
+    struct MachineLock *next;
+    Word is_held_by_fork;
+    Word waits; /* how often it was not free */
+} MachineLock;
+
+static MachineLock machine_own_lock;
+static MachineLock *machine_first_lock = &machine_own_lock;
 static Word machine_forks; /* how many lie between the process that loaded the library and this one */
 
 /* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
@@ -406,8 +416,8 @@ __attribute__((visibility("hidden"), unused)) void *__dso_handle;
 static inline bool machine_has_threads(void) { return !(&__libc_single_threaded && __libc_single_threaded); }
 
 /* Only this thread writes its own name there, so no order is needed to read whether it did. */
-static inline bool machine_is_owner(void) {
-    return (atomic_load_explicit(&machine_lock_word, memory_order_relaxed) & ~1ul) == (Word)pthread_self();
+static inline bool machine_is_owner(MachineLock *lock) {
+    return (atomic_load_explicit(&lock->owner, memory_order_relaxed) & ~1ul) == (Word)pthread_self();
 }
 
 /* On aarch64 `yield` does nothing where a core has one thread; `isb` takes about as long as x86's `pause`. */
@@ -420,67 +430,88 @@ static inline void machine_pause(void) {
 }
 
 /* Whoever takes the lock sees what was written under it: acquire here, release in machine_unlock. */
-static inline bool machine_replace_lock_word(Word *expected, Word value, memory_order order) {
-    return atomic_compare_exchange_strong_explicit(&machine_lock_word, expected, value, order, memory_order_relaxed);
+static inline bool machine_replace_owner(MachineLock *lock, Word *expected, Word value, memory_order order) {
+    return atomic_compare_exchange_strong_explicit(&lock->owner, expected, value, order, memory_order_relaxed);
 }
-static inline bool machine_take_free_lock(void) {
+static inline bool machine_take_free_lock(MachineLock *lock) {
     Word nobody = 0;
-    return machine_replace_lock_word(&nobody, (Word)pthread_self(), memory_order_acquire);
+    return machine_replace_owner(lock, &nobody, (Word)pthread_self(), memory_order_acquire);
 }
 
 /* Whoever has the lock is mostly done soon: to look again for some microseconds is cheaper than to sleep and be
  * woken (two threads that hand blocks over: 0.53 s instead of 0.83, benchmarks/workloads/handover.c). */
 #define MACHINE_SPINS 200
-__attribute__((noinline, cold, unused)) static bool machine_wait_for_lock(void) {
-    if (machine_is_owner() && machine_fork_holds) return false; /* in a fork handler that runs between ours */
+static void machine_sleep_for_lock(MachineLock *lock) {
     for (int spin = 0; spin < MACHINE_SPINS; spin++) {
-        if (atomic_load_explicit(&machine_lock_word, memory_order_relaxed) == 0 && machine_take_free_lock()) return true;
+        if (atomic_load_explicit(&lock->owner, memory_order_relaxed) == 0 && machine_take_free_lock(lock)) return;
         machine_pause();
     }
     int kept = errno;
-    for (Word owner = 0; !machine_replace_lock_word(&owner, (Word)pthread_self() | 1, memory_order_acquire); owner = 0)
-        if (owner & 1 || machine_replace_lock_word(&owner, owner | 1, memory_order_relaxed))
-            syscall(SYS_futex, &machine_lock_word, FUTEX_WAIT_PRIVATE, (Half)owner | 1, NULL, NULL, 0);
+    for (Word owner = 0; !machine_replace_owner(lock, &owner, (Word)pthread_self() | 1, memory_order_acquire); owner = 0)
+        if (owner & 1 || machine_replace_owner(lock, &owner, owner | 1, memory_order_relaxed))
+            syscall(SYS_futex, &lock->owner, FUTEX_WAIT_PRIVATE, (Half)owner | 1, NULL, NULL, 0);
     errno = kept;
+}
+__attribute__((noinline, cold, unused)) static bool machine_wait_for_lock(MachineLock *lock) {
+    if (machine_is_owner(lock) && lock->is_held_by_fork) return false; /* in a fork handler that runs between ours */
+    machine_sleep_for_lock(lock);
+    lock->waits++;
     return true;
 }
-static inline bool machine_lock(void) {
+static inline bool machine_lock(Word address) {
     if (!machine_has_threads()) return false;
-    return machine_take_free_lock() || machine_wait_for_lock();
+    MachineLock *lock = (MachineLock *)address;
+    return machine_take_free_lock(lock) || machine_wait_for_lock(lock);
 }
-__attribute__((noinline, cold, unused)) static void machine_wake_a_waiter(void) {
+__attribute__((noinline, cold, unused)) static void machine_wake_a_waiter(MachineLock *lock) {
     int kept = errno;
-    syscall(SYS_futex, &machine_lock_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &lock->owner, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = kept;
 }
-static inline void machine_unlock(bool held) {
-    if (held && atomic_exchange_explicit(&machine_lock_word, 0, memory_order_release) & 1) machine_wake_a_waiter();
+static inline void machine_unlock(Word address, bool held) {
+    MachineLock *lock = (MachineLock *)address;
+    if (held && atomic_exchange_explicit(&lock->owner, 0, memory_order_release) & 1) machine_wake_a_waiter(lock);
 }
+static inline Word machine_process_lock(void) { return (Word)&machine_own_lock; }
 
-/* fork copies the heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a
- * signal handler that interrupted the heap; it holds the lock already and leaves by itself on both sides.
- * A thread that holds glibc's list of streams may wait for the heap, and fork itself waits for that list once it
+/* fork copies every heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a
+ * signal handler that interrupted a heap; it holds that lock already and leaves by itself on both sides.
+ * A thread that holds glibc's list of streams may wait for a heap, and fork itself waits for that list once it
  * has called us: so that list is taken first. In the child glibc has made it new by then. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
-static void machine_before_fork(void) {
-    if (machine_is_owner()) return;
-    if (!machine_has_threads()) return;
-    if (_IO_list_lock) _IO_list_lock();
-    machine_fork_holds = machine_lock();
+MACHINE_THREAD_LOCAL bool machine_fork_holds_streams;
+static bool machine_is_any_owner(void) {
+    for (MachineLock *lock = machine_first_lock; lock; lock = lock->next)
+        if (machine_is_owner(lock)) return true;
+    return false;
 }
-static bool machine_end_fork(void) {
-    bool held = machine_fork_holds;
-    machine_fork_holds = false;
-    machine_unlock(held);
-    return held;
+static void machine_before_fork(void) {
+    machine_fork_holds_streams = false;
+    if (!machine_has_threads()) return;
+    bool may_wait = !machine_is_any_owner(); /* else whoever has another lock may wait for ours */
+    machine_fork_holds_streams = _IO_list_lock && may_wait;
+    if (machine_fork_holds_streams) _IO_list_lock();
+    for (MachineLock *lock = machine_first_lock; lock; lock = lock->next) {
+        if (may_wait ? machine_lock((Word)lock) : machine_take_free_lock(lock)) lock->is_held_by_fork = true;
+    }
+}
+static void machine_release_after_fork(MachineLock *lock) {
+    if (!lock->is_held_by_fork || !machine_is_owner(lock)) return;
+    lock->is_held_by_fork = false;
+    machine_unlock((Word)lock, true);
+}
+static void machine_end_fork(void) {
+    for (MachineLock *lock = machine_first_lock->next; lock; lock = lock->next) machine_release_after_fork(lock);
+    machine_release_after_fork(machine_first_lock); /* the list is under this one */
 }
 static void machine_after_fork_in_child(void) {
     machine_forks++;
     machine_end_fork();
 }
 static void machine_after_fork(void) {
-    if (machine_end_fork() && _IO_list_unlock) _IO_list_unlock();
+    machine_end_fork();
+    if (machine_fork_holds_streams) _IO_list_unlock();
 }
 static inline Word machine_fork_generation(void) { return machine_forks; }
 #ifdef MACHINE_WATCH_FORKS_AT_LOAD
@@ -488,13 +519,16 @@ __attribute__((constructor))
 #else
 __attribute__((unused))
 #endif
-static void machine_watch_forks(void) {
+static void machine_watch_own_lock(void) {
     pthread_atfork(machine_before_fork, machine_after_fork, machine_after_fork_in_child);
 }
+__attribute__((unused)) static void machine_watch_forks(Word first_lock) {
+    machine_first_lock = (MachineLock *)first_lock;
+    machine_watch_own_lock();
+}
 
-/* Thread-local: three words, for a library that is loaded late shares a little room with all others. */
+/* Three words, and a flag above: a library that is loaded late shares a little room with all others. */
 static const Word machine_nothing[256] = {0};
-#define MACHINE_THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec"), unused))
 MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
 MACHINE_THREAD_LOCAL Word machine_thread_state;
 MACHINE_THREAD_LOCAL Word machine_thread_reason;
@@ -599,7 +633,8 @@ __attribute__((noreturn, cold, unused)) static void machine_fatal(Text message, 
     }
     *to++ = '\n';
     machine_tell(line, (size_t)(to - line), fault);
-    if (machine_has_threads() && machine_is_owner()) machine_unlock(true); /* a handler of SIGABRT may allocate */
+    for (MachineLock *lock = machine_first_lock; lock && machine_has_threads(); lock = lock->next)
+        if (machine_is_owner(lock)) machine_unlock((Word)lock, true); /* a handler of SIGABRT may allocate */
     abort();
 }
 

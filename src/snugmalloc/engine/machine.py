@@ -362,14 +362,23 @@ def has_threads() -> bool:
     return backend.has_threads()
 
 
-def lock() -> bool:
-    """Enter the heap. Takes the lock unless the process has one thread; give the answer to `unlock`."""
-    return backend.lock()
+def process_lock() -> Word:
+    """The address of a lock of the library's own."""
+    return backend.process_lock()
 
 
-def unlock(held: bool) -> None:
-    """Leave the heap; `held` is what `lock` answered."""
-    backend.unlock(held)
+def lock(address: Word) -> bool:
+    """Take the lock at `address`, unless the process has one thread; give the answer to `unlock`.
+
+    A lock has four words: its owner; the next in the list that `watch_forks` gets, or 0; one that is for fork;
+    and how often a thread had to wait for it.
+    """
+    return backend.lock(address)
+
+
+def unlock(address: Word, held: bool) -> None:
+    """Release the lock; `held` is what `lock` answered."""
+    backend.unlock(address, held)
 
 
 def thread_without_cache() -> Word:
@@ -425,9 +434,9 @@ def start_helper() -> bool:
     return backend.start_helper()
 
 
-def watch_forks() -> None:
-    """From now on nobody is in the heap while the process forks. Once is enough; may call malloc."""
-    backend.watch_forks()
+def watch_forks(first_lock: Word) -> None:
+    """From now on nobody has a lock of this list while the process forks. Once is enough; may call malloc."""
+    backend.watch_forks(first_lock)
 
 
 def atomic_load(address: Word) -> Word:

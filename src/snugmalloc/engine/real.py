@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections import defaultdict
 
 from .simulated import Fatal, Trap, fatal_line
 
@@ -66,7 +67,7 @@ class RealMachine:
     """This process's memory and kernel. A bad address is a real one: it ends the process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = defaultdict(threading.Lock)
         self._thread = threading.local()
         self._reserved: list[object] = []
         self._entries: list[int] | None = None
@@ -223,12 +224,15 @@ class RealMachine:
     def has_threads(self) -> bool:
         return threading.active_count() > 1
 
-    def lock(self) -> bool:
-        return self._lock.acquire()
+    def process_lock(self) -> int:
+        return 0
 
-    def unlock(self, held: bool) -> None:
+    def lock(self, address: int) -> bool:
+        return self._locks[address].acquire()
+
+    def unlock(self, address: int, held: bool) -> None:
         if held:
-            self._lock.release()
+            self._locks[address].release()
 
     def thread_without_cache(self) -> int:
         return self._nothing
@@ -261,7 +265,7 @@ class RealMachine:
         """An interpreted heap has none."""
         return False
 
-    def watch_forks(self) -> None:
+    def watch_forks(self, first_lock: int) -> None:
         """An interpreted heap is not used across a fork."""
 
     def trap(self) -> None:

@@ -93,7 +93,7 @@ class SimulatedMachine:
         self._heap = Region(BREAK, bytearray())
         self._mappings: list[Region] = []
         self._break_was_asked = False
-        self._locked = False
+        self._held: list[int] = []
         self._time = 0
         self.libc_blocks: dict[int, Region] = {}
         self._libc_end = LIBC
@@ -159,7 +159,7 @@ class SimulatedMachine:
 
     def _expect_no_lock(self, what: str) -> None:
         """A call that takes long is made."""
-        if self.lock_is_short and self._locked:
+        if self.lock_is_short and self._held:
             raise Trap(f"{what} under the lock")
 
     def _done(self, *aligned: int) -> int | None:
@@ -417,16 +417,20 @@ class SimulatedMachine:
     def has_threads(self) -> bool:
         return self.threads
 
-    def lock(self) -> bool:
-        if self._locked:
-            raise Trap("the lock is taken twice")
-        self._locked = True
+    def process_lock(self) -> int:
+        return 0
+
+    def lock(self, address: int) -> bool:
+        if address in self._held:
+            raise Trap("a lock is taken twice")
+        self._held.append(address)
         return True
 
-    def unlock(self, held: bool) -> None:
-        if not self._locked:
-            raise Trap("the lock is given back but not held")
-        self._locked = not held
+    def unlock(self, address: int, held: bool) -> None:
+        if address not in self._held:
+            raise Trap("a lock is released but not held")
+        if held:
+            self._held.remove(address)
 
     def thread_without_cache(self) -> int:
         return self._nothing
@@ -460,7 +464,7 @@ class SimulatedMachine:
         self.helpers += 1
         return True
 
-    def watch_forks(self) -> None:
+    def watch_forks(self, first_lock: int) -> None:
         """Nor does it fork."""
 
     # ---- The end ----
@@ -469,7 +473,7 @@ class SimulatedMachine:
         raise Trap("an invariant is broken")
 
     def fatal(self, message: bytes, first: int, second: int) -> None:
-        self._locked = False
+        self._held.clear()
         raise Fatal(fatal_line(message, first, second))
 
     def visit_block(self, visitor: int, address: int, size: int, status: int, context: int) -> bool:

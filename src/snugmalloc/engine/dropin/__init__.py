@@ -4,6 +4,7 @@ LAYERS = (
     "layout",
     "classes",
     "figures",
+    "control",
     "refusals",
     "values",
     "switch",

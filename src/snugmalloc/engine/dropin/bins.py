@@ -18,11 +18,11 @@ from ..machine import (
     likely,
     load_word,
     lowest_bit,
-    reserve,
     store_word,
     unlikely,
 )
 from .block import links_at, size_of
+from .control import BIN_COUNT, Heap
 from .layout import ONE
 
 EXACT = 64
@@ -30,18 +30,10 @@ EXACT_SHIFT = 6
 PER_DOUBLING = 16
 PART_SHIFT = 4
 PARTS = PER_DOUBLING - 1
-BIN_COUNT = EXACT + 24 * PER_DOUBLING
-BITMAP_WORDS = BIN_COUNT // 64
 WORD_SHIFT: Int = 6
 IN_WORD = 63
 DEPTH = 2
 SMALLEST_LISTED = 2
-
-HEADS = reserve(8 * BIN_COUNT + 8)  # the last stays empty
-BITMAP = reserve(8 * BITMAP_WORDS + 8)  # the last word stays empty
-
-listed_blocks: Word = 0
-filled_words: Word = 0  # a bit for each word of the bitmap that has any
 
 
 def bin_of(size: Word) -> Word:
@@ -52,14 +44,14 @@ def bin_of(size: Word) -> Word:
     return EXACT + (doubling - EXACT_SHIFT) * PER_DOUBLING + (size >> (doubling - PART_SHIFT) & PARTS)
 
 
-def head_at(number: Word) -> Word:
+def head_at(heap: Heap, number: Word) -> Word:
     """The address of the word that holds the bin's first block."""
-    return HEADS + (number << 3)
+    return heap.heads + (number << 3)
 
 
-def first_in(number: Word) -> Word:
+def first_in(heap: Heap, number: Word) -> Word:
     """The bin's first block, or 0."""
-    return load_word(head_at(number))
+    return load_word(head_at(heap, number))
 
 
 def behind(block: Word) -> Word:
@@ -67,39 +59,36 @@ def behind(block: Word) -> Word:
     return links_at(block).following
 
 
-def indexed_blocks() -> Word:
+def indexed_blocks(heap: Heap) -> Word:
     """How many blocks are free, the wilderness aside."""
-    return listed_blocks
+    return heap.listed_blocks
 
 
-def mark_filled(number: Word) -> None:
+def mark_filled(heap: Heap, number: Word) -> None:
     """The bin has its first block."""
-    global filled_words
     index = number >> WORD_SHIFT
-    word = BITMAP + index * 8
+    word = heap.bitmap + index * 8
     store_word(word, load_word(word) | ONE << (number & IN_WORD))
-    filled_words |= ONE << index
+    heap.filled_words |= ONE << index
 
 
-def mark_empty(number: Word) -> None:
+def mark_empty(heap: Heap, number: Word) -> None:
     """The bin has no block any more."""
-    global filled_words
     index = number >> WORD_SHIFT
-    word = BITMAP + index * 8
+    word = heap.bitmap + index * 8
     bits = load_word(word) & ~(ONE << (number & IN_WORD))
     store_word(word, bits)
     if bits == 0:
-        filled_words &= ~(ONE << index)
+        heap.filled_words &= ~(ONE << index)
 
 
-def put(block: Word, size: Word) -> None:
+def put(heap: Heap, block: Word, size: Word) -> None:
     """Put a free block of `size` units in its bin."""
-    global listed_blocks
-    listed_blocks += 1
+    heap.listed_blocks += 1
     if unlikely(size < SMALLEST_LISTED):
         return
     number = bin_of(size)
-    head = head_at(number)
+    head = head_at(heap, number)
     first = load_word(head)
     links = links_at(block)
     links.following = first
@@ -108,13 +97,12 @@ def put(block: Word, size: Word) -> None:
     if first != 0:
         links_at(first).previous = block
     else:
-        mark_filled(number)
+        mark_filled(heap, number)
 
 
-def take(block: Word, size: Word) -> None:
+def take(heap: Heap, block: Word, size: Word) -> None:
     """Take a free block of `size` units out of its bin."""
-    global listed_blocks
-    listed_blocks -= 1
+    heap.listed_blocks -= 1
     if unlikely(size < SMALLEST_LISTED):
         return
     links = links_at(block)
@@ -126,41 +114,41 @@ def take(block: Word, size: Word) -> None:
         links_at(previous).following = following
         return
     number = bin_of(size)
-    store_word(head_at(number), following)
+    store_word(head_at(heap, number), following)
     if following == 0:
-        mark_empty(number)
+        mark_empty(heap, number)
 
 
-def next_bin(number: Word) -> Word:
+def next_bin(heap: Heap, number: Word) -> Word:
     """The first bin from `number` on that has a block, or BIN_COUNT."""
     index = number >> WORD_SHIFT
-    bits = load_word(BITMAP + index * 8) >> (number & IN_WORD)
+    bits = load_word(heap.bitmap + index * 8) >> (number & IN_WORD)
     if likely(bits != 0):
         return number + lowest_bit(bits)
-    words = filled_words >> index >> 1
+    words = heap.filled_words >> index >> 1
     if words == 0:
         return BIN_COUNT
     index += lowest_bit(words) + 1
-    return (index << WORD_SHIFT) + lowest_bit(load_word(BITMAP + index * 8))
+    return (index << WORD_SHIFT) + lowest_bit(load_word(heap.bitmap + index * 8))
 
 
-def find(size: Word) -> Word:
+def find(heap: Heap, size: Word) -> Word:
     """A free block of at least `size` units, the best fit or nearly so, or 0. It stays in its bin."""
     own = bin_of(size)
-    number = next_bin(own)
+    number = next_bin(heap, own)
     if number == own and own >= EXACT:
-        block = first_in(own)
+        block = first_in(heap, own)
         for _ in range(DEPTH):
             if size_of(block) >= size:
                 return block
             block = behind(block)
             if block == 0:
                 break
-        number = next_bin(own + 1)
-    return first_in(number)
+        number = next_bin(heap, own + 1)
+    return first_in(heap, number)
 
 
-def is_in_place(block: Word, size: Word) -> bool:
+def is_in_place(heap: Heap, block: Word, size: Word) -> bool:
     """Whether the links around a free block agree, and it stands in the bin of its size."""
     if size < SMALLEST_LISTED:
         return True
@@ -171,4 +159,4 @@ def is_in_place(block: Word, size: Word) -> bool:
         return False
     if previous != 0:
         return links_at(previous).following == block
-    return load_word(head_at(bin_of(size))) == block
+    return load_word(head_at(heap, bin_of(size))) == block

@@ -26,14 +26,12 @@ from ..machine import (
     load_byte,
     load_thread_state,
     load_word,
-    lock,
     store_thread_state,
     store_thread_word,
     store_word,
     thread_without_cache,
     trap,
     unlikely,
-    unlock,
     watch_thread_end,
 )
 from .block import is_used, size_of
@@ -47,6 +45,7 @@ from .classes import (
     has_objects,
     usable_in_class,
 )
+from .control import lock_heap, process_heap, unlock_heap
 from .figures import Figures, figure, raise_figure, set_figure
 from .heap import allocate, allocate_run, free_block, set_aside
 from .layout import DEBUG, ONE, UNIT_SHIFT, units_for
@@ -122,25 +121,25 @@ visits: Word = 0
 
 def enter() -> bool:
     """Take the heap's lock, which is held until `leave`."""
-    return lock()
+    return lock_heap(process_heap())
 
 
 def look_after() -> None:
     """Without the lock: what is done now and then. Memory that nobody needs goes back."""
-    take_step()
-    if is_use_falling() and empty_larger_lists():
-        take_step()
+    take_step(process_heap())
+    if is_use_falling(process_heap()) and empty_larger_lists():
+        take_step(process_heap())
     held = enter()
-    if age_lists():
+    if age_lists(process_heap()):
         age_caches(LONG_ENOUGH)
-    unlock(held)
+    unlock_heap(process_heap(), held)
 
 
 def check_sometimes() -> None:
     """Builds that check everything do it here, every so many visits; under the lock."""
     global visits
     visits += 1
-    if visits & CHECK_EVERY == 0 and check() != OK:
+    if visits & CHECK_EVERY == 0 and check(process_heap()) != OK:
         trap()
 
 
@@ -148,8 +147,8 @@ def leave(held: bool, operations: Word) -> None:
     """Release the lock; so many operations were done."""
     if DEBUG != 0:
         check_sometimes()
-    is_due = is_time(operations)
-    unlock(held)
+    is_due = is_time(process_heap(), operations)
+    unlock_heap(process_heap(), held)
     if unlikely(is_due):
         look_after()
 
@@ -170,14 +169,14 @@ def new_cache() -> Word:
     if cache != 0:
         waiting_cache = cache.next_spare
     else:
-        cache = ThreadCache(set_aside(units_for(ThreadCache.SIZE)))
+        cache = ThreadCache(set_aside(process_heap(), units_for(ThreadCache.SIZE)))
         if cache != 0:
             if newest_cache == 0:
                 fill_tables()
             clear_bytes(cache, ThreadCache.SIZE)
             cache.next_cache = newest_cache
             newest_cache = cache
-            raise_figure(Figures.thread_caches, 1)
+            raise_figure(process_heap(), Figures.thread_caches, 1)
     leave(held, 1)
     return cache
 
@@ -190,7 +189,7 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if figure(Figures.counting) == 0 and not fills_memory():
+    if figure(process_heap(), Figures.counting) == 0 and not fills_memory():
         store_thread_word(cache)
     watch_thread_end()
     return cache
@@ -208,7 +207,7 @@ def own_cache() -> ThreadCache:
 def allocate_object(size_class: Word) -> Word:
     """One object, or 0."""
     held = enter()
-    pointer, _taken = take_objects(size_class, ONE, 0)
+    pointer, _taken = take_objects(process_heap(), size_class, ONE, 0)
     leave(held, 1)
     return pointer
 
@@ -216,14 +215,14 @@ def allocate_object(size_class: Word) -> Word:
 def free_object(pointer: Word, size_class: Word) -> None:
     """Free one object."""
     held = enter()
-    give_row(pointer, pointer, 1, size_class)
+    give_row(process_heap(), pointer, pointer, 1, size_class)
     leave(held, 1)
 
 
 def allocate_block(units: Word) -> Word:
     """One block, or 0."""
     held = enter()
-    block = allocate(units)
+    block = allocate(process_heap(), units)
     leave(held, operations_for(units << UNIT_SHIFT))
     return block
 
@@ -231,7 +230,7 @@ def allocate_block(units: Word) -> Word:
 def release_block(pointer: Word, units: Word) -> None:
     """Free one block of so many units."""
     held = enter()
-    free_block(pointer, units)
+    free_block(process_heap(), pointer, units)
     leave(held, operations_for(units << UNIT_SHIFT))
 
 
@@ -256,14 +255,14 @@ def push(entry: List, pointer: Word) -> None:
 
 def first_limit(size_class: Word) -> Word:
     """The limit that a list begins with: with very many threads most of them need little."""
-    if size_class > SMALL_CLASSES or figure(Figures.thread_caches) > MANY_THREADS:
+    if size_class > SMALL_CLASSES or figure(process_heap(), Figures.thread_caches) > MANY_THREADS:
         return ONE
     return FIRST_SMALL * ONE
 
 
 def list_bytes() -> Word:
     """How many bytes a list may hold."""
-    most = LEAST_BYTES + (figure(Figures.heap_bytes) >> HEAP_SHIFT)
+    most = LEAST_BYTES + (figure(process_heap(), Figures.heap_bytes) >> HEAP_SHIFT)
     return most if most < thread_cache() else thread_cache()
 
 
@@ -298,9 +297,9 @@ def refill_objects(entry: List, size_class: Word) -> Word:
     raise_limit(entry, size_class)
     want = (entry.limit + 1) >> 1
     held = enter()
-    chain, count = take_over(size_class)
-    while count < want and (count == 0 or open_slab(size_class) != 0):
-        chain, taken = take_objects(size_class, want - count, chain)
+    chain, count = take_over(process_heap(), size_class)
+    while count < want and (count == 0 or open_slab(process_heap(), size_class) != 0):
+        chain, taken = take_objects(process_heap(), size_class, want - count, chain)
         count += taken
         if chain == 0:
             leave(held, 1)
@@ -313,9 +312,9 @@ def refill_blocks(entry: List, size_class: Word) -> Word:
     """A block for a thread whose list of them is empty, and more for the list. Or 0."""
     raise_limit(entry, size_class)
     held = enter()
-    chain, count = take_over(size_class)
+    chain, count = take_over(process_heap(), size_class)
     if chain == 0:
-        chain, count = allocate_run(class_block_units(size_class), (entry.limit + 1) >> 1)
+        chain, count = allocate_run(process_heap(), class_block_units(size_class), (entry.limit + 1) >> 1)
     if chain == 0:
         leave(held, 1)
         return 0
@@ -330,8 +329,8 @@ def pass_on(entry: List, size_class: Word) -> None:
     entry.first = 0
     entry.room = count
     held = enter()
-    if not hand_over(chain, size_class, count):
-        give_list(chain, size_class)
+    if not hand_over(process_heap(), chain, size_class, count):
+        give_list(process_heap(), chain, size_class)
     leave(held, count)
 
 
@@ -347,7 +346,7 @@ def keep(cache: ThreadCache, pointer: Word, size_class: Word) -> None:
     """Put a freed object or block into its list; one without room becomes longer, or is passed on."""
     entry = cache.lists[size_class]
     if entry.room == 0:
-        if size_class > SMALL_CLASSES and is_use_falling():
+        if size_class > SMALL_CLASSES and is_use_falling(process_heap()):
             release(pointer, size_class)
             return
         if not raise_limit(entry, size_class):
@@ -411,12 +410,12 @@ def empty_list(entry: List) -> Word:
 def empty_lists(cache: ThreadCache, first_class: Word) -> None:
     """What a cache holds, from this class on, goes back to slabs and heap; under the lock."""
     for size_class in range(first_class, ALL_CLASSES + 1):
-        give_list(empty_list(cache.lists[size_class]), size_class)
+        give_list(process_heap(), empty_list(cache.lists[size_class]), size_class)
 
 
 def empty_own_lists(first_class: Word) -> None:
     """This thread keeps no list of these classes, and none waits for others; under the lock."""
-    give_waiting(first_class, 0)
+    give_waiting(process_heap(), first_class, 0)
     state = load_thread_state()
     if state > ENDED:
         empty_lists(ThreadCache(state), first_class)
@@ -428,10 +427,10 @@ def empty_larger_lists() -> bool:
     The others would keep pages, and the break where it is. Whether any was not empty.
     """
     held = enter()
-    before = figure(Figures.live_bytes)
+    before = figure(process_heap(), Figures.live_bytes)
     empty_own_lists(SMALL_CLASSES + ONE)
-    any_given = figure(Figures.live_bytes) < before
-    unlock(held)
+    any_given = figure(process_heap(), Figures.live_bytes) < before
+    unlock_heap(process_heap(), held)
     return any_given
 
 
@@ -444,9 +443,9 @@ def empty_own_cache() -> None:
 def reclaim() -> bool:
     """Without the lock: what this thread keeps or waits for others goes to the heap. Whether anything did."""
     held = enter()
-    before = figure(Figures.live_bytes)
+    before = figure(process_heap(), Figures.live_bytes)
     empty_own_cache()
-    any_reclaimed = figure(Figures.live_bytes) < before
+    any_reclaimed = figure(process_heap(), Figures.live_bytes) < before
     leave(held, 0)
     return any_reclaimed
 
@@ -493,8 +492,8 @@ def listed(entry: List) -> Word:
 
 def count_cached() -> None:
     """Bring the figures of what lies in caches up to date."""
-    count = waiting_blocks()
-    total = waiting_bytes()
+    count = waiting_blocks(process_heap())
+    total = waiting_bytes(process_heap())
     cache = ThreadCache(newest_cache)
     while cache != 0:
         for size_class in range(1, ALL_CLASSES + 1):
@@ -502,8 +501,8 @@ def count_cached() -> None:
             count += found
             total += found * usable_in_class(size_class)
         cache = ThreadCache(cache.next_cache)
-    set_figure(Figures.cached_bytes, total)
-    set_figure(Figures.cached_blocks, count)
+    set_figure(process_heap(), Figures.cached_bytes, total)
+    set_figure(process_heap(), Figures.cached_blocks, count)
 
 
 def is_list_sound(entry: List, size_class: Word) -> bool:

@@ -26,38 +26,32 @@ from .block import (
     size_of,
     tag_at,
 )
+from .control import Heap
 from .layout import IN_PAGE, MIB, MOST_UNITS, PAGE_UNITS, UNIT, UNIT_SHIFT
 from .marks import mark_free, step_back, step_on
 from .pages import page_address, page_links, page_of, page_tag
 
 MUCH = 4 * MIB // UNIT
 
-heap_end: Word = 0
-end_units: Word = 0
-settled_units: Word = 0  # of the wilderness, when it was looked at last
-changes: Word = 0  # how often a free block came or went
-met_block: Word = 0  # the free block that was made last by `return_pages`,
-met_changes: Word = 0  # and `changes` then: while it is the same, that block is still there
 
-
-def wilderness() -> Word:
+def wilderness(heap: Heap) -> Word:
     """The units of the free block at the end that the heap grew at last, or 0."""
-    return end_units
+    return heap.end_units
 
 
-def wilderness_block() -> Word:
+def wilderness_block(heap: Heap) -> Word:
     """Where that block begins, or would begin."""
-    return heap_end - (end_units << UNIT_SHIFT)
+    return heap.heap_end - (heap.end_units << UNIT_SHIFT)
 
 
-def free_blocks() -> Word:
+def free_blocks(heap: Heap) -> Word:
     """How many blocks are free."""
-    return indexed_blocks() + 1 if end_units != 0 else indexed_blocks()
+    return indexed_blocks(heap) + 1 if heap.end_units != 0 else indexed_blocks(heap)
 
 
-def is_indexed(block: Word, size: Word) -> bool:
+def is_indexed(heap: Heap, block: Word, size: Word) -> bool:
     """Whether a free block belongs in a bin: all do but the wilderness."""
-    return next_block(block, size) != heap_end
+    return next_block(block, size) != heap.heap_end
 
 
 def note_start(page: Word, block: Word) -> None:
@@ -83,16 +77,21 @@ def noted_start(page: Word) -> Word:
     return start if page_tag(start).size >> SIZE_SHIFT != 0 else load_word(page_links(start))
 
 
-def free_block_at(page: Word) -> Word:
+def is_inside(place: Word, block: Word) -> bool:
+    """Whether an address lies in a block."""
+    return place >= block and place < next_block(block, size_of(block))
+
+
+def free_block_at(heap: Heap, page: Word) -> Word:
     """The free block in which a page with a mark lies.
 
     It is looked for in both directions at once, but where one goes from run to run of one block.
     """
     place = page_address(page)
-    if place >= wilderness_block() and place < heap_end:
-        return wilderness_block()
-    if changes == met_changes and place >= met_block and place < next_block(met_block, size_of(met_block)):
-        return met_block
+    if place >= wilderness_block(heap) and place < heap.heap_end:
+        return wilderness_block(heap)
+    if heap.changes == heap.met_changes and is_inside(place, heap.met_block):
+        return heap.met_block
     low = page
     high = page
     while step_back(low) != low and step_on(high) != high:
@@ -106,57 +105,52 @@ def free_block_at(page: Word) -> Word:
     return start
 
 
-def index(block: Word, size: Word) -> None:
+def index(heap: Heap, block: Word, size: Word) -> None:
     """`size` units at `block`, tagged as free, can be found from now on."""
-    global end_units, changes
-    changes += 1
-    if is_indexed(block, size):
-        put(block, size)
+    heap.changes += 1
+    if is_indexed(heap, block, size):
+        put(heap, block, size)
         if size >= PAGE_UNITS:
             note_ends(block, size)
     else:
-        end_units = size
+        heap.end_units = size
 
 
-def detach(block: Word, size: Word) -> None:
+def detach(heap: Heap, block: Word, size: Word) -> None:
     """The free block of `size` units cannot be found any more."""
-    global end_units, changes
-    changes += 1
-    if is_indexed(block, size):
-        take(block, size)
+    heap.changes += 1
+    if is_indexed(heap, block, size):
+        take(heap, block, size)
     else:
-        end_units = 0
+        heap.end_units = 0
 
 
-def move_end(end: Word) -> None:
+def move_end(heap: Heap, end: Word) -> None:
     """The heap grows at `end` from now on, or nowhere if that is 0: the wilderness is a block like others."""
-    global heap_end, end_units
-    size = end_units
-    block = heap_end - (size << UNIT_SHIFT)
-    heap_end = end
-    end_units = 0
+    size = heap.end_units
+    block = heap.heap_end - (size << UNIT_SHIFT)
+    heap.heap_end = end
+    heap.end_units = 0
     if size != 0:
-        index(block, size)
+        index(heap, block, size)
 
 
-def has_end_grown() -> bool:
+def has_end_grown(heap: Heap) -> bool:
     """Whether the wilderness became much larger since it was looked at: what stood before it was freed."""
-    return unlikely(end_units > settled_units + settled_units + MUCH)
+    return unlikely(heap.end_units > heap.settled_units + heap.settled_units + MUCH)
 
 
-def settle_end() -> None:
+def settle_end(heap: Heap) -> None:
     """The wilderness was looked at."""
-    global settled_units
-    settled_units = end_units
+    heap.settled_units = heap.end_units
 
 
-def lower_end(before: Word, end: Word) -> None:
+def lower_end(heap: Heap, before: Word, end: Word) -> None:
     """What ended at `before` ends at `end`: if that was the end at which the heap grows, it still is."""
-    global heap_end
-    heap_end = end if heap_end == before else heap_end
+    heap.heap_end = end if heap.heap_end == before else heap.heap_end
 
 
-def merge(block: Word, size: Word) -> Word:
+def merge(heap: Heap, block: Word, size: Word) -> Word:
     """`size` units at `block` become free: one block with its free neighbours, where it can be found.
 
     That block's address.
@@ -166,24 +160,23 @@ def merge(block: Word, size: Word) -> Word:
     behind_it = next_block(block, size)
     tag = tag_at(behind_it).size
     if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MOST_UNITS:
-        detach(behind_it, tag >> SIZE_SHIFT)
+        detach(heap, behind_it, tag >> SIZE_SHIFT)
         total += tag >> SIZE_SHIFT
     before = free_before(block)
     if before != 0 and total + before <= MOST_UNITS:
         start = block - (before << UNIT_SHIFT)
-        detach(start, before)
+        detach(heap, start, before)
         total += before
     set_tag(start, total, 0)
     stop = next_block(start, total)
     set_size_before(stop, total | FREE_BEFORE)
-    index(start, total)
+    index(heap, start, total)
     if total >= PAGE_UNITS:
-        mark_free(block, size, start, stop)
+        mark_free(heap, block, size, start, stop)
     return start
 
 
-def meet(block: Word) -> None:
+def meet(heap: Heap, block: Word) -> None:
     """The free block at `block` is the one that will be looked for next."""
-    global met_block, met_changes
-    met_block = block
-    met_changes = changes
+    heap.met_block = block
+    heap.met_changes = heap.changes

@@ -6,7 +6,7 @@ Most are kept up to date as the heap works; those marked * are computed when som
 
 from __future__ import annotations
 
-from ..machine import Array, Record, Word, array, load_word, reserve, store_word
+from ..machine import Array, Record, Word, array, load_word, store_word
 
 WORD_BYTES = 8
 
@@ -63,62 +63,61 @@ class OwnFigures(Record):
 
 STATS_VERSION = 2
 PUBLISHED = Figures.SIZE  # so many bytes are copied out
-FIGURES = reserve(OwnFigures.SIZE)
 
 
-def figure(which: Word) -> Word:
+def figure(heap: Word, which: Word) -> Word:
     """The figure's value."""
-    return load_word(FIGURES + which)
+    return load_word(heap + which)
 
 
-def set_figure(which: Word, value: Word) -> None:
+def set_figure(heap: Word, which: Word, value: Word) -> None:
     """Write the figure."""
-    store_word(FIGURES + which, value)
+    store_word(heap + which, value)
 
 
-def raise_figure(which: Word, by: Word) -> None:
+def raise_figure(heap: Word, which: Word, by: Word) -> None:
     """Add to the figure."""
-    store_word(FIGURES + which, load_word(FIGURES + which) + by)
+    store_word(heap + which, load_word(heap + which) + by)
 
 
-def lower_figure(which: Word, by: Word) -> None:
+def lower_figure(heap: Word, which: Word, by: Word) -> None:
     """Subtract from the figure."""
-    store_word(FIGURES + which, load_word(FIGURES + which) - by)
+    store_word(heap + which, load_word(heap + which) - by)
 
 
-def count_out(bytes_out: Word, blocks: Word) -> None:
+def count_out(heap: Word, bytes_out: Word, blocks: Word) -> None:
     """So much has left the heap for a program or a thread's cache."""
-    live = load_word(FIGURES + Figures.live_bytes) + bytes_out
-    store_word(FIGURES + Figures.live_bytes, live)
-    raise_figure(Figures.live_blocks, blocks)
-    if live > load_word(FIGURES + OwnFigures.peak_out_bytes):
-        store_word(FIGURES + OwnFigures.peak_out_bytes, live)
+    live = load_word(heap + Figures.live_bytes) + bytes_out
+    store_word(heap + Figures.live_bytes, live)
+    raise_figure(heap, Figures.live_blocks, blocks)
+    if live > load_word(heap + OwnFigures.peak_out_bytes):
+        store_word(heap + OwnFigures.peak_out_bytes, live)
 
 
-def count_in(bytes_in: Word, blocks: Word) -> None:
+def count_in(heap: Word, bytes_in: Word, blocks: Word) -> None:
     """So much has come back."""
-    lower_figure(Figures.live_bytes, bytes_in)
-    lower_figure(Figures.live_blocks, blocks)
+    lower_figure(heap, Figures.live_bytes, bytes_in)
+    lower_figure(heap, Figures.live_blocks, blocks)
 
 
 # ---- What the system gave, and the limit on it ----
 
 
-def may_take(count: Word) -> bool:
+def may_take(heap: Word, count: Word) -> bool:
     """Whether the limit lets us take `count` bytes more from the system."""
-    limit = load_word(FIGURES + Figures.limit_bytes)
-    return limit == 0 or load_word(FIGURES + Figures.system_bytes) + count <= limit
+    limit = load_word(heap + Figures.limit_bytes)
+    return limit == 0 or load_word(heap + Figures.system_bytes) + count <= limit
 
 
-def took(count: Word) -> None:
+def took(heap: Word, count: Word) -> None:
     """The system gave `count` bytes, or 0 if they are counted already: it may be a new peak."""
-    system = load_word(FIGURES + Figures.system_bytes) + count
-    store_word(FIGURES + Figures.system_bytes, system)
-    if system > load_word(FIGURES + Figures.peak_system_bytes):
-        store_word(FIGURES + Figures.peak_system_bytes, system)
+    system = load_word(heap + Figures.system_bytes) + count
+    store_word(heap + Figures.system_bytes, system)
+    if system > load_word(heap + Figures.peak_system_bytes):
+        store_word(heap + Figures.peak_system_bytes, system)
 
 
-def gave_back(count: Word) -> None:
+def gave_back(heap: Word, count: Word) -> None:
     """The system has `count` bytes of address range back."""
-    lower_figure(Figures.system_bytes, count)
-    raise_figure(Figures.returned_bytes, count)
+    lower_figure(heap, Figures.system_bytes, count)
+    raise_figure(heap, Figures.returned_bytes, count)

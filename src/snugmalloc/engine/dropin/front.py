@@ -37,7 +37,8 @@ from .cache import (
     push,
 )
 from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
-from .figures import FIGURES, PUBLISHED, Figures, figure, lower_figure, raise_figure, set_figure
+from .control import process_heap
+from .figures import PUBLISHED, Figures, figure, lower_figure, raise_figure, set_figure
 from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
 from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at
@@ -330,7 +331,7 @@ def snug_trim(pad: Word) -> Int:
     held = enter()
     empty_own_cache()
     leave(held, 0)
-    return 1 if give_all_back(pad) else 0
+    return 1 if give_all_back(process_heap(), pad) else 0
 
 
 def snug_malloc_trim(pad: Word) -> Int:
@@ -343,7 +344,7 @@ def snug_background_step() -> None:
     read_options()
     look_after()
     held = enter()
-    raise_figure(Figures.background_steps, 1)
+    raise_figure(process_heap(), Figures.background_steps, 1)
     leave(held, 0)
 
 
@@ -356,15 +357,15 @@ def snug_stats(stats: Word, size: Word) -> None:
     """Copy the first `size` bytes of the figures, at most all, to `stats`."""
     read_options()
     held = enter()
-    total_figures()
+    total_figures(process_heap())
     count_cached()
-    live_bytes = figure(Figures.live_bytes)
-    live_blocks = figure(Figures.live_blocks)
-    lower_figure(Figures.live_bytes, figure(Figures.cached_bytes))
-    lower_figure(Figures.live_blocks, figure(Figures.cached_blocks))
-    copy_bytes(stats, FIGURES, size if size < PUBLISHED else PUBLISHED)
-    set_figure(Figures.live_bytes, live_bytes)
-    set_figure(Figures.live_blocks, live_blocks)
+    live_bytes = figure(process_heap(), Figures.live_bytes)
+    live_blocks = figure(process_heap(), Figures.live_blocks)
+    lower_figure(process_heap(), Figures.live_bytes, figure(process_heap(), Figures.cached_bytes))
+    lower_figure(process_heap(), Figures.live_blocks, figure(process_heap(), Figures.cached_blocks))
+    copy_bytes(stats, process_heap(), size if size < PUBLISHED else PUBLISHED)
+    set_figure(process_heap(), Figures.live_bytes, live_bytes)
+    set_figure(process_heap(), Figures.live_blocks, live_blocks)
     leave(held, 0)
 
 
@@ -372,7 +373,7 @@ def snug_walk(visitor: Word, context: Word) -> Int:
     """Show every block to the visitor."""
     held = enter()
     empty_own_cache()
-    complete = walk(visitor, context)
+    complete = walk(process_heap(), visitor, context)
     leave(held, 0)
     return 0 if complete else 1
 
@@ -380,7 +381,7 @@ def snug_walk(visitor: Word, context: Word) -> Int:
 def snug_check() -> Int:
     """Check every invariant."""
     held = enter()
-    broken = check()
+    broken = check(process_heap())
     if broken == OK and not is_own_cache_sound():
         broken = BAD_CACHE
     leave(held, 0)

@@ -19,6 +19,7 @@ from .block import (
     usable_bytes,
 )
 from .coalesce import detach, free_block_at, index, meet, merge, wilderness, wilderness_block
+from .control import Heap
 from .figures import count_in, count_out
 from .layout import ONE, PAGE, PAGE_UNITS, UNIT_SHIFT, round_up
 from .marks import claim, claim_to_return, claim_uncleared, mark_clean
@@ -32,28 +33,28 @@ LOOK_AT = 4
 # ---- Taking blocks ----
 
 
-def grow_for(size: Word) -> Word:
+def grow_for(heap: Heap, size: Word) -> Word:
     """The wilderness, once it has at least `size` units; or a block that came of growing elsewhere. Or 0."""
     block: Word = 0
-    while block == 0 and wilderness() < size:
-        if not grow(size):
+    while block == 0 and wilderness(heap) < size:
+        if not grow(heap, size):
             return 0
-        block = find(size)
-    return block if block != 0 else wilderness_block()
+        block = find(heap, size)
+    return block if block != 0 else wilderness_block(heap)
 
 
-def at_the_end(size: Word) -> Word:
+def at_the_end(heap: Heap, size: Word) -> Word:
     """The same where no bin has one: at the end of the heap, which grows if it must."""
-    return wilderness_block() if likely(wilderness() >= size) else grow_for(size)
+    return wilderness_block(heap) if likely(wilderness(heap) >= size) else grow_for(heap, size)
 
 
-def find_or_grow(size: Word) -> Word:
+def find_or_grow(heap: Heap, size: Word) -> Word:
     """A free block of at least `size` units, or 0. It can be found until it is taken out."""
-    block = find(size)
-    return block if block != 0 else at_the_end(size)
+    block = find(heap, size)
+    return block if block != 0 else at_the_end(heap, size)
 
 
-def split(block: Word, found: Word, size: Word) -> None:
+def split(heap: Heap, block: Word, found: Word, size: Word) -> None:
     """Of a block of `found` units that cannot be found use `size`; the rest can be."""
     rest = found - size
     stop = next_block(block, found)
@@ -61,46 +62,46 @@ def split(block: Word, found: Word, size: Word) -> None:
         remainder = next_block(block, size)
         store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT)
         set_size_before(stop, rest | FREE_BEFORE)
-        index(remainder, rest)
+        index(heap, remainder, rest)
     else:
         set_size_before(stop, size)
     set_tag(block, size, USED)
 
 
-def hand_out(block: Word, size: Word) -> Word:
+def hand_out(heap: Heap, block: Word, size: Word) -> Word:
     """Use `size` units of a free block that was found, or 0 if none was."""
     if block == 0:
         return 0
     found = size_of(block)
-    detach(block, found)
-    split(block, found, size)
+    detach(heap, block, found)
+    split(heap, block, found, size)
     if found >= PAGE_UNITS:
-        claim(block, size)
-    count_out(payload_bytes(block, size), 1)
+        claim(heap, block, size)
+    count_out(heap, payload_bytes(block, size), 1)
     return block
 
 
-def allocate(size: Word) -> Word:
+def allocate(heap: Heap, size: Word) -> Word:
     """A block of `size` units, or 0."""
-    return hand_out(find_or_grow(size), size)
+    return hand_out(heap, find_or_grow(heap, size), size)
 
 
-def allocate_run(size: Word, most: Word) -> tuple[Word, Word]:
+def allocate_run(heap: Heap, size: Word, most: Word) -> tuple[Word, Word]:
     """Up to `most` blocks of `size` units side by side, linked through their first words, and how many.
 
     The list is 0 if there is no memory.
     """
-    block = find_or_grow(size)
+    block = find_or_grow(heap, size)
     if block == 0:
         return 0, 0
     found = size_of(block)
     count = found // size
     count = most if count > most else count
-    detach(block, found)
-    split(block, found, count * size)
+    detach(heap, block, found)
+    split(heap, block, found, count * size)
     if found >= PAGE_UNITS:
-        claim(block, count * size)
-    count_out(usable_bytes(size) * count, count)
+        claim(heap, block, count * size)
+    count_out(heap, usable_bytes(size) * count, count)
     if count == 1:
         store_word(block, 0)
         return block, count
@@ -117,19 +118,19 @@ def allocate_run(size: Word, most: Word) -> tuple[Word, Word]:
     return block, count
 
 
-def carve(block: Word, start: Word, size: Word) -> None:
+def carve(heap: Heap, block: Word, start: Word, size: Word) -> None:
     """Take `size` units at `start` out of the free block that begins at `block`; what is left stays free.
 
     The marks of the pages are still to be cleared.
     """
     found = size_of(block)
-    detach(block, found)
+    detach(heap, block, found)
     lead = (start - block) >> UNIT_SHIFT
     if lead != 0:
         set_tag(block, lead, 0)
-        index(block, lead)
+        index(heap, block, lead)
         store_word(tag_at(start), (lead | FREE_BEFORE) << BEFORE_SHIFT)
-    split(start, found - lead, size)
+    split(heap, start, found - lead, size)
 
 
 def fits(block: Word, size: Word, alignment: Word) -> bool:
@@ -137,95 +138,95 @@ def fits(block: Word, size: Word, alignment: Word) -> bool:
     return next_block(round_up(block, alignment), size) <= next_block(block, size_of(block))
 
 
-def find_aligned(size: Word, alignment: Word) -> Word:
+def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
     """A free block with `size` units at a multiple of `alignment` inside, the smallest easily found; or 0."""
     sure = size + (alignment >> UNIT_SHIFT) - 1
-    number = next_bin(bin_of(size))
+    number = next_bin(heap, bin_of(size))
     while number <= bin_of(sure):
-        block = first_in(number)
+        block = first_in(heap, number)
         for _ in range(LOOK_AT):
             if block != 0:
                 if fits(block, size, alignment):
                     return block
                 block = behind(block)
-        number = next_bin(number + 1)
-    return find_or_grow(sure)
+        number = next_bin(heap, number + 1)
+    return find_or_grow(heap, sure)
 
 
-def allocate_aligned(size: Word, alignment: Word, uncleared: bool) -> Word:
+def allocate_aligned(heap: Heap, size: Word, alignment: Word, uncleared: bool) -> Word:
     """A block of `size` units at a multiple of `alignment`, a power of two and at least 32. Or 0.
 
     If it is `uncleared` it shall read as zero, and its dirty pages are marked so.
     """
-    block = find_aligned(size, alignment)
+    block = find_aligned(heap, size, alignment)
     if block == 0:
         return 0
     start = round_up(block, alignment)
-    carve(block, start, size)
+    carve(heap, block, start, size)
     if uncleared:
-        claim_uncleared(start, size)
+        claim_uncleared(heap, start, size)
     else:
-        claim(start, size)
-    count_out(payload_bytes(start, size), 1)
+        claim(heap, start, size)
+    count_out(heap, payload_bytes(start, size), 1)
     return start
 
 
-def allocate_page() -> Word:
+def allocate_page(heap: Heap) -> Word:
     """A page for a slab: a block that is just that page, or 0."""
-    block = find_aligned(PAGE_UNITS * ONE, PAGE * ONE)
+    block = find_aligned(heap, PAGE_UNITS * ONE, PAGE * ONE)
     if block == 0:
         return 0
     page = round_up(block, PAGE)
-    carve(block, page, PAGE_UNITS)
-    claim(page, PAGE_UNITS)
+    carve(heap, block, page, PAGE_UNITS)
+    claim(heap, page, PAGE_UNITS)
     return page
 
 
 # ---- Free pages on their way to the system ----
 
 
-def take_pages(page: Word, end: Word) -> None:
+def take_pages(heap: Heap, page: Word, end: Word) -> None:
     """Nobody else gets these pages, which lie in one free block, until `return_pages`."""
     start = page_address(page)
     size = (end - page) * PAGE_UNITS
-    carve(free_block_at(page), start, size)
-    claim_to_return(start, size)
+    carve(heap, free_block_at(heap, page), start, size)
+    claim_to_return(heap, start, size)
     set_tag(start, size, USED | OWN)
 
 
-def return_pages(page: Word, end: Word, purged: bool) -> None:
+def return_pages(heap: Heap, page: Word, end: Word, purged: bool) -> None:
     """The pages are free again, and the system has what was in them or has not."""
-    meet(merge(page_address(page), (end - page) * PAGE_UNITS))
+    meet(heap, merge(heap, page_address(page), (end - page) * PAGE_UNITS))
     if purged:
-        mark_clean(page, end, PURGED)
+        mark_clean(heap, page, end, PURGED)
 
 
 # ---- Giving blocks back, and changing them ----
 
 
-def free_page(page: Word) -> None:
+def free_page(heap: Heap, page: Word) -> None:
     """A slab's page is a page of the heap again."""
     set_kind(page_of(page), BLOCKS)
-    merge(page, PAGE_UNITS)
+    merge(heap, page, PAGE_UNITS)
 
 
-def free_block(block: Word, size: Word) -> None:
+def free_block(heap: Heap, block: Word, size: Word) -> None:
     """Free a block of `size` units."""
-    count_in(payload_bytes(block, size), 1)
-    merge(block, size)
+    count_in(heap, payload_bytes(block, size), 1)
+    merge(heap, block, size)
 
 
-def shrink_block(block: Word, before: Word, size: Word) -> None:
+def shrink_block(heap: Heap, block: Word, before: Word, size: Word) -> None:
     """Cut a block of `before` units down to `size`, which is less."""
     rest = before - size
-    count_in(payload_bytes(block, before) - payload_bytes(block, size), 0)
+    count_in(heap, payload_bytes(block, before) - payload_bytes(block, size), 0)
     set_tag(block, size, USED)
     remainder = next_block(block, size)
     store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT | USED)
-    merge(remainder, rest)
+    merge(heap, remainder, rest)
 
 
-def grow_block(block: Word, before: Word, size: Word) -> bool:
+def grow_block(heap: Heap, block: Word, before: Word, size: Word) -> bool:
     """Grow a block of `before` units to `size`, into the free block behind it. Returns True on success."""
     neighbour = next_block(block, before)
     if is_used(neighbour):
@@ -233,18 +234,18 @@ def grow_block(block: Word, before: Word, size: Word) -> bool:
     more = size_of(neighbour)
     if before + more < size:
         return False
-    detach(neighbour, more)
-    split(block, before + more, size)
+    detach(heap, neighbour, more)
+    split(heap, block, before + more, size)
     if more >= PAGE_UNITS:
-        claim(neighbour, size - before)
-    count_out(payload_bytes(block, size) - payload_bytes(block, before), 0)
+        claim(heap, neighbour, size - before)
+    count_out(heap, payload_bytes(block, size) - payload_bytes(block, before), 0)
     return True
 
 
-def set_aside(size: Word) -> Word:
+def set_aside(heap: Heap, size: Word) -> Word:
     """A block of `size` units for the heap's own use, for ever. Or 0."""
-    block = allocate(size)
+    block = allocate(heap, size)
     if block != 0:
         set_tag(block, size, USED | OWN)
-        count_in(usable_bytes(size), 1)
+        count_in(heap, usable_bytes(size), 1)
     return block

@@ -24,15 +24,14 @@ from ..machine import (
     Word,
     clear_bytes,
     load_word,
-    lock,
     move_mapping,
     page_size,
     purge_memory,
     resize_mapping,
     store_word,
-    unlock,
     unmap_memory,
 )
+from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures, count_in, count_out, figure, gave_back, lower_figure, raise_figure, took
 from .layout import IN_PAGE, ONE, PAGE_SHIFT, round_up
 from .marks import count_gone, count_new
@@ -67,14 +66,6 @@ class MappingLinks(Record, size=16):
     older: Word
 
 
-newest_used: Word = 0
-newest_spare: Word = 0
-first_spare: Word = 0
-dirty_spare: Word = 0
-is_refused: bool = False
-in_flight: Word = 0  # bytes counted as taken from the system that are in no list at the moment
-
-
 # ---- One mapping ----
 
 
@@ -103,24 +94,24 @@ def is_mapped_block(pointer: Word) -> bool:
     return pointer & IN_PAGE == 0 and kind_at(pointer) == MAPPING
 
 
-def newest_large() -> Word:
+def newest_large(heap: Heap) -> Word:
     """The large block that was made last, or 0."""
-    return newest_used
+    return heap.newest_used
 
 
-def newest_freed() -> Word:
+def newest_freed(heap: Heap) -> Word:
     """The spare mapping that was freed last, or 0."""
-    return newest_spare
+    return heap.newest_spare
 
 
-def bytes_in_flight() -> Word:
+def bytes_in_flight(heap: Heap) -> Word:
     """Bytes counted as taken from the system that are in no list: a call about them is being made."""
-    return in_flight
+    return heap.in_flight
 
 
-def dirty_spare_pages() -> Word:
+def dirty_spare_pages(heap: Heap) -> Word:
     """How many pages of spare mappings may be resident."""
-    return dirty_spare >> PAGE_SHIFT
+    return heap.dirty_spare >> PAGE_SHIFT
 
 
 # ---- The two lists ----
@@ -147,61 +138,57 @@ def leave_list(mapping: Word) -> Word:
     return older
 
 
-def add_used(mapping: Word, length: Word, clean: Word) -> None:
+def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is a block in use; it reads as zero if it is `clean`."""
-    global newest_used
     store_word(page_tag(mapping), length | clean)
-    join_list(mapping, newest_used)
-    newest_used = mapping
+    join_list(mapping, heap.newest_used)
+    heap.newest_used = mapping
     set_kind(page_of(mapping), MAPPING)
-    raise_figure(Figures.mapped_bytes, length)
-    raise_figure(Figures.mapped_blocks, 1)
-    count_out(length, 1)
+    raise_figure(heap, Figures.mapped_bytes, length)
+    raise_figure(heap, Figures.mapped_blocks, 1)
+    count_out(heap, length, 1)
 
 
-def remove_used(mapping: Word) -> None:
+def remove_used(heap: Heap, mapping: Word) -> None:
     """The mapping is no block in use any more."""
-    global newest_used
     length = length_of(mapping)
     older = leave_list(mapping)
-    newest_used = older if newest_used == mapping else newest_used
+    heap.newest_used = older if heap.newest_used == mapping else heap.newest_used
     set_kind(page_of(mapping), FOREIGN)
-    lower_figure(Figures.mapped_bytes, length)
-    lower_figure(Figures.mapped_blocks, 1)
-    count_in(length, 1)
+    lower_figure(heap, Figures.mapped_bytes, length)
+    lower_figure(heap, Figures.mapped_blocks, 1)
+    count_in(heap, length, 1)
 
 
-def add_spare(mapping: Word, length: Word, clean: Word) -> None:
+def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is free."""
-    global newest_spare, first_spare, dirty_spare
     store_word(page_tag(mapping), length | clean)
-    join_list(mapping, newest_spare)
-    newest_spare = mapping
-    first_spare = mapping if first_spare == 0 else first_spare
+    join_list(mapping, heap.newest_spare)
+    heap.newest_spare = mapping
+    heap.first_spare = mapping if heap.first_spare == 0 else heap.first_spare
     set_kind(page_of(mapping), SPARE)
-    raise_figure(Figures.kept_bytes, length)
-    dirty_spare += 0 if clean != 0 else length
+    raise_figure(heap, Figures.kept_bytes, length)
+    heap.dirty_spare += 0 if clean != 0 else length
 
 
-def remove_spare(mapping: Word) -> None:
+def remove_spare(heap: Heap, mapping: Word) -> None:
     """The mapping is not in the list of free ones any more."""
-    global newest_spare, first_spare, dirty_spare
     length = length_of(mapping)
-    first_spare = newer_mapping(mapping) if first_spare == mapping else first_spare
+    heap.first_spare = newer_mapping(mapping) if heap.first_spare == mapping else heap.first_spare
     older = leave_list(mapping)
-    newest_spare = older if newest_spare == mapping else newest_spare
+    heap.newest_spare = older if heap.newest_spare == mapping else heap.newest_spare
     set_kind(page_of(mapping), FOREIGN)
-    lower_figure(Figures.kept_bytes, length)
-    dirty_spare -= 0 if is_clean(mapping) else length
+    lower_figure(heap, Figures.kept_bytes, length)
+    heap.dirty_spare -= 0 if is_clean(mapping) else length
 
 
 # ---- Spare mappings ----
 
 
-def find_spare(length: Word, alignment: Word) -> Word:
+def find_spare(heap: Heap, length: Word, alignment: Word) -> Word:
     """The smallest spare mapping of at least `length` bytes that is aligned, of those freed last; or 0."""
     best: Word = 0
-    mapping = newest_spare
+    mapping = heap.newest_spare
     looked_at: Word = 0
     while mapping != 0 and looked_at < LOOK_AT_SPARE:
         looked_at += 1
@@ -212,25 +199,25 @@ def find_spare(length: Word, alignment: Word) -> Word:
     return best
 
 
-def take_spare(length: Word, alignment: Word) -> Word:
+def take_spare(heap: Heap, length: Word, alignment: Word) -> Word:
     """A large block of `length` bytes from a spare mapping, or 0. What is left over stays spare."""
-    mapping = find_spare(length, alignment)
+    mapping = find_spare(heap, length, alignment)
     if mapping == 0:
         return 0
     clean = load_word(page_tag(mapping)) & CLEAN
     found = length_of(mapping)
     if found != length and not cover(mapping + length, mapping + length):
         return 0
-    remove_spare(mapping)
+    remove_spare(heap, mapping)
     if found != length:
-        add_spare(mapping + length, found - length, clean)
-    add_used(mapping, length, clean)
+        add_spare(heap, mapping + length, found - length, clean)
+    add_used(heap, mapping, length, clean)
     return mapping
 
 
-def oldest_spare(dirty: bool) -> Word:
+def oldest_spare(heap: Heap, dirty: bool) -> Word:
     """The spare mapping that was freed first; with `dirty` the first of those that may be resident. Or 0."""
-    mapping = first_spare
+    mapping = heap.first_spare
     looked_at: Word = 0
     while mapping != 0 and dirty and is_clean(mapping) and looked_at < LOOK_AT_SPARE:
         mapping = newer_mapping(mapping)
@@ -238,43 +225,42 @@ def oldest_spare(dirty: bool) -> Word:
     return mapping
 
 
-def unmap_spare(dirty: bool) -> bool:
+def unmap_spare(heap: Heap, dirty: bool) -> bool:
     """Unmap the oldest spare mapping, with `dirty` of those that may be resident. Returns True on success."""
-    global in_flight, is_refused
-    held = lock()
-    mapping = oldest_spare(dirty)
+    held = lock_heap(heap)
+    mapping = oldest_spare(heap, dirty)
     length: Word = 0
     if mapping != 0:
         length = length_of(mapping)
-        remove_spare(mapping)
-        in_flight += length
-        raise_figure(Figures.munmap_calls, 1)
-    unlock(held)
+        remove_spare(heap, mapping)
+        heap.in_flight += length
+        raise_figure(heap, Figures.munmap_calls, 1)
+    unlock_heap(heap, held)
     if mapping == 0:
         return False
     unmapped = unmap_memory(mapping, length)
     emptied = unmapped or purge_memory(mapping, length)
-    held = lock()
-    in_flight -= length
-    is_refused = not unmapped
+    held = lock_heap(heap)
+    heap.in_flight -= length
+    heap.is_refused = 1 if not unmapped else 0
     if unmapped:
-        gave_back(length)
-        count_gone(length >> PAGE_SHIFT)
+        gave_back(heap, length)
+        count_gone(heap, length >> PAGE_SHIFT)
     else:
-        add_spare(mapping, length, CLEAN if emptied else 0)
-    unlock(held)
+        add_spare(heap, mapping, length, CLEAN if emptied else 0)
+    unlock_heap(heap, held)
     return unmapped
 
 
-def is_short_of_mappings() -> bool:
+def is_short_of_mappings(heap: Heap) -> bool:
     """Whether the system refused to unmap part of a mapping: it refuses new ones, too, but not the break."""
-    return is_refused
+    return heap.is_refused != 0
 
 
-def unmap_spares() -> bool:
+def unmap_spares(heap: Heap) -> bool:
     """Unmap all spare mappings, or until the system refuses. Whether it took any."""
     any_unmapped = False
-    while unmap_spare(False):
+    while unmap_spare(heap, False):
         any_unmapped = True
     return any_unmapped
 
@@ -287,13 +273,12 @@ def mapping_length(size: Word) -> Word:
     return round_up(size if size != 0 else ONE, page_size()) if size >> ADDRESS_BITS == 0 else 0
 
 
-def take_room(length: Word) -> bool:
+def take_room(heap: Heap, length: Word) -> bool:
     """Under the lock: count `length` bytes as taken from the system. False where the limit forbids it."""
-    global in_flight
-    if not allows(length):
+    if not allows(heap, length):
         return False
-    raise_figure(Figures.system_bytes, length)
-    in_flight += length
+    raise_figure(heap, Figures.system_bytes, length)
+    heap.in_flight += length
     return True
 
 
@@ -325,54 +310,53 @@ def map_pages(length: Word, alignment: Word) -> Word:
     return start
 
 
-def make_room_for(length: Word) -> None:
+def make_room_for(heap: Heap, length: Word) -> None:
     """Spare mappings go if with `length` more the total would be the highest ever."""
     while (
-        dirty_spare_pages() != 0
-        and figure(Figures.system_bytes) + length > figure(Figures.peak_system_bytes)
-        and unmap_spare(True)
+        dirty_spare_pages(heap) != 0
+        and figure(heap, Figures.system_bytes) + length > figure(heap, Figures.peak_system_bytes)
+        and unmap_spare(heap, True)
     ):
         pass
 
 
-def map_new(length: Word, alignment: Word) -> Word:
+def map_new(heap: Heap, length: Word, alignment: Word) -> Word:
     """A large block in a new mapping, or 0."""
-    global in_flight
-    make_room_for(length)
-    held = lock()
-    allowed = take_room(length)
+    make_room_for(heap, length)
+    held = lock_heap(heap)
+    allowed = take_room(heap, length)
     if allowed:
-        raise_figure(Figures.mmap_calls, 1)
-    unlock(held)
+        raise_figure(heap, Figures.mmap_calls, 1)
+    unlock_heap(heap, held)
     if not allowed:
         return 0
     mapping = map_pages(length, alignment)
-    held = lock()
+    held = lock_heap(heap)
     covered = mapping != 0 and cover(mapping, mapping)
-    in_flight -= length
+    heap.in_flight -= length
     if covered:
-        took(0)
-        count_new(length >> PAGE_SHIFT, True)
-        add_used(mapping, length, CLEAN)
+        took(heap, 0)
+        count_new(heap, length >> PAGE_SHIFT, True)
+        add_used(heap, mapping, length, CLEAN)
     else:
-        lower_figure(Figures.system_bytes, length)
-    unlock(held)
+        lower_figure(heap, Figures.system_bytes, length)
+    unlock_heap(heap, held)
     if mapping != 0 and not covered:
         unmap_memory(mapping, length)
     return mapping if covered else 0
 
 
-def map_large(size: Word, alignment: Word) -> Word:
+def map_large(heap: Heap, size: Word, alignment: Word) -> Word:
     """A large block of `size` bytes at a multiple of `alignment`, or 0."""
     length = mapping_length(size)
     if length == 0 or mapping_length(size + alignment) == 0:
         note_reason(Figures.refused_addresses)
         return 0
     alignment = page_size() if alignment < page_size() else alignment
-    held = lock()
-    mapping = take_spare(length, alignment)
-    unlock(held)
-    return mapping if mapping != 0 else map_new(length, alignment)
+    held = lock_heap(heap)
+    mapping = take_spare(heap, length, alignment)
+    unlock_heap(heap, held)
+    return mapping if mapping != 0 else map_new(heap, length, alignment)
 
 
 def clear_large(mapping: Word) -> None:
@@ -381,81 +365,80 @@ def clear_large(mapping: Word) -> None:
         clear_bytes(mapping, length_of(mapping))
 
 
-def free_large(mapping: Word) -> bool:
+def free_large(heap: Heap, mapping: Word) -> bool:
     """Under the lock: free the large block that begins here. Whether there was one."""
     if not is_mapped_block(mapping):
         return False
     length = length_of(mapping)
-    remove_used(mapping)
-    add_spare(mapping, length, 0)
+    remove_used(heap, mapping)
+    add_spare(heap, mapping, length, 0)
     return True
 
 
 # ---- Resizing ----
 
 
-def shrink_large(mapping: Word, length: Word) -> bool:
+def shrink_large(heap: Heap, mapping: Word, length: Word) -> bool:
     """Under the lock: cut a large block down to `length` bytes; the rest is spare. Returns True on success."""
     before = length_of(mapping)
     if not cover(mapping + length, mapping + length):
         return False
-    remove_used(mapping)
-    add_used(mapping, length, 0)
-    add_spare(mapping + length, before - length, 0)
+    remove_used(heap, mapping)
+    add_used(heap, mapping, length, 0)
+    add_spare(heap, mapping + length, before - length, 0)
     return True
 
 
-def grow_mapping(mapping: Word, before: Word, length: Word) -> Word:
+def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
     """Let a mapping that is in no list have `length` bytes, here or elsewhere. Where it is then, or 0."""
     if resize_mapping(mapping, before, length):
         return mapping
     target = map_pages(length, page_size())
     if target == 0:
         return 0
-    held = lock()
+    held = lock_heap(heap)
     covered = cover(target, target)
-    unlock(held)
+    unlock_heap(heap, held)
     if covered and move_mapping(mapping, before, target, length):
         return target
     unmap_memory(target, length)
     return 0
 
 
-def grow_large(mapping: Word, before: Word, length: Word) -> Word:
+def grow_large(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
     """Let a large block have `length` bytes, wherever it then lies; or 0, and it is as it was."""
-    global in_flight
-    make_room_for(length - before)
-    held = lock()
-    allowed = take_room(length - before)
+    make_room_for(heap, length - before)
+    held = lock_heap(heap)
+    allowed = take_room(heap, length - before)
     if allowed:
-        remove_used(mapping)
-        in_flight += before
-        raise_figure(Figures.mremap_calls, 1)
-    unlock(held)
+        remove_used(heap, mapping)
+        heap.in_flight += before
+        raise_figure(heap, Figures.mremap_calls, 1)
+    unlock_heap(heap, held)
     if not allowed:
         return 0
-    moved = grow_mapping(mapping, before, length)
-    held = lock()
-    in_flight -= length
+    moved = grow_mapping(heap, mapping, before, length)
+    held = lock_heap(heap)
+    heap.in_flight -= length
     if moved != 0:
-        took(0)
-        add_used(moved, length, 0)
+        took(heap, 0)
+        add_used(heap, moved, length, 0)
     else:
-        lower_figure(Figures.system_bytes, length - before)
-        add_used(mapping, before, 0)
-    unlock(held)
+        lower_figure(heap, Figures.system_bytes, length - before)
+        add_used(heap, mapping, before, 0)
+    unlock_heap(heap, held)
     return moved
 
 
-def resize_large(mapping: Word, size: Word) -> Word:
+def resize_large(heap: Heap, mapping: Word, size: Word) -> Word:
     """Give a large block `size` bytes, wherever it then lies. The block, or 0 and it is as it was."""
     length = mapping_length(size)
     before = length_of(mapping)
     if length > before:
-        return grow_large(mapping, before, length)
+        return grow_large(heap, mapping, before, length)
     done = length == before
     if length != 0 and not done:
-        held = lock()
-        done = shrink_large(mapping, length)
-        unlock(held)
+        held = lock_heap(heap)
+        done = shrink_large(heap, mapping, length)
+        unlock_heap(heap, held)
     return mapping if done else 0

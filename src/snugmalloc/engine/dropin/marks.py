@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word, likely, multiply
 from .block import next_block
+from .control import Heap
 from .figures import Figures, figure, lower_figure, raise_figure
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
@@ -43,70 +44,59 @@ EIGHT_PURGED = 0x4343_4343_4343_4343
 PURGED_TO_BLOCKS: Int = 5  # how far bit 1 of a kind is from the bit that all of these have
 DIRTY_TO_BLOCKS: Int = 4  # and bit 2
 
-dirty: Word = 0
-refaults: Word = 0
-long_refaults: Word = 0
-gone: Word = 0
-
 
 # ---- How many ----
 
 
-def dirty_pages() -> Word:
+def dirty_pages(heap: Heap) -> Word:
     """How many pages lie wholly inside free blocks and have not been given back."""
-    return dirty
+    return heap.dirty
 
 
-def spare_pages() -> Word:
+def spare_pages(heap: Heap) -> Word:
     """How many pages lie wholly inside free blocks and are the system's: given back, or never touched."""
-    return figure(Figures.purged_bytes) >> PAGE_SHIFT
+    return figure(heap, Figures.purged_bytes) >> PAGE_SHIFT
 
 
-def take_refaults() -> Word:
+def take_refaults(heap: Heap) -> Word:
     """How many pages blocks of less than PAGED bytes needed again after they went back, since the last time."""
-    global refaults
-    count = refaults
-    refaults = 0
+    count = heap.refaults
+    heap.refaults = 0
     return count
 
 
-def take_long_refaults() -> Word:
+def take_long_refaults(heap: Heap) -> Word:
     """The same for longer blocks."""
-    global long_refaults
-    count = long_refaults
-    long_refaults = 0
+    count = heap.long_refaults
+    heap.long_refaults = 0
     return count
 
 
-def count_gone(count: Word) -> None:
+def count_gone(heap: Heap, count: Word) -> None:
     """So many pages of addresses went back to the system, the break moved down or a mapping was undone."""
-    global gone
-    gone += count
+    heap.gone += count
 
 
-def count_new(count: Word, is_long: bool) -> None:
+def count_new(heap: Heap, count: Word, is_long: bool) -> None:
     """The system gave so many pages: as far as such went back before, they were needed again."""
-    global gone
-    again = count if count < gone else gone
-    gone -= again
-    count_refaults(again, is_long)
+    again = count if count < heap.gone else heap.gone
+    heap.gone -= again
+    count_refaults(heap, again, is_long)
 
 
-def count_refaults(count: Word, is_long: bool) -> None:
+def count_refaults(heap: Heap, count: Word, is_long: bool) -> None:
     """So many pages are needed again, for a block of at least PAGED bytes if it `is_long`."""
-    global refaults, long_refaults
     if is_long:
-        long_refaults += count
+        heap.long_refaults += count
     else:
-        refaults += count
+        heap.refaults += count
 
 
 # ---- Free ----
 
 
-def mark_free(block: Word, size: Word, low: Word, high: Word) -> None:
+def mark_free(heap: Heap, block: Word, size: Word, low: Word, high: Word) -> None:
     """`size` units at `block` became part of a free block from `low` to `high`: mark its new whole pages."""
-    global dirty
     page = page_of(block)
     first = page_of(low + IN_PAGE)
     end = page_of(next_block(block, size) + IN_PAGE)
@@ -114,26 +104,24 @@ def mark_free(block: Word, size: Word, low: Word, high: Word) -> None:
     page = first if first > page else page
     end = last if last < end else end
     if page < end:
-        dirty += end - page
+        heap.dirty += end - page
         set_kinds(page, end, DIRTY)
 
 
-def mark_clean(page: Word, end: Word, kind: Word) -> None:
+def mark_clean(heap: Heap, page: Word, end: Word, kind: Word) -> None:
     """Dirty pages were given back, or were never touched: `kind` is PURGED or FRESH."""
-    global dirty
     set_kinds(page, end, kind)
-    dirty -= end - page
-    raise_figure(Figures.purged_bytes, (end - page) << PAGE_SHIFT)
+    heap.dirty -= end - page
+    raise_figure(heap, Figures.purged_bytes, (end - page) << PAGE_SHIFT)
 
 
-def unmark(page: Word, end: Word, kind: Word) -> None:
+def unmark(heap: Heap, page: Word, end: Word, kind: Word) -> None:
     """Free pages are no longer the heap's, or it has others for them: their kind is `kind` now."""
-    global dirty
     while page < end:
         if kind_of(page) == DIRTY:
-            dirty -= 1
+            heap.dirty -= 1
         else:
-            lower_figure(Figures.purged_bytes, PAGE)
+            lower_figure(heap, Figures.purged_bytes, PAGE)
         set_kind(page, kind)
         page += 1
 
@@ -193,66 +181,62 @@ def dirty_end(page: Word, end: Word) -> Word:
 # ---- In use ----
 
 
-def claim_page(page: Word, instead: Word) -> bool:
+def claim_page(heap: Heap, page: Word, instead: Word) -> bool:
     """A page is needed: clear its mark; if it is dirty its kind is `instead`. Whether it was given back."""
-    global dirty
     kind = kind_of(page)
     if kind == DIRTY:
-        dirty -= 1
+        heap.dirty -= 1
         set_kind(page, instead)
         return False
     if kind != BLOCKS:
-        lower_figure(Figures.purged_bytes, PAGE)
+        lower_figure(heap, Figures.purged_bytes, PAGE)
     set_kind(page, BLOCKS)
     return kind == PURGED
 
 
-def claim_pages(page: Word, end: Word) -> None:
+def claim_pages(heap: Heap, page: Word, end: Word) -> None:
     """Pages are needed: clear their marks, up to eight at once."""
-    global dirty
     is_long = end - page >= LONG_PAGES
     again: Word = 0
     while page < end:
         if page & 7 == 0 and page + 8 <= end:
             kinds = eight_kinds(page)
             if are_free(kinds) and kinds == multiply(kinds & ONE_KIND, SUM_OF_BYTES):
-                dirty -= 8 if kinds == EIGHT_DIRTY else 0
-                lower_figure(Figures.purged_bytes, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
+                heap.dirty -= 8 if kinds == EIGHT_DIRTY else 0
+                lower_figure(heap, Figures.purged_bytes, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
                 again += 8 if kinds == EIGHT_PURGED else 0
                 set_eight_kinds(page, EIGHT_BLOCKS)
                 page += 8
                 continue
-        again += claim_page(page, BLOCKS)
+        again += claim_page(heap, page, BLOCKS)
         page += 1
-    count_refaults(again, is_long)
+    count_refaults(heap, again, is_long)
 
 
-def claim(block: Word, size: Word) -> None:
+def claim(heap: Heap, block: Word, size: Word) -> None:
     """The `size` units at `block` are needed: clear the marks of their pages, up to eight at once."""
-    global dirty
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
     if likely(end - page <= 8 and not crosses_leaf(page, end)):
         mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
         kinds = eight_kinds(page)
         if likely(kinds & mask & SPARE_BITS == 0):
-            dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
+            heap.dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
             set_eight_kinds(page, (kinds & ~mask) | (EIGHT_BLOCKS & mask))
             return
-    claim_pages(page, end)
+    claim_pages(heap, page, end)
 
 
-def claim_to_return(block: Word, size: Word) -> None:
+def claim_to_return(heap: Heap, block: Word, size: Word) -> None:
     """The same for pages that nobody needs: they are on their way to the system."""
-    global refaults, long_refaults
-    before = refaults
-    long_before = long_refaults
-    claim(block, size)
-    refaults = before
-    long_refaults = long_before
+    before = heap.refaults
+    long_before = heap.long_refaults
+    claim(heap, block, size)
+    heap.refaults = before
+    heap.long_refaults = long_before
 
 
-def claim_uncleared(block: Word, size: Word) -> None:
+def claim_uncleared(heap: Heap, block: Word, size: Word) -> None:
     """The same for a block that shall read as zero: its dirty pages are UNCLEARED until they are cleared."""
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
@@ -260,9 +244,9 @@ def claim_uncleared(block: Word, size: Word) -> None:
     again: Word = 0
     while page < end:
         is_whole = page_address(page) >= block and page_address(page + 1) <= next_block(block, size)
-        again += claim_page(page, UNCLEARED if is_whole else BLOCKS)
+        again += claim_page(heap, page, UNCLEARED if is_whole else BLOCKS)
         page += 1
-    count_refaults(again, is_long)
+    count_refaults(heap, again, is_long)
 
 
 def mark_cleared(block: Word, size: Word) -> None:

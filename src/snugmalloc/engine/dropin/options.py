@@ -12,15 +12,14 @@ from ..machine import (
     atomic_store,
     environment_entry,
     environment_is_known,
-    lock,
     publish,
     reserve,
     text_after,
-    unlock,
     watch_forks,
 )
 from .classes import LISTED_LIMIT
-from .figures import FIGURES, STATS_VERSION, Figures, figure, set_figure
+from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
+from .figures import STATS_VERSION, Figures, set_figure
 from .layout import GIB, MIB
 from .switch import decide, is_off, read_switch
 from .values import MALFORMED, MOST_BYTES, NONE, UNKNOWN, complain, number_in
@@ -132,7 +131,8 @@ def read_option(entry: Word) -> None:
     value = text_after(entry, LIMIT)
     if value != 0:
         number = number_in(entry, value, 0, MOST_BYTES)
-        set_figure(Figures.limit_bytes, number if number != NONE else figure(Figures.limit_bytes))
+        if number != NONE:
+            set_figure(process_heap(), Figures.limit_bytes, number)
         return
     value = text_after(entry, PURGE_DELAY)
     if value != 0:
@@ -146,7 +146,8 @@ def read_option(entry: Word) -> None:
         return
     value = text_after(entry, STATS)
     if value != 0:
-        set_figure(Figures.counting, 1 if number_in(entry, value, 0, 1) == 1 else figure(Figures.counting))
+        if number_in(entry, value, 0, 1) == 1:
+            set_figure(process_heap(), Figures.counting, 1)
         return
     value = text_after(entry, HARDEN)
     if value != 0:
@@ -177,7 +178,7 @@ def read_option(entry: Word) -> None:
 def read_environment() -> None:
     """Take the defaults, then what the environment says. Under the lock."""
     global threshold_bytes, prealloc_bytes, delay_moments, cache_bytes
-    set_figure(Figures.version, STATS_VERSION)
+    set_figure(process_heap(), Figures.version, STATS_VERSION)
     threshold_bytes = DEFAULT_THRESHOLD
     prealloc_bytes = DEFAULT_PREALLOC
     delay_moments = DEFAULT_PURGE_DELAY
@@ -200,7 +201,7 @@ def turn_off() -> None:
     hardened = False
     fills = False
     helps = False
-    set_figure(Figures.counting, 0)
+    set_figure(process_heap(), Figures.counting, 0)
 
 
 def settle() -> None:
@@ -208,7 +209,7 @@ def settle() -> None:
     decide()
     if is_off():
         turn_off()
-    publish(FIGURES)
+    publish(PROCESS_HEAP)
     atomic_store(ARE_READ, HANDED_OVER if is_off() else SERVED)
 
 
@@ -217,15 +218,16 @@ def read_options() -> bool:
     if have_options():
         return True
     is_known = environment_is_known()
-    held = lock()
+    held = lock_heap(process_heap())
     is_first = not have_options()
     if is_first:
         read_environment()
         if is_known:
             settle()
-    unlock(held)
+    unlock_heap(process_heap(), held)
     if is_first and is_known:
-        watch_forks()  # not when the library is loaded: /bin/true, which never comes here, is 68 KiB smaller
+        # not when the library is loaded: /bin/true, which never comes here, is 68 KiB smaller
+        watch_forks(PROCESS_HEAP + Heap.owner)
     return is_known
 
 

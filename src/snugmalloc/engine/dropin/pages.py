@@ -38,6 +38,7 @@ from ..machine import (
     store_word,
 )
 from .classes import SLAB_CLASSES
+from .control import Heap
 from .layout import ALL_BITS, PAGE_SHIFT, round_up
 from .refusals import map_or_note
 
@@ -102,10 +103,6 @@ class Leaf(Record):
     kinds: Array[Byte] = array(LEAF_PAGES)
     tags: Array[Tag] = array(LEAF_PAGES)
     links: Array[Links] = array(LEAF_PAGES)
-
-
-first_page: Word = 0
-end_page: Word = 0
 
 
 # ---- Places ----
@@ -213,21 +210,20 @@ def is_heap_kind(kind: Word) -> bool:
 # ---- What is ours ----
 
 
-def lowest_page() -> Word:
+def lowest_page(heap: Heap) -> Word:
     """No page before this one was ever the heap's."""
-    return first_page
+    return heap.first_page
 
 
-def used_pages() -> Word:
+def used_pages(heap: Heap) -> Word:
     """Nor was this one, or any behind it."""
-    return end_page
+    return heap.end_page
 
 
-def use_pages(page: Word, end: Word) -> None:
+def use_pages(heap: Heap, page: Word, end: Word) -> None:
     """The pages from `page` to `end` are the heap's now."""
-    global first_page, end_page
-    first_page = page if first_page == 0 or page < first_page else first_page
-    end_page = end if end > end_page else end_page
+    heap.first_page = page if heap.first_page == 0 or page < heap.first_page else heap.first_page
+    heap.end_page = end if end > heap.end_page else heap.end_page
 
 
 def next_covered(page: Word, end: Word) -> Word:

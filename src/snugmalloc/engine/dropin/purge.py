@@ -33,9 +33,10 @@ put back by the next who would give some.
 
 from __future__ import annotations
 
-from ..machine import Int, Word, clock, fork_generation, lock, page_size, purge_memory, unlock
+from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory
 from .block import next_block, size_of
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
+from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures, figure, raise_figure
 from .heap import return_pages, take_pages
 from .large import dirty_spare_pages, unmap_spare, unmap_spares
@@ -97,207 +98,176 @@ SPARE_TOP = MIB  # the break is moved down when so much is free below it
 PAGE_UNITS_SHIFT: Int = 8
 MOSTLY_SHIFT: Int = 3  # where less than an eighth is dirty it is mostly clean
 
-waiting: Word = 0
-hand: Word = 0
-savings: Word = 0
-last_time: Word = 0
-given_time: Word = 0
-pace_time: Word = 0
-least_used: Word = 0
-most_used: Word = 0
-epoch_time: Word = 0
-epoch_most: Word = 0
-earlier_most: Word = 0
-most_resident: Word = 0
-least_run: Word = 0
-last_used: Word = 0
-dropped_pages: Word = 0  # given back as they were dropped, and not needed since
-drop_debt: Word = 0
-is_calm: bool = False
-is_falling: bool = False
-is_dropped: bool = False
-is_at_peak: bool = False
-
-is_busy: bool = False  # somebody gives back: these pages, in this process
-busy_forks: Word = 0
-chunk_page: Word = 0
-chunk_end: Word = 0
-
 
 # ---- How much there is ----
 
 
-def pages_in_use() -> Word:
+def pages_in_use(heap: Heap) -> Word:
     """The pages that hold something, in the heap and in mappings."""
-    held = figure(Figures.heap_bytes) + figure(Figures.mapped_bytes)
-    return (held >> PAGE_SHIFT) - dirty_pages() - spare_pages()
+    held = figure(heap, Figures.heap_bytes) + figure(heap, Figures.mapped_bytes)
+    return (held >> PAGE_SHIFT) - dirty_pages(heap) - spare_pages(heap)
 
 
-def all_dirty() -> Word:
+def all_dirty(heap: Heap) -> Word:
     """The free pages that may be resident, in the heap and in spare mappings."""
-    return dirty_pages() + dirty_spare_pages()
+    return dirty_pages(heap) + dirty_spare_pages(heap)
 
 
-def resident_pages() -> Word:
+def resident_pages(heap: Heap) -> Word:
     """All pages that may be resident."""
-    clean = (figure(Figures.kept_bytes) >> PAGE_SHIFT) - dirty_spare_pages()
-    return (figure(Figures.system_bytes) >> PAGE_SHIFT) - spare_pages() - clean
+    clean = (figure(heap, Figures.kept_bytes) >> PAGE_SHIFT) - dirty_spare_pages(heap)
+    return (figure(heap, Figures.system_bytes) >> PAGE_SHIFT) - spare_pages(heap) - clean
 
 
 # ---- Savings ----
 
 
-def spend(cost: Word) -> None:
+def spend(heap: Heap, cost: Word) -> None:
     """Savings are spent; debts have a limit."""
-    global savings
-    savings = savings - cost if savings > cost else 0
+    heap.budget = heap.budget - cost if heap.budget > cost else 0
 
 
-def pay_refaults(count: Word, cost: Word) -> None:
+def pay_refaults(heap: Heap, count: Word, cost: Word) -> None:
     """So many pages were needed again, for so much each: first those that had been dropped."""
-    global dropped_pages, drop_debt
-    dropped = count if count < dropped_pages else dropped_pages
-    dropped_pages -= dropped
-    drop_debt += dropped * cost
-    spend((count - dropped) * cost)
+    dropped = count if count < heap.dropped_pages else heap.dropped_pages
+    heap.dropped_pages -= dropped
+    heap.drop_debt += dropped * cost
+    spend(heap, (count - dropped) * cost)
 
 
-def earn(now: Word) -> None:
+def earn(heap: Heap, now: Word) -> None:
     """A share of the time since the last time is earned, and pages that were needed again are paid."""
-    global savings, last_time, drop_debt
-    if last_time == 0:
-        savings = DEBT
-        last_time = now
-    share = now - last_time >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
-    savings += share
-    savings = DEBT + MOST_SAVINGS if savings > DEBT + MOST_SAVINGS else savings
-    drop_debt = drop_debt - share if drop_debt > share else 0
-    last_time = now
-    pay_refaults(take_refaults(), REFAULT_COST)
-    was_soon = now - given_time < SOON
-    pay_refaults(take_long_refaults(), REFAULT_COST >> (0 if was_soon else LONG_COST_SHIFT))
+    if heap.last_time == 0:
+        heap.budget = DEBT
+        heap.last_time = now
+    share = now - heap.last_time >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
+    heap.budget += share
+    heap.budget = DEBT + MOST_SAVINGS if heap.budget > DEBT + MOST_SAVINGS else heap.budget
+    heap.drop_debt = heap.drop_debt - share if heap.drop_debt > share else 0
+    heap.last_time = now
+    pay_refaults(heap, take_refaults(heap), REFAULT_COST)
+    was_soon = now - heap.given_time < SOON
+    pay_refaults(heap, take_long_refaults(heap), REFAULT_COST >> (0 if was_soon else LONG_COST_SHIFT))
 
 
 # ---- When ----
 
 
-def look_at_pace(now: Word) -> None:
+def look_at_pace(heap: Heap, now: Word) -> None:
     """Every so many moments: would the free pages last for `purge_delay`, if use changed on as it did?"""
-    global pace_time, least_used, most_used, is_calm, least_run
-    used = pages_in_use()
-    if pace_time == 0:
-        is_calm = purge_delay() == 0
-        pace_time = now
-    least_used = used if used < least_used else least_used
-    most_used = used if used > most_used else most_used
-    moments = now - pace_time >> MOMENT_SHIFT
+    used = pages_in_use(heap)
+    if heap.pace_time == 0:
+        heap.is_calm = 1 if purge_delay() == 0 else 0
+        heap.pace_time = now
+    heap.minimum_used = used if used < heap.minimum_used else heap.minimum_used
+    heap.maximum_used = used if used > heap.maximum_used else heap.maximum_used
+    moments = now - heap.pace_time >> MOMENT_SHIFT
     if moments >= MOMENTS:
-        is_calm = (most_used - least_used) * purge_delay() <= all_dirty() * moments
-        least_run = least_run << 1 | 1 if least_run < LONG_RUN else least_run
-        pace_time = now
-        least_used = used
-        most_used = used
+        change = heap.maximum_used - heap.minimum_used
+        heap.is_calm = 1 if change * purge_delay() <= all_dirty(heap) * moments else 0
+        heap.minimum_run = heap.minimum_run << 1 | 1 if heap.minimum_run < LONG_RUN else heap.minimum_run
+        heap.pace_time = now
+        heap.minimum_used = used
+        heap.maximum_used = used
 
 
-def look_at_most(now: Word) -> None:
+def look_at_most(heap: Heap, now: Word) -> None:
     """The most that was in use within the last `purge_delay`, and within the one before."""
-    global epoch_time, epoch_most, earlier_most
-    used = pages_in_use()
-    patience = purge_delay() << (PATIENCE_SHIFT if savings + EXCESS_CREDIT < DEBT else 0)
-    if now - epoch_time >> MOMENT_SHIFT >= patience:
-        epoch_time = now
-        earlier_most = epoch_most
-        epoch_most = used
-    epoch_most = used if used > epoch_most else epoch_most
+    used = pages_in_use(heap)
+    patience = purge_delay() << (PATIENCE_SHIFT if heap.budget + EXCESS_CREDIT < DEBT else 0)
+    if now - heap.epoch_time >> MOMENT_SHIFT >= patience:
+        heap.epoch_time = now
+        heap.earlier_maximum = heap.epoch_maximum
+        heap.epoch_maximum = used
+    heap.epoch_maximum = used if used > heap.epoch_maximum else heap.epoch_maximum
 
 
-def look_at_drop() -> None:
+def look_at_drop(heap: Heap) -> None:
     """Most of the memory is free: was it dropped, or is it being filled again?"""
-    global last_used, is_falling, is_dropped
-    used = pages_in_use()
-    is_falling = used <= last_used and (is_falling or all_dirty() > used)
-    is_dropped = is_falling and all_dirty() > used >> DROPPED_MORE_SHIFT
-    last_used = used
+    used = pages_in_use(heap)
+    heap.is_falling = 1 if used <= heap.last_used and (heap.is_falling != 0 or all_dirty(heap) > used) else 0
+    heap.is_dropped = 1 if heap.is_falling != 0 and all_dirty(heap) > used >> DROPPED_MORE_SHIFT else 0
+    heap.last_used = used
 
 
-def look_at_peak() -> None:
+def look_at_peak(heap: Heap) -> None:
     """A new peak of resident memory earns time; near the peak free pages go before others come."""
-    global savings, most_resident, is_at_peak
-    resident = resident_pages()
-    if resident > most_resident:
-        savings += (resident - most_resident) * GROWTH_EARNS
-        most_resident = resident
-    is_at_peak = resident + (most_resident >> PEAK_SHIFT) >= most_resident
+    resident = resident_pages(heap)
+    if resident > heap.peak_resident:
+        heap.budget += (resident - heap.peak_resident) * GROWTH_EARNS
+        heap.peak_resident = resident
+    heap.is_at_peak = 1 if resident + (heap.peak_resident >> PEAK_SHIFT) >= heap.peak_resident else 0
 
 
-def needed_before() -> Word:
+def needed_before(heap: Heap) -> Word:
     """How many free pages may be needed if all is as it was within the last `purge_delay`.
 
     Twice as many as use fell by: when it grows again, others than those that are free now may be taken.
     """
-    used = pages_in_use()
-    most = epoch_most if epoch_most > earlier_most else earlier_most
+    used = pages_in_use(heap)
+    most = heap.epoch_maximum if heap.epoch_maximum > heap.earlier_maximum else heap.earlier_maximum
     return most - used + most - used if most > used else 0
 
 
-def left_alone() -> Word:
+def left_alone(heap: Heap) -> Word:
     """So many dirty pages always stay."""
-    return LEFT_PAGES + (pages_in_use() >> LEFT_SHIFT)
+    return LEFT_PAGES + (pages_in_use(heap) >> LEFT_SHIFT)
 
 
-def can_give_excess() -> bool:
+def can_give_excess(heap: Heap) -> bool:
     """Whether more is dirty than was needed of late, or memory is calm and that can be afforded."""
-    return all_dirty() > left_alone() + needed_before() or (is_calm and savings + EXCESS_CREDIT > DEBT)
+    is_affordable = heap.is_calm != 0 and heap.budget + EXCESS_CREDIT > DEBT
+    return is_affordable or all_dirty(heap) > left_alone(heap) + needed_before(heap)
 
 
-def can_give_dropped() -> bool:
+def can_give_dropped(heap: Heap) -> bool:
     """Whether most of the memory was dropped, and the last drop is paid off."""
-    is_left = all_dirty() > pages_in_use() >> DROPPED_SHIFT
-    return is_dropped and is_left and drop_debt < most_resident * DROP_CREDIT
+    is_left = all_dirty(heap) > pages_in_use(heap) >> DROPPED_SHIFT
+    return heap.is_dropped != 0 and is_left and heap.drop_debt < heap.peak_resident * DROP_CREDIT
 
 
-def room_wanted() -> Word:
+def room_wanted(heap: Heap) -> Word:
     """How many dirty pages go because memory grew beyond its peak by long blocks, before these are written.
 
     What they will cost is more than what it costs to give back as much, so it is always done.
     """
-    resident = resident_pages()
-    is_much = resident > most_resident + GROWTH_AT_ONCE and all_dirty() > left_alone()
-    return resident - most_resident if is_much and most_resident != 0 else 0
+    resident = resident_pages(heap)
+    is_much = resident > heap.peak_resident + GROWTH_AT_ONCE and all_dirty(heap) > left_alone(heap)
+    return resident - heap.peak_resident if is_much and heap.peak_resident != 0 else 0
 
 
-def can_give_at_peak() -> bool:
+def can_give_at_peak(heap: Heap) -> bool:
     """Whether memory is at its peak, and there are savings."""
-    return is_at_peak and savings > DEBT * ONE
+    return heap.is_at_peak != 0 and heap.budget > DEBT * ONE
 
 
-def is_wanted() -> bool:
+def is_wanted(heap: Heap) -> bool:
     """Whether pages should go back now."""
-    return all_dirty() > left_alone() and (can_give_excess() or can_give_dropped() or can_give_at_peak())
+    if all_dirty(heap) <= left_alone(heap):
+        return False
+    return can_give_excess(heap) or can_give_dropped(heap) or can_give_at_peak(heap)
 
 
 # ---- One at a time ----
 
 
-def begin() -> bool:
+def begin(heap: Heap) -> bool:
     """Under the lock: nobody else gives back until `finish`. Returns False if somebody does already."""
-    global is_busy, busy_forks, chunk_end
-    if is_busy and busy_forks == fork_generation():
+    if heap.is_busy != 0 and heap.busy_forks == fork_generation():
         return False
-    if chunk_end != 0:  # whose thread is in the process that forked this one
-        return_pages(chunk_page, chunk_end, False)
-        chunk_end = 0
-    is_busy = True
-    busy_forks = fork_generation()
+    if heap.chunk_end != 0:  # whose thread is in the process that forked this one
+        return_pages(heap, heap.chunk_page, heap.chunk_end, False)
+        heap.chunk_end = 0
+    heap.is_busy = 1
+    heap.busy_forks = fork_generation()
     return True
 
 
-def finish() -> None:
+def finish(heap: Heap) -> None:
     """Without the lock: others may."""
-    global is_busy
-    held = lock()
-    is_busy = is_busy and busy_forks != fork_generation()
-    unlock(held)
+    held = lock_heap(heap)
+    heap.is_busy = 1 if heap.is_busy != 0 and heap.busy_forks != fork_generation() else 0
+    unlock_heap(heap, held)
 
 
 # ---- Pages to the system ----
@@ -316,30 +286,31 @@ def chunk_from(page: Word, most: Word) -> Word:
     return end
 
 
-def take_chunk(least: Word, most: Word) -> bool:
+def take_chunk(heap: Heap, least: Word, most: Word) -> bool:
     """Under the lock: the hand goes on to the next run of at least `least` dirty pages and takes up to `most`.
 
     Returns False if it found none where it looked.
     """
-    global hand, chunk_page, chunk_end
     step = page_size() >> PAGE_SHIFT
-    hand = next_covered(lowest_page() if hand < lowest_page() else hand, used_pages())
-    stop = hand + SCAN if hand + SCAN < used_pages() else used_pages()
-    hand = next_dirty(hand, stop)
-    while hand < stop:
-        first = hand
-        hand = chunk_from(first, most)
+    end = used_pages(heap)
+    start = lowest_page(heap) if heap.clock_hand < lowest_page(heap) else heap.clock_hand
+    start = next_covered(start, end)
+    stop = start + SCAN if start + SCAN < end else end
+    heap.clock_hand = next_dirty(start, stop)
+    while heap.clock_hand < stop:
+        first = heap.clock_hand
+        heap.clock_hand = chunk_from(first, most)
         low = round_up(first, step)
-        high = hand & ~(step - 1)
-        if low < high and hand - first >= least and next_dirty(low, high) < high:
-            block = free_block_at(low)
+        high = heap.clock_hand & ~(step - 1)
+        if low < high and heap.clock_hand - first >= least and next_dirty(low, high) < high:
+            block = free_block_at(heap, low)
             behind_it = page_of(next_block(block, size_of(block)))
-            chunk_page = low
-            chunk_end = high if high < behind_it else behind_it
-            hand = chunk_end
-            take_pages(chunk_page, chunk_end)
+            heap.chunk_page = low
+            heap.chunk_end = high if high < behind_it else behind_it
+            heap.clock_hand = heap.chunk_end
+            take_pages(heap, heap.chunk_page, heap.chunk_end)
             return True
-        hand = next_dirty(hand, stop)
+        heap.clock_hand = next_dirty(heap.clock_hand, stop)
     return False
 
 
@@ -359,56 +330,54 @@ def purge_inside(start: Word, stop: Word) -> None:
         purge_memory(low, high - low)
 
 
-def give_chunk() -> Word:
+def give_chunk(heap: Heap) -> Word:
     """Without the lock: the system gets what `take_chunk` took. How many pages went."""
-    global chunk_end
-    page = chunk_page
-    count = chunk_end - page
+    page = heap.chunk_page
+    count = heap.chunk_end - page
     purged = purge_memory(page_address(page), count << PAGE_SHIFT)
     if count >= LONG_CHUNK:
-        purge_tables(page + 1, chunk_end)
-    held = lock()
-    raise_figure(Figures.madvise_calls, 1)
-    if busy_forks == fork_generation() and chunk_end != 0:
-        return_pages(page, chunk_end, purged)
-        chunk_end = 0
+        purge_tables(page + 1, heap.chunk_end)
+    held = lock_heap(heap)
+    raise_figure(heap, Figures.madvise_calls, 1)
+    if heap.busy_forks == fork_generation() and heap.chunk_end != 0:
+        return_pages(heap, page, heap.chunk_end, purged)
+        heap.chunk_end = 0
     if purged:
-        raise_figure(Figures.returned_bytes, count << PAGE_SHIFT)
-    unlock(held)
+        raise_figure(heap, Figures.returned_bytes, count << PAGE_SHIFT)
+    unlock_heap(heap, held)
     return count if purged else 0
 
 
-def charge(count: Word, cost: Word, is_drop: bool) -> None:
+def charge(heap: Heap, count: Word, cost: Word, is_drop: bool) -> None:
     """So many pages went back, and the call took so many nanoseconds."""
-    global dropped_pages, drop_debt, given_time
-    given_time = last_time
+    heap.given_time = heap.last_time
     cost = cost >> LONG_COST_SHIFT if count >= LONG_CHUNK else cost
-    held = lock()
+    held = lock_heap(heap)
     if is_drop:
-        dropped_pages += count
-        drop_debt += cost
+        heap.dropped_pages += count
+        heap.drop_debt += cost
     else:
-        spend(cost)
-    look_at_peak()
-    unlock(held)
+        spend(heap, cost)
+    look_at_peak(heap)
+    unlock_heap(heap, held)
 
 
-def give_spare() -> bool:
+def give_spare(heap: Heap) -> bool:
     """Without the lock: unmap a spare mapping if memory should go back now. Whether one went."""
-    held = lock()
-    wanted = is_wanted()
-    is_drop = can_give_dropped()
-    before_pages = dirty_spare_pages()
-    unlock(held)
+    held = lock_heap(heap)
+    wanted = is_wanted(heap)
+    is_drop = can_give_dropped(heap)
+    before_pages = dirty_spare_pages(heap)
+    unlock_heap(heap, held)
     if not wanted or before_pages == 0:
         return False
     before = clock()
-    unmapped = unmap_spare(True)
-    charge(before_pages - dirty_spare_pages(), clock() - before, is_drop)
+    unmapped = unmap_spare(heap, True)
+    charge(heap, before_pages - dirty_spare_pages(heap), clock() - before, is_drop)
     return unmapped
 
 
-def visit(most: Word) -> Word:
+def visit(heap: Heap, most: Word) -> Word:
     """Without the lock: the hand goes on to the end of its round, or until `most` pages went back, or enough.
 
     How many went. What was dropped goes whole.
@@ -417,132 +386,128 @@ def visit(most: Word) -> Word:
     looks: Word = 0
     going = True
     while going:
-        held = lock()
-        is_drop = can_give_dropped()
-        is_all = is_drop or can_give_excess()
-        least = ONE if is_all else least_run
-        going = is_wanted() and hand < used_pages() and (is_drop or (given < most and looks < SCANS))
-        found = going and take_chunk(least, CHUNK if is_all else STRETCH)
-        unlock(held)
+        held = lock_heap(heap)
+        is_drop = can_give_dropped(heap)
+        is_all = is_drop or can_give_excess(heap)
+        least = ONE if is_all else heap.minimum_run
+        going = is_drop or (given < most and looks < SCANS)
+        going = going and is_wanted(heap) and heap.clock_hand < used_pages(heap)
+        found = going and take_chunk(heap, least, CHUNK if is_all else STRETCH)
+        unlock_heap(heap, held)
         if found:
             before = clock()
-            count = give_chunk()
-            charge(count, clock() - before, is_drop)
+            count = give_chunk(heap)
+            charge(heap, count, clock() - before, is_drop)
             given += count
         else:
             looks += 1
     return given
 
 
-def move_hand() -> None:
+def move_hand(heap: Heap) -> None:
     """Without the lock: the hand goes on; when it has been round, shorter runs are long enough."""
-    global hand, least_run
-    is_lasting = can_give_excess() or can_give_dropped()
-    while give_spare():
+    is_lasting = can_give_excess(heap) or can_give_dropped(heap)
+    while give_spare(heap):
         pass
-    most = STRETCH + (dirty_pages() >> STRETCH_SHIFT)
+    most = STRETCH + (dirty_pages(heap) >> STRETCH_SHIFT)
     most = MOST_STRETCH if most > MOST_STRETCH else most
-    given = visit(most)
-    if hand >= used_pages():
-        hand = 0
-        least_run >>= 1
-        visit(most - given if given < most else 0)
+    given = visit(heap, most)
+    if heap.clock_hand >= used_pages(heap):
+        heap.clock_hand = 0
+        heap.minimum_run >>= 1
+        visit(heap, most - given if given < most else 0)
     if is_lasting:
-        held = lock()
-        trim(SPARE_TOP)
-        unlock(held)
+        held = lock_heap(heap)
+        trim(heap, SPARE_TOP)
+        unlock_heap(heap, held)
 
 
-def give_room(count: Word) -> None:
+def give_room(heap: Heap, count: Word) -> None:
     """Without the lock: so many dirty pages go, or all there are, whatever they cost."""
-    global hand
     is_new_round = False
-    before = dirty_spare_pages()
-    while count != 0 and before != 0 and unmap_spare(True):
-        gone_pages = before - dirty_spare_pages()
+    before = dirty_spare_pages(heap)
+    while count != 0 and before != 0 and unmap_spare(heap, True):
+        gone_pages = before - dirty_spare_pages(heap)
         count = count - gone_pages if count > gone_pages else 0
-        before = dirty_spare_pages()
+        before = dirty_spare_pages(heap)
     while count != 0:
-        held = lock()
-        found = take_chunk(ONE, count if count < CHUNK else CHUNK)
-        unlock(held)
+        held = lock_heap(heap)
+        found = take_chunk(heap, ONE, count if count < CHUNK else CHUNK)
+        unlock_heap(heap, held)
         if found:
-            given = give_chunk()
+            given = give_chunk(heap)
             count = count - given if count > given else 0
-        elif hand >= used_pages():
+        elif heap.clock_hand >= used_pages(heap):
             count = 0 if is_new_round else count
             is_new_round = True
-            hand = 0
-    held = lock()
-    look_at_peak()
-    unlock(held)
+            heap.clock_hand = 0
+    held = lock_heap(heap)
+    look_at_peak(heap)
+    unlock_heap(heap, held)
 
 
-def lower_break() -> None:
+def lower_break(heap: Heap) -> None:
     """Under the lock: where the heap's end became free at one stroke and is clean, the break moves down.
 
     The policy has given it back already, and it may be that no further call comes.
     """
-    if has_end_grown() and dirty_pages() < wilderness() >> PAGE_UNITS_SHIFT >> MOSTLY_SHIFT:
-        trim(SPARE_TOP)
-    settle_end()
+    if has_end_grown(heap) and dirty_pages(heap) < wilderness(heap) >> PAGE_UNITS_SHIFT >> MOSTLY_SHIFT:
+        trim(heap, SPARE_TOP)
+    settle_end(heap)
 
 
-def take_step() -> None:
+def take_step(heap: Heap) -> None:
     """Without the lock: look at clock, pace and peak; where pages should go back, the hand moves on."""
-    global waiting
-    held = lock()
-    waiting = 0
+    held = lock_heap(heap)
+    heap.waiting = 0
     if purge_delay() == MOST_DELAY:
-        settle_end()
-        unlock(held)
+        settle_end(heap)
+        unlock_heap(heap, held)
         return
-    lower_break()
+    lower_break(heap)
     now = clock()
-    earn(now)
-    look_at_pace(now)
-    look_at_most(now)
-    look_at_drop()
-    room = room_wanted()
+    earn(heap, now)
+    look_at_pace(heap, now)
+    look_at_most(heap, now)
+    look_at_drop(heap)
+    room = room_wanted(heap)
     if room == 0:
-        look_at_peak()
-    begun = (room != 0 or is_wanted()) and begin()
-    unlock(held)
+        look_at_peak(heap)
+    begun = (room != 0 or is_wanted(heap)) and begin(heap)
+    unlock_heap(heap, held)
     if begun:
-        give_room(room)
-        move_hand()
-        finish()
+        give_room(heap, room)
+        move_hand(heap)
+        finish(heap)
 
 
-def is_use_falling() -> bool:
+def is_use_falling(heap: Heap) -> bool:
     """Whether most of the memory was dropped, and at the last step use had not risen since."""
-    return is_falling
+    return heap.is_falling != 0
 
 
-def is_time(operations: Word) -> bool:
+def is_time(heap: Heap, operations: Word) -> bool:
     """Under the lock: so many operations of the heap were done. Whether it is time to take a step."""
-    global waiting
-    waiting += operations
-    return waiting >= PACE or has_end_grown()
+    heap.waiting += operations
+    return heap.waiting >= PACE or has_end_grown(heap)
 
 
-def give_all_back(pad: Word) -> bool:
+def give_all_back(heap: Heap, pad: Word) -> bool:
     """Without the lock: all free memory goes back now, but `pad` bytes at the heap's end. Whether any did."""
-    global hand
-    any_given = unmap_spares()
-    held = lock()
-    begun = begin()
-    unlock(held)
+    any_given = unmap_spares(heap)
+    held = lock_heap(heap)
+    begun = begin(heap)
+    unlock_heap(heap, held)
     if begun:
-        hand = 0
-        while hand < used_pages():
-            held = lock()
-            found = take_chunk(ONE, CHUNK)
-            unlock(held)
-            if found and give_chunk() != 0:
+        heap.clock_hand = 0
+        while heap.clock_hand < used_pages(heap):
+            held = lock_heap(heap)
+            found = take_chunk(heap, ONE, CHUNK)
+            unlock_heap(heap, held)
+            if found and give_chunk(heap) != 0:
                 any_given = True
-        finish()
-    held = lock()
-    trimmed = trim(pad)
-    unlock(held)
+        finish(heap)
+    held = lock_heap(heap)
+    trimmed = trim(heap, pad)
+    unlock_heap(heap, held)
     return any_given or trimmed != 0

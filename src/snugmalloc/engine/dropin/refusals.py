@@ -15,7 +15,8 @@ from ..machine import (
     store_thread_reason,
     why_refused,
 )
-from .figures import FIGURES, Figures, may_take
+from .control import PROCESS_HEAP, Heap
+from .figures import Figures, may_take
 
 NO_ADDRESSES = 1  # answers of `why_refused`
 NO_MAPPINGS = 2
@@ -27,9 +28,9 @@ def note_reason(reason: Word) -> None:
     store_thread_reason(reason)
 
 
-def allows(count: Word) -> bool:
+def allows(heap: Heap, count: Word) -> bool:
     """Whether the limit lets us take `count` bytes more from the system."""
-    allowed = may_take(count)
+    allowed = may_take(heap, count)
     if not allowed:
         note_reason(Figures.refused_limit)
     return allowed
@@ -53,5 +54,5 @@ def count_refusal() -> None:
     """A request is given up: count it, and its reason."""
     reason = load_thread_reason()
     store_thread_reason(0)
-    atomic_add(FIGURES + Figures.refused_requests, 1)
-    atomic_add(FIGURES + (reason if reason != 0 else Figures.refused_memory), 1)
+    atomic_add(PROCESS_HEAP + Figures.refused_requests, 1)
+    atomic_add(PROCESS_HEAP + (reason if reason != 0 else Figures.refused_memory), 1)

@@ -38,6 +38,7 @@ from .cache import (
 )
 from .classes import LISTED_LIMIT, SLAB_LIMIT, block_units, class_of, object_bytes
 from .clear import clear_block
+from .control import process_heap
 from .figures import Figures, OwnFigures, figure, raise_figure, set_figure
 from .heap import allocate_aligned, free_block, grow_block, shrink_block
 from .large import (
@@ -88,16 +89,16 @@ helper_process: Word = (
 
 def note_size(more: Word, less: Word) -> None:
     """What the program holds has changed."""
-    live = figure(OwnFigures.exact_live_bytes) + more - less
-    set_figure(OwnFigures.exact_live_bytes, live)
-    if live > figure(OwnFigures.exact_peak_bytes):
-        set_figure(OwnFigures.exact_peak_bytes, live)
+    live = figure(process_heap(), OwnFigures.exact_live_bytes) + more - less
+    set_figure(process_heap(), OwnFigures.exact_live_bytes, live)
+    if live > figure(process_heap(), OwnFigures.exact_peak_bytes):
+        set_figure(process_heap(), OwnFigures.exact_peak_bytes, live)
 
 
 def note(which: Word, more: Word, less: Word) -> None:
     """A call was made."""
     held = enter()
-    raise_figure(which, 1)
+    raise_figure(process_heap(), which, 1)
     note_size(more, less)
     leave(held, 0)
 
@@ -125,7 +126,7 @@ def look_closely(pointer: Word) -> None:
     """In hardened mode: a pointer that comes back is a block in use, or this is the end."""
     if unlikely(is_hardened()):
         held = enter()
-        vet(pointer)
+        vet(process_heap(), pointer)
         leave(held, 0)
 
 
@@ -147,7 +148,7 @@ def refuse_size() -> Word:
 
 def given(pointer: Word) -> Word:
     """The answer to a request for memory: `pointer`, or a refusal if it is 0."""
-    if likely(pointer != 0 and figure(Figures.counting) == 0):
+    if likely(pointer != 0 and figure(process_heap(), Figures.counting) == 0):
         return pointer
     if pointer == 0:
         return refuse()
@@ -171,7 +172,7 @@ def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
     if units + (alignment >> UNIT_SHIFT) > MOST_UNITS:
         return 0
     held = enter()
-    block = allocate_aligned(units, alignment, cleared)
+    block = allocate_aligned(process_heap(), units, alignment, cleared)
     leave(held, operations_for(size))
     if block != 0 and cleared:
         clear_block(block, units)
@@ -183,7 +184,7 @@ def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
 
 def in_mapping(size: Word, alignment: Word, cleared: bool) -> Word:
     """A block in a mapping of its own at a multiple of `alignment`. Or 0."""
-    mapping = map_large(size, alignment)
+    mapping = map_large(process_heap(), size, alignment)
     if mapping == 0:
         return 0
     held = enter()
@@ -195,7 +196,7 @@ def in_mapping(size: Word, alignment: Word, cleared: bool) -> Word:
 
 def anywhere(size: Word, alignment: Word, cleared: bool) -> Word:
     """A block in the heap or, from the threshold on, in a mapping; in the other if that is refused. Or 0."""
-    if size >= mmap_threshold() and not is_short_of_mappings():
+    if size >= mmap_threshold() and not is_short_of_mappings(process_heap()):
         mapping = in_mapping(size, alignment, cleared)
         return mapping if mapping != 0 else in_heap(size, alignment, cleared)
     block = in_heap(size, alignment, cleared)
@@ -208,9 +209,11 @@ def make_room(size: Word) -> bool:
     Whether there was anything; then it is worth trying again.
     """
     any_found = reclaim()
-    any_found = unmap_spares() or any_found
+    any_found = unmap_spares(process_heap()) or any_found
     held = enter()
-    trimmed = trim(0) if size >= mmap_threshold() and top_bytes(0) >= size else 0
+    trimmed = (
+        trim(process_heap(), 0) if size >= mmap_threshold() and top_bytes(process_heap(), 0) >= size else 0
+    )
     leave(held, 0)
     return any_found or trimmed != 0
 
@@ -234,7 +237,9 @@ def start_helper_once() -> None:
 
 def is_helper_due() -> bool:
     """Whether this process has no helper thread yet, and memory that is worth one."""
-    return helper_process != fork_generation() + 1 and figure(Figures.system_bytes) >= WORTH_HELPER
+    return (
+        helper_process != fork_generation() + 1 and figure(process_heap(), Figures.system_bytes) >= WORTH_HELPER
+    )
 
 
 def obtain(size: Word) -> Word:
@@ -312,7 +317,7 @@ def dispose_large(pointer: Word) -> None:
     """Free a block in a mapping of its own."""
     held = enter()
     length = length_of(pointer) if is_mapped_block(pointer) else 0
-    if not free_large(pointer):
+    if not free_large(process_heap(), pointer):
         fatal(NOT_OURS, pointer, 0)
     leave(held, operations_for(length))
 
@@ -320,17 +325,17 @@ def dispose_large(pointer: Word) -> None:
 def dispose_vetted(pointer: Word) -> None:
     """In hardened mode, without thread caches: judge the pointer and free what it points at, in one step."""
     held = enter()
-    vet(pointer)
+    vet(process_heap(), pointer)
     if fills_memory():
         fill_bytes(pointer, usable(pointer), FREED)
     kind = kind_at(pointer)
     length = usable(pointer)
     if kind == BLOCKS:
-        free_block(pointer, size_of(pointer))
+        free_block(process_heap(), pointer, size_of(pointer))
     elif kind == MAPPING:
-        free_large(pointer)
+        free_large(process_heap(), pointer)
     else:
-        give_row(pointer, pointer, 1, kind)
+        give_row(process_heap(), pointer, pointer, 1, kind)
     leave(held, operations_for(length))
 
 
@@ -338,7 +343,7 @@ def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, by whatever way is left when the fast one is not."""
     if pointer == 0:
         return
-    if figure(Figures.counting) != 0:
+    if figure(process_heap(), Figures.counting) != 0:
         note(Figures.free_calls, 0, usable(pointer))
     if unlikely(is_hardened()):
         dispose_vetted(pointer)
@@ -380,9 +385,9 @@ def resize_block(pointer: Word, size: Word) -> bool:
     done = True
     held = enter()
     if units < before:
-        shrink_block(pointer, before, units)
+        shrink_block(process_heap(), pointer, before, units)
     else:
-        done = grow_block(pointer, before, units)
+        done = grow_block(process_heap(), pointer, before, units)
     leave(held, operations_for((before - units) << UNIT_SHIFT if units < before else 0))
     return done
 
@@ -407,12 +412,12 @@ def resize(pointer: Word, size: Word) -> Word:
     before = usable(pointer)
     moved: Word = 0
     if kind == MAPPING:
-        moved = resize_large(pointer, size)
+        moved = resize_large(process_heap(), pointer, size)
         moved = pointer if moved == 0 and size <= before else moved
     elif (kind == BLOCKS and size < mmap_threshold() and resize_block(pointer, size)) or size <= before:
         moved = pointer
     if moved == 0:
         return move(pointer, size, before)
-    if figure(Figures.counting) != 0:
+    if figure(process_heap(), Figures.counting) != 0:
         note(Figures.realloc_calls, usable(moved), before)
     return moved

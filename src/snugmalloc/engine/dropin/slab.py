@@ -16,10 +16,11 @@ benchmarks/workloads/python: garbage collection walks them in the order of their
 
 from __future__ import annotations
 
-from ..machine import Half, Int, Record, Word, highest_bit, load_word, reserve, store_word
+from ..machine import Half, Int, Record, Word, highest_bit, load_word, store_word
 from .bins import IN_WORD, WORD_SHIFT
 from .block import USED
-from .classes import SLAB_CLASSES, object_bytes
+from .classes import object_bytes
+from .control import NOTED_WORDS, Heap
 from .figures import count_in, count_out
 from .heap import allocate_page, free_page
 from .layout import IN_PAGE, ONE, PAGE_BASE, UNIT_SHIFT
@@ -33,9 +34,6 @@ CAPACITIES: tuple[Half, ...] = (
     0, 256, 128, 85, 64, 51, 42, 36, 32, 28, 25, 23, 21, 19, 18, 17, 16,
     15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4,
 )  # fmt: skip
-NOTED_WORDS = 4
-NOTED = reserve(8 * NOTED_WORDS)  # a bit for each unit of a page: where objects are that will be taken
-OPEN = reserve(8 * (SLAB_CLASSES + 1))  # for each class, the first slab with a free object
 
 
 class SlabTag(Record, size=8):
@@ -55,9 +53,9 @@ def capacity(size_class: Word) -> Word:
     return CAPACITIES[size_class]
 
 
-def open_slab(size_class: Word) -> Word:
+def open_slab(heap: Heap, size_class: Word) -> Word:
     """The first slab of the class with free objects, or 0."""
-    return load_word(OPEN + (size_class << 3))
+    return load_word(heap.open_slabs + (size_class << 3))
 
 
 def next_slab(slab: Word) -> Word:
@@ -86,9 +84,9 @@ def set_free(slab: Word, first: Word, count: Word) -> None:
     slab_tag(slab).free = free | USED
 
 
-def link(slab: Word, size_class: Word) -> None:
+def link(heap: Heap, slab: Word, size_class: Word) -> None:
     """Put a slab in front of its class's list."""
-    head = OPEN + (size_class << 3)
+    head = heap.open_slabs + (size_class << 3)
     first = load_word(head)
     links = page_links(slab)
     links.following = first
@@ -98,7 +96,7 @@ def link(slab: Word, size_class: Word) -> None:
         page_links(first).previous = slab
 
 
-def unlink(slab: Word, size_class: Word) -> None:
+def unlink(heap: Heap, slab: Word, size_class: Word) -> None:
     """Take a slab out of its class's list."""
     links = page_links(slab)
     following = links.following
@@ -108,12 +106,12 @@ def unlink(slab: Word, size_class: Word) -> None:
     if previous != 0:
         page_links(previous).following = following
     else:
-        store_word(OPEN + (size_class << 3), following)
+        store_word(heap.open_slabs + (size_class << 3), following)
 
 
-def new_slab(size_class: Word) -> Word:
+def new_slab(heap: Heap, size_class: Word) -> Word:
     """A slab with all objects free, in its class's list, or 0."""
-    slab = allocate_page()
+    slab = allocate_page(heap)
     if slab == 0:
         return 0
     set_kind(page_of(slab), size_class)
@@ -125,28 +123,28 @@ def new_slab(size_class: Word) -> Word:
         part += size
     store_word(last, 0)
     set_free(slab, slab, capacity(size_class))
-    link(slab, size_class)
+    link(heap, slab, size_class)
     return slab
 
 
-def note_places(first: Word) -> None:
+def note_places(heap: Heap, first: Word) -> None:
     """Set the bits of all objects of a linked list."""
     part = first
     while part != 0:
         unit = (part & IN_PAGE) >> UNIT_SHIFT
-        place = NOTED + (unit >> WORD_SHIFT) * 8
+        place = heap.noted + (unit >> WORD_SHIFT) * 8
         store_word(place, load_word(place) | ONE << (unit & IN_WORD))
         part = load_word(part)
 
 
-def link_noted(slab: Word) -> Word:
+def link_noted(heap: Heap, slab: Word) -> Word:
     """A linked list of the objects whose bits are set, by address; no bit is set any more."""
     chain: Word = 0
     word: Word = NOTED_WORDS
     while word != 0:
         word -= 1
-        bits = load_word(NOTED + word * 8)
-        store_word(NOTED + word * 8, 0)
+        bits = load_word(heap.noted + word * 8)
+        store_word(heap.noted + word * 8, 0)
         while bits != 0:
             last = highest_bit(bits)
             bits -= ONE << last
@@ -156,52 +154,52 @@ def link_noted(slab: Word) -> Word:
     return chain
 
 
-def take_objects(size_class: Word, most: Word, chain: Word) -> tuple[Word, Word]:
+def take_objects(heap: Heap, size_class: Word, most: Word, chain: Word) -> tuple[Word, Word]:
     """Take up to `most` free objects of one slab of the class in front of a linked list.
 
     Returns the list, and how many were taken.
     """
-    slab = open_slab(size_class)
+    slab = open_slab(heap, size_class)
     if slab == 0:
-        slab = new_slab(size_class)
+        slab = new_slab(heap, size_class)
         if slab == 0:
             return chain, 0
     first = first_free(slab)
     count = free_count(slab)
     taken = count if count < most else most
     if count != capacity(size_class):  # else it is new, and they are in order
-        note_places(first)
-        first = link_noted(slab)
+        note_places(heap, first)
+        first = link_noted(heap, slab)
     last = first
     for _ in range(1, taken):
         last = load_word(last)
     if count <= most:
         set_free(slab, slab, 0)
-        unlink(slab, size_class)
+        unlink(heap, slab, size_class)
     else:
         set_free(slab, load_word(last), count - taken)
     store_word(last, chain)
-    count_out(object_bytes(size_class) * taken, taken)
+    count_out(heap, object_bytes(size_class) * taken, taken)
     return first, taken
 
 
-def give_row(first: Word, last: Word, count: Word, size_class: Word) -> None:
+def give_row(heap: Heap, first: Word, last: Word, count: Word, size_class: Word) -> None:
     """`count` linked objects of one slab go back to it; and the slab, if all are free now, to the heap."""
     slab = first & PAGE_BASE
     before = free_count(slab)
     store_word(last, first_free(slab) if before != 0 else 0)
-    count_in(object_bytes(size_class) * count, count)
+    count_in(heap, object_bytes(size_class) * count, count)
     if before + count == capacity(size_class):
         if before != 0:
-            unlink(slab, size_class)
-        free_page(slab)
+            unlink(heap, slab, size_class)
+        free_page(heap, slab)
         return
     set_free(slab, first, before + count)
     if before == 0:
-        link(slab, size_class)
+        link(heap, slab, size_class)
 
 
-def give_objects(chain: Word, size_class: Word) -> None:
+def give_objects(heap: Heap, chain: Word, size_class: Word) -> None:
     """All objects of a linked list go back to their slabs, those of one slab in a row at once."""
     while chain != 0:
         slab = chain & PAGE_BASE
@@ -212,5 +210,5 @@ def give_objects(chain: Word, size_class: Word) -> None:
             last = following
             following = load_word(following)
             count += 1
-        give_row(chain, last, count, size_class)
+        give_row(heap, chain, last, count, size_class)
         chain = following

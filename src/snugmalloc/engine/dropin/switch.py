@@ -29,6 +29,7 @@ from ..machine import (
     start_time,
     text_after,
 )
+from .control import process_heap
 from .figures import Figures, figure, set_figure
 from .layout import ONE
 from .values import MALFORMED, NONE, complain, number_in
@@ -61,7 +62,7 @@ off_share: Word = 0  # of a hundred processes
 
 def is_off() -> bool:
     """Whether libc serves the calls of this process."""
-    return figure(Figures.state) > ON
+    return figure(process_heap(), Figures.state) > ON
 
 
 # ---- Names of programs ----
@@ -188,4 +189,4 @@ def state_now() -> Word:
 
 def decide() -> None:
     """The environment is read: set the switch, for as long as this program runs."""
-    set_figure(Figures.state, state_now() if has_libc_malloc() else ON)
+    set_figure(process_heap(), Figures.state, state_now() if has_libc_malloc() else ON)

@@ -11,27 +11,28 @@ from __future__ import annotations
 from ..machine import Word, fatal, load_byte
 from .block import is_own, is_used, next_block, size_before, size_of
 from .classes import object_bytes
+from .control import Heap
 from .large import is_mapped_block
 from .layout import PAGE_BASE, UNIT, UNIT_SHIFT
 from .pages import ADDRESS_BITS, BLOCKS, FOREIGN, MAPPING, is_heap_kind, is_slab_kind, kind_at
 from .slab import capacity
-from .walk import MARKS, mark_objects, span
+from .walk import mark_objects, span
 
 NOT_OURS = b"snugmalloc: %x was not allocated here"
 NOT_IN_USE = b"snugmalloc: %x is not in use: freed twice, or never allocated"
 OVERWRITTEN = b"snugmalloc: the tags around the block at %x were overwritten; its size now reads %d units"
 
 
-def vet_object(pointer: Word, size_class: Word) -> None:
+def vet_object(heap: Heap, pointer: Word, size_class: Word) -> None:
     """A pointer into a slab of the class."""
     slab = pointer & PAGE_BASE
     size = object_bytes(size_class)
     number = (pointer - slab) // size
     if number >= capacity(size_class) or slab + number * size != pointer:
         fatal(NOT_OURS, pointer, 0)
-    if not mark_objects(slab):
+    if not mark_objects(heap, slab):
         fatal(OVERWRITTEN, pointer, size >> UNIT_SHIFT)
-    if load_byte(MARKS + number) != 0:
+    if load_byte(heap.marks + number) != 0:
         fatal(NOT_IN_USE, pointer, 0)
 
 
@@ -58,7 +59,7 @@ def vet_block(pointer: Word) -> None:
         fatal(OVERWRITTEN, pointer, size_of(pointer))
 
 
-def vet(pointer: Word) -> None:
+def vet(heap: Heap, pointer: Word) -> None:
     """A pointer that came back, looked at closely; under the lock."""
     kind = kind_at(pointer)
     if pointer >> ADDRESS_BITS != 0 or kind == FOREIGN or (kind == MAPPING and not is_mapped_block(pointer)):
@@ -66,6 +67,6 @@ def vet(pointer: Word) -> None:
     elif kind == BLOCKS:
         vet_block(pointer)
     elif is_slab_kind(kind):
-        vet_object(pointer, kind)
+        vet_object(heap, pointer, kind)
     elif kind != MAPPING:
         fatal(NOT_IN_USE, pointer, 0)

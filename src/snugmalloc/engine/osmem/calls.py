@@ -5,7 +5,7 @@ Everything here happens within one call, between `enter` and `leave`, under one 
 
 from __future__ import annotations
 
-from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, set_errno, trap, unlock
+from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, process_lock, set_errno, trap, unlock
 from .block import DEBUG, FREE, LIVE, MAPPED, META, round_up, size_of, status_of
 from .counters import Counters, count_up
 from .heap import allocate, can_grow, grow_into_next, grow_top, release, shrink
@@ -20,14 +20,14 @@ NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in 
 
 def enter() -> bool:
     """Begin a call: take the lock, which is held until `leave`."""
-    return lock()
+    return lock(process_lock())
 
 
 def leave(held: bool) -> None:
     """End a call; builds that check everything do it here."""
     if DEBUG != 0 and check() != OK:
         trap()
-    unlock(held)
+    unlock(process_lock(), held)
 
 
 def refuse() -> Word:

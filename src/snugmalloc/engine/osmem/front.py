@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from ..machine import Int, Word, clear_bytes, copy_bytes, lock, page_size, product_overflows, unlock
+from ..machine import (
+    Int,
+    Word,
+    clear_bytes,
+    copy_bytes,
+    lock,
+    page_size,
+    process_lock,
+    product_overflows,
+    unlock,
+)
 from .block import LIVE, META, status_of
 from .calls import THRESHOLD, dispose, enter, leave, obtain, refuse, resize, vet
 from .counters import COUNTERS, PUBLISHED
@@ -73,7 +83,7 @@ def os_walk(visitor: Word, context: Word) -> Int:
 
 def os_check() -> Int:
     """Check every invariant. See osmem.h."""
-    held = lock()
+    held = lock(process_lock())
     broken = check()
-    unlock(held)
+    unlock(process_lock(), held)
     return broken
