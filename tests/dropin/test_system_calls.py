@@ -31,7 +31,7 @@ def names(machine: SimulatedMachine, since: int = 0) -> list[str]:
 def test_a_slow_call_under_the_lock_is_noticed(machine: SimulatedMachine) -> None:
     machine.lock_is_short = True
     mapping = machine.map_memory(1 << 18)
-    held = machine.lock()
+    held = machine.lock(0)
     for slow in (
         lambda: machine.clear(mapping, 1 << 18),
         lambda: machine.purge_memory(mapping, machine.page),
@@ -40,7 +40,7 @@ def test_a_slow_call_under_the_lock_is_noticed(machine: SimulatedMachine) -> Non
     ):
         with pytest.raises(Trap, match="under the lock"):
             slow()
-    machine.unlock(held)
+    machine.unlock(0, held)
     machine.clear(mapping, 1 << 18)
 
 
@@ -99,9 +99,9 @@ class LockedMachine(SimulatedMachine):
 
     locks: int = 0
 
-    def lock(self) -> bool:
+    def lock(self, address: int) -> bool:
         self.locks += 1
-        return super().lock()
+        return super().lock(address)
 
 
 def test_addresses_between_two_segments_are_stepped_over() -> None:

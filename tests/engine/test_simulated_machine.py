@@ -103,7 +103,7 @@ def test_a_mapping_moves_with_its_pages(machine: SimulatedMachine) -> None:
 def test_slow_calls_under_the_lock_are_noticed() -> None:
     machine = SimulatedMachine(lock_is_short=True)
     address = machine.map_memory(1 << 20)
-    held = machine.lock()
+    held = machine.lock(0)
     for call in (
         lambda: machine.clear(address, 1 << 20),
         lambda: machine.purge_memory(address, PAGE),
@@ -112,7 +112,7 @@ def test_slow_calls_under_the_lock_are_noticed() -> None:
     ):
         with pytest.raises(Trap, match="under the lock"):
             call()
-    machine.unlock(held)
+    machine.unlock(0, held)
     machine.clear(address, 1 << 20)
 
 

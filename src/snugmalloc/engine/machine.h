@@ -140,11 +140,16 @@ static inline bool machine_move_mapping(Word address, Word before, Word target, 
 }
 
 /* Reserved addresses cost nothing but addresses: no limit on data, no commit charge, nothing for mlockall. */
-static inline Word machine_reserve_range(Word length) {
+static inline Word machine_reserve_range(Word length, Word alignment) {
     int kept = errno;
-    void *address = machine_mmap(length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    void *address = machine_mmap(length + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    Word found = (Word)address, start = (found + alignment - 1) & ~(alignment - 1), slack = start - found;
+    if (address != MAP_FAILED) {
+        if (slack != 0) munmap(address, slack);
+        munmap((void *)(start + length), alignment - slack);
+    }
     errno = kept;
-    return address == MAP_FAILED ? 0 : (Word)address;
+    return address == MAP_FAILED ? 0 : start;
 }
 static inline bool machine_commit_range(Word address, Word length) {
     int kept = errno;
@@ -386,6 +391,55 @@ static inline Word machine_libc_usable_size(Word pointer) {
 static inline Int machine_libc_trim(Word pad) { return ((int (*)(size_t))snug_libc_symbol("malloc_trim"))(pad); }
 static inline Int machine_libc_mallopt(Int parameter, Int value) {
     return ((int (*)(int, int))snug_libc_symbol("mallopt"))(parameter, value);
+}
+
+/* ---- Processors ---- */
+
+/* Nothing here allocates: files are read into the stack. */
+__attribute__((unused)) static size_t machine_read_file(const char *path, char *text, size_t room) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count = file < 0 ? 0 : read(file, text, room - 1);
+    if (file >= 0) close(file);
+    text[count > 0 ? count : 0] = 0;
+    return count > 0 ? (size_t)count : 0;
+}
+
+/* `text` is "QUOTA PERIOD" in microseconds, as in cpu.max, or begins with "max" or -1 where there is no quota. */
+__attribute__((unused)) static Word machine_processors_of_quota(const char *text, Word count) {
+    char *rest;
+    long quota = strtol(text, &rest, 10), period = strtol(rest, NULL, 10);
+    if (rest == text || quota <= 0 || period <= 0) return count;
+    Word allowed = (Word)((quota + period - 1) / period);
+    return allowed < count ? allowed : count;
+}
+
+/* The quotas of this process's control group and of all that it is in. */
+__attribute__((unused)) static Word machine_processors_of_group(Word count) {
+    static const char root[] = "/sys/fs/cgroup";
+    char own[1024], path[sizeof root + sizeof own + sizeof "/cpu.max"], text[64];
+    machine_read_file("/proc/self/cgroup", own, sizeof own);
+    char *group = strstr(own, "0::/");
+    size_t length = group ? strcspn(group + 3, "\n") : 0;
+    for (bool more = true; more;) {
+        memcpy(path, root, sizeof root - 1);
+        if (length) memcpy(path + sizeof root - 1, group + 3, length);
+        memcpy(path + sizeof root - 1 + length, "/cpu.max", sizeof "/cpu.max");
+        if (machine_read_file(path, text, sizeof text)) count = machine_processors_of_quota(text, count);
+        more = length > 1;
+        while (length && group[3 + --length] != '/') {}
+    }
+    size_t end = machine_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, 32);
+    machine_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text + end, 32);
+    return end ? machine_processors_of_quota(text, count) : count;
+}
+__attribute__((unused)) static Word machine_processors(void) {
+    int kept = errno;
+    Word mask[128], count = 0;
+    long size = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    for (long word = 0; word < size / (long)sizeof *mask; word++) count += (Word)__builtin_popcountll(mask[word]);
+    count = machine_processors_of_group(count ? count : 1);
+    errno = kept;
+    return count;
 }
 
 /* ---- Threads ---- */

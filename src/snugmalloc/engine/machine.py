@@ -190,9 +190,9 @@ def move_mapping(address: Word, before: Word, target: Word, length: Word) -> boo
     return backend.move_mapping(address, before, target, length)
 
 
-def reserve_range(length: Word) -> Word:
-    """Reserve `length` bytes of addresses; no memory yet. Their start, or 0."""
-    return backend.reserve_range(length)
+def reserve_range(length: Word, alignment: Word) -> Word:
+    """Reserve `length` bytes of addresses at a multiple of `alignment`; no memory yet. Their start, or 0."""
+    return backend.reserve_range(length, alignment)
 
 
 def commit_range(address: Word, length: Word) -> bool:
@@ -355,6 +355,11 @@ def libc_mallopt(parameter: Int, value: Int) -> Int:
 
 
 # ---- Threads ---------------------------------------------------------------------------------------------
+
+
+def processors() -> Word:
+    """How many processors this process may use: by its affinity, and by the quota of its control group."""
+    return backend.processors()
 
 
 def has_threads() -> bool:

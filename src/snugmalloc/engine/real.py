@@ -122,9 +122,11 @@ class RealMachine:
         flags = MREMAP_MAYMOVE | MREMAP_FIXED
         return int(_libc.mremap(address, before, length, flags, target)) != MAP_FAILED
 
-    def reserve_range(self, length: int) -> int:
-        address = int(_libc.mmap(0, length, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0))
-        return 0 if address == MAP_FAILED else address
+    def reserve_range(self, length: int, alignment: int) -> int:
+        address = int(
+            _libc.mmap(0, length + alignment, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        )
+        return 0 if address == MAP_FAILED else -(-address // alignment) * alignment
 
     def commit_range(self, address: int, length: int) -> bool:
         return int(_libc.mprotect(address, length, PROT_READ_WRITE)) == 0
@@ -220,6 +222,9 @@ class RealMachine:
 
     def libc_mallopt(self, parameter: int, value: int) -> int:
         return int(_libc.mallopt(parameter, value))
+
+    def processors(self) -> int:
+        return len(os.sched_getaffinity(0))
 
     def has_threads(self) -> bool:
         return threading.active_count() > 1

@@ -73,6 +73,7 @@ class SimulatedMachine:
     warnings: list[str] = field(default_factory=list)
     errno: int = 0
     threads: bool = False
+    cores: int = 2
     process_malloc: bool = True
     lock_is_short: bool = False
     program: tuple[bytes, bytes, bytes] = (b"program", b"program", b"program")
@@ -205,9 +206,9 @@ class SimulatedMachine:
         """`length`, rounded up to whole pages."""
         return -(-length // self.page) * self.page
 
-    def map_memory(self, length: int) -> int:
+    def map_memory(self, length: int, alignment: int = 1) -> int:
         address = self._lowest_mapping() - self._pages(length) - self.page
-        address -= address % self.page
+        address -= address % max(alignment, self.page)
         possible = length > 0 and self._heap.end < address
         if not self._call("mmap", (length,), address if possible else None):
             return 0
@@ -278,9 +279,9 @@ class SimulatedMachine:
         self._mappings.append(Region(target, bytearray(content.ljust(length, b"\0"))))
         return True
 
-    def reserve_range(self, length: int) -> int:
+    def reserve_range(self, length: int, alignment: int) -> int:
         """As a mapping; what `commit_range` has not made memory yet can be touched all the same."""
-        return self.map_memory(length)
+        return self.map_memory(length, alignment)
 
     def commit_range(self, address: int, length: int) -> bool:
         self._place(address, length)
@@ -413,6 +414,9 @@ class SimulatedMachine:
         return 1
 
     # ---- Threads: there is one ----
+
+    def processors(self) -> int:
+        return self.cores
 
     def has_threads(self) -> bool:
         return self.threads

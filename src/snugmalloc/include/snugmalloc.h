@@ -149,6 +149,39 @@ int snug_walk(int (*visit)(void *address, size_t size, int status, void *context
 #define SNUG_CHECK_TOTALS 9 /* the blocks do not add up to what snug_stats reports */
 int snug_check(void);
 
+/* ---- Heaps of one's own ----
+ *
+ * A private heap has memory that nobody else takes from: what is allocated together stays together, has figures and
+ * a limit of its own, and goes back to the system at one stroke. All functions may be called by any thread; while a
+ * heap is destroyed no other thread may be in it. Sizes, alignment, zero sizes and errors are as malloc's: NULL with
+ * ENOMEM where there is no memory or the heap's limit forbids more.
+ *
+ * free, realloc and malloc_usable_size know the blocks of private heaps, too, and each stays in its heap. Private
+ * heaps are in none of the figures of snug_stats, nor in snug_walk and snug_check, and SNUG_LIMIT does not count
+ * them. They are served also where SNUG_DISABLE and its like leave malloc to libc. */
+typedef struct snug_heap snug_heap_t;
+
+/* `limit` is how many bytes of blocks the heap may take from the system; 0: as many as it gives. The first 31 bytes of
+ * `name`, which may be NULL, are kept for whoever looks. NULL with ENOMEM if there are no addresses or no memory. */
+snug_heap_t *snug_heap_create(size_t limit, const char *name);
+
+/* All memory of the heap goes back to the system, and all pointers into it are invalid. NULL is ignored. */
+void snug_heap_destroy(snug_heap_t *heap);
+
+void *snug_heap_malloc(snug_heap_t *heap, size_t size);
+void *snug_heap_calloc(snug_heap_t *heap, size_t count, size_t size);
+void *snug_heap_realloc(snug_heap_t *heap, void *pointer, size_t size);
+void *snug_heap_aligned(snug_heap_t *heap, size_t alignment, size_t size); /* EINVAL if no power of two */
+
+/* A block of another heap, or no block in use, ends the process with one line. */
+void snug_heap_free(snug_heap_t *heap, void *pointer);
+
+const char *snug_heap_name(snug_heap_t *heap);
+void snug_heap_stats(snug_heap_t *heap, snug_stats_t *stats, size_t size);
+int snug_heap_walk(snug_heap_t *heap, int (*visit)(void *address, size_t size, int status, void *context), void *context);
+int snug_heap_check(snug_heap_t *heap);
+int snug_heap_trim(snug_heap_t *heap); /* 1 if memory went back */
+
 #ifdef __cplusplus
 }
 #endif

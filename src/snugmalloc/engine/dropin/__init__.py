@@ -22,8 +22,13 @@ LAYERS = (
     "walk",
     "vet",
     "transfer",
+    "heaps",
+    "shards",
+    "lists",
     "cache",
     "clear",
+    "places",
+    "private",
     "requests",
     "front",
 )

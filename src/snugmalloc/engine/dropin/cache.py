@@ -1,11 +1,11 @@
-"""Owns the threads' caches: what a thread freed and takes again without a lock.
+"""Owns the threads' caches: their life, how lists are filled and emptied, and the way into a heap and out.
 
 A thread's word points to its cache (`ThreadCache`), or at first to as many zeros: a cache in which nothing is
 found and nothing fits, so the fast paths need no test for set-up. The thread's state is 0 at first, then the
 cache, and after the thread's destructors ENDED: it frees and allocates on without a cache.
 
-A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes, and in a
-small heap fewer: a program that needs little keeps little.
+A cache has a home, the heap that serves its thread. What lies in its lists can be any heap's; a list that goes
+back is divided among the heaps that it is of.
 
 The cache of a thread that has ended waits for the next one, and its small objects with it: threads that live
 for a moment take a sixth to a quarter less time (benchmarks/workloads/threads.c). If no thread comes for a
@@ -15,12 +15,8 @@ while, they go back.
 from __future__ import annotations
 
 from ..machine import (
-    Array,
-    Half,
     Int,
-    Record,
     Word,
-    array,
     clear_bytes,
     likely,
     load_byte,
@@ -34,7 +30,7 @@ from ..machine import (
     unlikely,
     watch_thread_end,
 )
-from .block import is_used, size_of
+from .block import size_of
 from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
@@ -45,112 +41,71 @@ from .classes import (
     has_objects,
     usable_in_class,
 )
-from .control import lock_heap, process_heap, unlock_heap
+from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import Figures, figure, raise_figure, set_figure
 from .heap import allocate, allocate_run, free_block, set_aside
-from .layout import DEBUG, ONE, UNIT_SHIFT, units_for
+from .large import owner_of
+from .layout import DEBUG, ONE, PAGE_BASE, UNIT_SHIFT, units_for
+from .lists import List, ThreadCache, empty_list, fill, is_cache_sound, listed, pop, push, raise_limit
 from .options import fills_memory, read_options, thread_cache
-from .pages import BLOCKS, DIRTY, kind_at
 from .purge import is_time, is_use_falling, take_step
+from .shards import CROWDED, TOTALS, VISITS, add_up, heap_count, heap_number, join_heap, leave_heap, next_home
 from .slab import give_row, open_slab, take_objects
-from .transfer import (
-    age_lists,
-    give_list,
-    give_waiting,
-    hand_over,
-    take_over,
-    waiting_blocks,
-    waiting_bytes,
-)
-from .walk import OK, check
+from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
+from .walk import OK, check, total_figures
 
-ENTRY_SHIFT = 4  # a list is found at 16 times its class
 EMPTY = 1 << 32  # of a cache that waits: it has no objects
 LONG_ENOUGH = 2  # times that lists grew old: then nobody wants the objects
 
 ENDED = 1
 
-FIRST_SMALL = 32  # the limit that a list of objects up to 512 bytes begins with; others begin with one,
-MANY_THREADS = 64  # as all do where more threads have caches
-MOST_LISTED = 255
-LEAST_BYTES = 8192  # what a list may hold,
-HEAP_SHIFT: Int = 10  # and a 1024th of the heap
 BYTES_OF_OPERATION_SHIFT: Int = 14
 CHECK_EVERY = 127  # of a checking build: one visit in 128
 
-
-class List(Record, size=1 << ENTRY_SHIFT):
-    """A list of objects or blocks of one class, linked through their first words.
-
-     0  first
-     8  room   how many more it takes
-    12  limit  how many it may hold
-    16
-    """
-
-    first: Word
-    room: Half
-    limit: Half
-
-
-class ThreadCache(Record):
-    """What one thread keeps.
-
-       0  lists       by class; of objects that is the kind of their pages
-     976  no_lists    always zero: the kinds of other pages lead here, where nothing is found and nothing fits
-    1104  next_cache  of all caches
-    1112  next_spare  of the caches that wait for a thread
-    1120  waited      how long it has waited for a thread
-    1128
-    """
-
-    lists: Array[List] = array(ALL_CLASSES + 1)
-    no_lists: Array[List] = array(DIRTY - ALL_CLASSES)
-    next_cache: Word
-    next_spare: Word
-    waited: Word
-
-
-newest_cache: Word = 0
+newest_cache: Word = 0  # these two change under the lock of the process's heap
 waiting_cache: Word = 0
 visits: Word = 0
 
 
-# ---- Entering the heap ----
+# ---- Into a heap, and out ----
 
 
-def enter() -> bool:
+def enter(heap: Heap) -> bool:
     """Take the heap's lock, which is held until `leave`."""
-    return lock_heap(process_heap())
+    return lock_heap(heap)
 
 
-def look_after() -> None:
-    """Without the lock: what is done now and then. Memory that nobody needs goes back."""
-    take_step(process_heap())
-    if is_use_falling(process_heap()) and empty_larger_lists():
-        take_step(process_heap())
-    held = enter()
-    if age_lists(process_heap()):
+def look_after(heap: Heap) -> None:
+    """Without a lock: what is done now and then. Memory that nobody needs goes back."""
+    take_step(heap)
+    if is_use_falling(heap) and empty_larger_lists():
+        take_step(heap)
+    if heap_count() > 1:
+        add_up()
+    held = lock_heap(heap)
+    is_aging = is_time_to_age(heap)
+    unlock_heap(heap, held)
+    if is_aging:
+        give_waiting(heap, ONE, OLD)
         age_caches(LONG_ENOUGH)
-    unlock_heap(process_heap(), held)
 
 
-def check_sometimes() -> None:
+def check_sometimes(heap: Heap) -> None:
     """Builds that check everything do it here, every so many visits; under the lock."""
     global visits
     visits += 1
-    if visits & CHECK_EVERY == 0 and check(process_heap()) != OK:
+    if visits & CHECK_EVERY == 0 and check(heap) != OK:
         trap()
 
 
-def leave(held: bool, operations: Word) -> None:
-    """Release the lock; so many operations were done."""
+def leave(heap: Heap, held: bool, operations: Word) -> None:
+    """Release the heap's lock; so many operations were done."""
     if DEBUG != 0:
-        check_sometimes()
-    is_due = is_time(process_heap(), operations)
-    unlock_heap(process_heap(), held)
+        check_sometimes(heap)
+    is_due = is_time(heap, operations)
+    unlock_heap(heap, held)
     if unlikely(is_due):
-        look_after()
+        look_after(heap)
 
 
 def operations_for(count: Word) -> Word:
@@ -158,26 +113,30 @@ def operations_for(count: Word) -> Word:
     return 1 + (count >> BYTES_OF_OPERATION_SHIFT)
 
 
-# ---- Caches ----
+# ---- The life of a cache ----
 
 
 def new_cache() -> Word:
-    """A cache that no thread has, all zero, or 0."""
+    """A cache that no thread has, or 0."""
     global newest_cache, waiting_cache
-    held = enter()
+    heap = process_heap()
+    held = enter(heap)
     cache = ThreadCache(waiting_cache)
     if cache != 0:
         waiting_cache = cache.next_spare
     else:
-        cache = ThreadCache(set_aside(process_heap(), units_for(ThreadCache.SIZE)))
+        cache = ThreadCache(set_aside(heap, units_for(ThreadCache.SIZE)))
         if cache != 0:
             if newest_cache == 0:
                 fill_tables()
             clear_bytes(cache, ThreadCache.SIZE)
+            cache.home = heap
             cache.next_cache = newest_cache
             newest_cache = cache
-            raise_figure(process_heap(), Figures.thread_caches, 1)
-    leave(held, 1)
+            raise_figure(heap, Figures.thread_caches, 1)
+    if cache != 0:
+        join_heap(Heap(cache.home))
+    leave(heap, held, 1)
     return cache
 
 
@@ -201,137 +160,85 @@ def own_cache() -> ThreadCache:
     return ThreadCache(state if likely(state > ENDED) else make_cache())
 
 
-# ---- Without a cache ----
+def give_up_cache() -> None:
+    """This thread needs its cache no more: another one may have it. The next request would make one again."""
+    global waiting_cache
+    state = load_thread_state()
+    if state == 0 or state == ENDED:
+        return
+    store_thread_word(thread_without_cache())
+    store_thread_state(0)
+    cache = ThreadCache(state)
+    empty_lists(cache, SMALL_CLASSES + ONE)
+    heap = process_heap()
+    held = enter(heap)
+    leave_heap(Heap(cache.home))
+    cache.waited = 0
+    cache.next_spare = waiting_cache
+    waiting_cache = cache
+    leave(heap, held, 1)
 
 
-def allocate_object(size_class: Word) -> Word:
+# ---- A thread's home ----
+
+
+def home_of(cache: ThreadCache) -> Heap:
+    """The heap that serves the thread; now and then the thread looks whether another one should."""
+    cache.visits += 1
+    if unlikely(cache.visits >= VISITS):
+        cache.home = next_home(Heap(cache.home), cache.waits >= CROWDED)
+        cache.visits = 0
+        cache.waits = 0
+    return Heap(cache.home)
+
+
+def enter_home(cache: ThreadCache, heap: Heap) -> bool:
+    """Take the lock of this thread's home; whether it was free is noted."""
+    before = heap.waits
+    held = lock_heap(heap)
+    cache.waits += 1 if heap.waits != before else 0
+    return held
+
+
+def own_heap() -> Heap:
+    """The heap that serves this thread."""
+    cache = own_cache()
+    return home_of(cache) if cache != 0 else process_heap()
+
+
+# ---- Past the lists ----
+
+
+def allocate_object(heap: Heap, size_class: Word) -> Word:
     """One object, or 0."""
-    held = enter()
-    pointer, _taken = take_objects(process_heap(), size_class, ONE, 0)
-    leave(held, 1)
+    held = enter(heap)
+    pointer, _taken = take_objects(heap, size_class, ONE, 0)
+    leave(heap, held, 1)
     return pointer
 
 
 def free_object(pointer: Word, size_class: Word) -> None:
     """Free one object."""
-    held = enter()
-    give_row(process_heap(), pointer, pointer, 1, size_class)
-    leave(held, 1)
+    heap = owner_of(pointer)
+    held = enter(heap)
+    give_row(heap, pointer, pointer, 1, size_class)
+    leave(heap, held, 1)
 
 
-def allocate_block(units: Word) -> Word:
+def allocate_block(heap: Heap, units: Word) -> Word:
     """One block, or 0."""
-    held = enter()
-    block = allocate(process_heap(), units)
-    leave(held, operations_for(units << UNIT_SHIFT))
+    held = enter(heap)
+    block = allocate(heap, units)
+    leave(heap, held, operations_for(units << UNIT_SHIFT))
     return block
 
 
 def release_block(pointer: Word, units: Word) -> None:
     """Free one block of so many units."""
-    held = enter()
-    free_block(process_heap(), pointer, units)
-    leave(held, operations_for(units << UNIT_SHIFT))
-
-
-# ---- Lists ----
-
-
-def pop(entry: List) -> Word:
-    """The first of a list, or 0."""
-    first = entry.first
-    if first != 0:
-        entry.first = load_word(first)
-        entry.room += 1
-    return first
-
-
-def push(entry: List, pointer: Word) -> None:
-    """Put into a list that has room."""
-    store_word(pointer, entry.first)
-    entry.first = pointer
-    entry.room -= 1
-
-
-def first_limit(size_class: Word) -> Word:
-    """The limit that a list begins with: with very many threads most of them need little."""
-    if size_class > SMALL_CLASSES or figure(process_heap(), Figures.thread_caches) > MANY_THREADS:
-        return ONE
-    return FIRST_SMALL * ONE
-
-
-def list_bytes() -> Word:
-    """How many bytes a list may hold."""
-    most = LEAST_BYTES + (figure(process_heap(), Figures.heap_bytes) >> HEAP_SHIFT)
-    return most if most < thread_cache() else thread_cache()
-
-
-def raise_limit(entry: List, size_class: Word) -> bool:
-    """Let a list of the class grow, from its first limit to its most. Whether it can hold more now."""
-    before = entry.limit
-    most = list_bytes() // usable_in_class(size_class)
-    most = MOST_LISTED if most > MOST_LISTED else most
-    most = ONE if most == 0 else most
-    limit = before + before if before != 0 else first_limit(size_class)
-    limit = most if limit > most else limit
-    if limit <= before:
-        return False
-    entry.limit = limit
-    entry.room += limit - before
-    return True
-
-
-def fill(entry: List, chain: Word, count: Word) -> Word:
-    """Put a linked list into an empty entry, all but the first, which is the answer."""
-    room = entry.room + 1
-    if room < count:
-        entry.limit += count - room
-        room = count
-    entry.first = load_word(chain)
-    entry.room = room - count
-    return chain
-
-
-def refill_objects(entry: List, size_class: Word) -> Word:
-    """An object for a thread whose list of them is empty, and more for the list. Or 0."""
-    raise_limit(entry, size_class)
-    want = (entry.limit + 1) >> 1
-    held = enter()
-    chain, count = take_over(process_heap(), size_class)
-    while count < want and (count == 0 or open_slab(process_heap(), size_class) != 0):
-        chain, taken = take_objects(process_heap(), size_class, want - count, chain)
-        count += taken
-        if chain == 0:
-            leave(held, 1)
-            return 0
-    leave(held, count)
-    return fill(entry, chain, count)
-
-
-def refill_blocks(entry: List, size_class: Word) -> Word:
-    """A block for a thread whose list of them is empty, and more for the list. Or 0."""
-    raise_limit(entry, size_class)
-    held = enter()
-    chain, count = take_over(process_heap(), size_class)
-    if chain == 0:
-        chain, count = allocate_run(process_heap(), class_block_units(size_class), (entry.limit + 1) >> 1)
-    if chain == 0:
-        leave(held, 1)
-        return 0
-    leave(held, operations_for(count * usable_in_class(size_class)))
-    return fill(entry, chain, count)
-
-
-def pass_on(entry: List, size_class: Word) -> None:
-    """A full list goes to other threads or, if too many wait there already, back to slabs or heap."""
-    chain = entry.first
-    count = entry.limit
-    entry.first = 0
-    entry.room = count
-    held = enter()
-    if not hand_over(process_heap(), chain, size_class, count):
-        give_list(process_heap(), chain, size_class)
-    leave(held, count)
+    heap = owner_of(pointer)
+    held = enter(heap)
+    free_block(heap, pointer, units)
+    leave(heap, held, operations_for(units << UNIT_SHIFT))
 
 
 def release(pointer: Word, size_class: Word) -> None:
@@ -342,14 +249,115 @@ def release(pointer: Word, size_class: Word) -> None:
         release_block(pointer, class_block_units(size_class))
 
 
+# ---- Lists that go back ----
+
+
+def give_own_objects(heap: Heap, chain: Word, size_class: Word) -> Word:
+    """What a linked list begins with goes back to this heap's slabs, those of one slab in a row at once.
+
+    The rest, which begins with an object of another heap.
+    """
+    while chain != 0 and owner_of(chain) == heap:
+        slab = chain & PAGE_BASE
+        last = chain
+        count: Word = 1
+        following = load_word(chain)
+        while following & PAGE_BASE == slab:
+            last = following
+            following = load_word(following)
+            count += 1
+        give_row(heap, chain, last, count, size_class)
+        chain = following
+    return chain
+
+
+def give_own_blocks(heap: Heap, chain: Word) -> Word:
+    """The same for a list of blocks."""
+    while chain != 0 and owner_of(chain) == heap:
+        following = load_word(chain)
+        free_block(heap, chain, size_of(chain))
+        chain = following
+    return chain
+
+
+def give_own(heap: Heap, chain: Word, size_class: Word) -> Word:
+    """Under the heap's lock: what a list begins with goes back to this heap, as far as it is its. The rest."""
+    if has_objects(size_class):
+        return give_own_objects(heap, chain, size_class)
+    return give_own_blocks(heap, chain)
+
+
+def give_list(chain: Word, size_class: Word) -> None:
+    """Without a lock: a linked list goes back to the heaps that it is of."""
+    while chain != 0:
+        heap = owner_of(chain)
+        held = lock_heap(heap)
+        chain = give_own(heap, chain, size_class)
+        unlock_heap(heap, held)
+
+
+# ---- Lists of this thread ----
+
+
+def refill_objects(cache: ThreadCache, entry: List, size_class: Word) -> Word:
+    """An object for a thread whose list of them is empty, and more for the list. Or 0."""
+    heap = home_of(cache)
+    raise_limit(heap, entry, size_class)
+    want = (entry.limit + 1) >> 1
+    held = enter_home(cache, heap)
+    chain, count = take_over(heap, size_class)
+    while count < want and (count == 0 or open_slab(heap, size_class) != 0):
+        chain, taken = take_objects(heap, size_class, want - count, chain)
+        count += taken
+        if chain == 0:
+            leave(heap, held, 1)
+            return 0
+    leave(heap, held, count)
+    return fill(entry, chain, count)
+
+
+def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
+    """A block for a thread whose list of them is empty, and more for the list. Or 0."""
+    heap = home_of(cache)
+    raise_limit(heap, entry, size_class)
+    held = enter_home(cache, heap)
+    chain, count = take_over(heap, size_class)
+    if chain == 0:
+        chain, count = allocate_run(heap, class_block_units(size_class), (entry.limit + 1) >> 1)
+    if chain == 0:
+        leave(heap, held, 1)
+        return 0
+    leave(heap, held, operations_for(count * usable_in_class(size_class)))
+    return fill(entry, chain, count)
+
+
+def pass_on(entry: List, size_class: Word) -> None:
+    """A full list goes to other threads or, if too many wait there already, back to slabs or heap.
+
+    It waits in the heap that its first object is of, where the thread that allocates such may find it.
+    """
+    chain = entry.first
+    count = entry.limit
+    entry.first = 0
+    entry.room = count
+    heap = owner_of(chain)
+    held = enter(heap)
+    rest: Word = 0
+    if not hand_over(heap, chain, size_class, count):
+        rest = give_own(heap, chain, size_class)
+    leave(heap, held, count)
+    give_list(rest, size_class)
+
+
 def keep(cache: ThreadCache, pointer: Word, size_class: Word) -> None:
     """Put a freed object or block into its list; one without room becomes longer, or is passed on."""
     entry = cache.lists[size_class]
+    heap = Heap(cache.home)
     if entry.room == 0:
-        if size_class > SMALL_CLASSES and is_use_falling(process_heap()):
+        if size_class > SMALL_CLASSES and is_use_falling(heap):
             release(pointer, size_class)
             return
-        if not raise_limit(entry, size_class):
+        if not raise_limit(heap, entry, size_class):
             pass_on(entry, size_class)
     if entry.room != 0:
         push(entry, pointer)
@@ -364,16 +372,16 @@ def obtain_listed(size_class: Word) -> Word:
     """An object or a block of the class, or 0."""
     cache = own_cache()
     if cache == 0:
-        return (
-            allocate_object(size_class)
-            if has_objects(size_class)
-            else allocate_block(class_block_units(size_class))
-        )
+        if has_objects(size_class):
+            return allocate_object(process_heap(), size_class)
+        return allocate_block(process_heap(), class_block_units(size_class))
     entry = cache.lists[size_class]
     pointer = pop(entry)
     if pointer != 0:
         return pointer
-    return refill_objects(entry, size_class) if has_objects(size_class) else refill_blocks(entry, size_class)
+    if has_objects(size_class):
+        return refill_objects(cache, entry, size_class)
+    return refill_blocks(cache, entry, size_class)
 
 
 def dispose_object(pointer: Word, size_class: Word) -> None:
@@ -395,105 +403,114 @@ def dispose_block(pointer: Word, units: Word) -> None:
         release_block(pointer, units)
 
 
-# ---- Emptying ----
+# ---- Emptying: all without a lock ----
 
 
-def empty_list(entry: List) -> Word:
-    """Take all that a list holds; its limit begins anew."""
-    chain = entry.first
-    entry.first = 0
-    entry.room = 0
-    entry.limit = 0
-    return chain
-
-
-def empty_lists(cache: ThreadCache, first_class: Word) -> None:
-    """What a cache holds, from this class on, goes back to slabs and heap; under the lock."""
-    for size_class in range(first_class, ALL_CLASSES + 1):
-        give_list(process_heap(), empty_list(cache.lists[size_class]), size_class)
-
-
-def empty_own_lists(first_class: Word) -> None:
-    """This thread keeps no list of these classes, and none waits for others; under the lock."""
-    give_waiting(process_heap(), first_class, 0)
-    state = load_thread_state()
-    if state > ENDED:
-        empty_lists(ThreadCache(state), first_class)
-
-
-def empty_larger_lists() -> bool:
-    """Without the lock: of this thread and in the transfer cache only lists of small objects stay.
-
-    The others would keep pages, and the break where it is. Whether any was not empty.
-    """
-    held = enter()
-    before = figure(process_heap(), Figures.live_bytes)
-    empty_own_lists(SMALL_CLASSES + ONE)
-    any_given = figure(process_heap(), Figures.live_bytes) < before
-    unlock_heap(process_heap(), held)
+def give_waiting(heap: Heap, first_class: Word, age: Word) -> bool:
+    """The heap's lists from this class on that have waited so often go back. Whether there were any."""
+    any_given = False
+    size_class = first_class
+    while size_class <= ALL_CLASSES:
+        held = lock_heap(heap)
+        chain, size_class = next_waiting(heap, size_class, age)
+        unlock_heap(heap, held)
+        any_given = any_given or chain != 0
+        give_list(chain, size_class)
     return any_given
 
 
-def empty_own_cache() -> None:
-    """This thread keeps nothing, and nothing waits for others; under the lock."""
-    empty_own_lists(ONE)
-    age_caches(0)
+def empty_lists(cache: ThreadCache, first_class: Word) -> bool:
+    """What a cache holds, from this class on, goes back to slabs and heaps. Whether it held any."""
+    any_given = False
+    for size_class in range(first_class, ALL_CLASSES + 1):
+        chain = empty_list(cache.lists[size_class])
+        any_given = any_given or chain != 0
+        give_list(chain, size_class)
+    return any_given
+
+
+def empty_own_lists(first_class: Word) -> bool:
+    """This thread keeps no list of these classes, and none waits for others. Whether there were any."""
+    any_given = False
+    for number in range(heap_count()):
+        any_given = give_waiting(heap_number(number), first_class, 0) or any_given
+    state = load_thread_state()
+    if state > ENDED:
+        any_given = empty_lists(ThreadCache(state), first_class) or any_given
+    return any_given
+
+
+def empty_larger_lists() -> bool:
+    """Of this thread and in the transfer cache only lists of small objects stay. Whether there were others.
+
+    They would keep pages, and the break where it is.
+    """
+    return empty_own_lists(SMALL_CLASSES + ONE)
 
 
 def reclaim() -> bool:
-    """Without the lock: what this thread keeps or waits for others goes to the heap. Whether anything did."""
-    held = enter()
-    before = figure(process_heap(), Figures.live_bytes)
-    empty_own_cache()
-    any_reclaimed = figure(process_heap(), Figures.live_bytes) < before
-    leave(held, 0)
-    return any_reclaimed
+    """What this thread keeps or waits for others goes to the heaps. Whether anything did."""
+    any_given = empty_own_lists(ONE)
+    return age_caches(0) or any_given
 
 
-def age_caches(most: Word) -> None:
-    """Caches that have waited for a thread so many times lose their objects; the others are one older."""
+def take_aged_list(maximum: Word) -> tuple[Word, Word]:
+    """A list of a cache that has waited so often for a thread, and its class; or 0 if they have none.
+
+    Under the lock of the process's heap.
+    """
     cache = ThreadCache(waiting_cache)
     while cache != 0:
-        waited = cache.waited
-        if waited < most:
-            cache.waited = waited + 1
-        elif waited != EMPTY:
-            empty_lists(cache, ONE)
+        if cache.waited >= maximum and cache.waited != EMPTY:
+            for size_class in range(1, ALL_CLASSES + 1):
+                chain = empty_list(cache.lists[size_class])
+                if chain != 0:
+                    return chain, size_class
             cache.waited = EMPTY
+        cache = ThreadCache(cache.next_spare)
+    return 0, 0
+
+
+def make_caches_older(maximum: Word) -> None:
+    """Caches that wait for a thread and have not done so for so long are one older.
+
+    Under the lock of the process's heap.
+    """
+    cache = ThreadCache(waiting_cache)
+    while cache != 0:
+        cache.waited += 1 if cache.waited < maximum else 0
         cache = ThreadCache(cache.next_spare)
 
 
-def give_up_cache() -> None:
-    """This thread needs its cache no more: another one may have it. The next request would make one again."""
-    global waiting_cache
-    state = load_thread_state()
-    if state == 0 or state == ENDED:
-        return
-    store_thread_word(thread_without_cache())
-    store_thread_state(0)
-    held = enter()
-    cache = ThreadCache(state)
-    empty_lists(cache, SMALL_CLASSES + ONE)
-    cache.waited = 0
-    cache.next_spare = waiting_cache
-    waiting_cache = cache
-    leave(held, 1)
+def age_caches(maximum: Word) -> bool:
+    """Caches that have waited for a thread so many times lose their objects; the others are one older.
+
+    Whether any had objects.
+    """
+    any_given = False
+    going = True
+    while going:
+        held = lock_heap(process_heap())
+        chain, size_class = take_aged_list(maximum)
+        going = chain != 0
+        if not going:
+            make_caches_older(maximum)
+        unlock_heap(process_heap(), held)
+        any_given = any_given or going
+        give_list(chain, size_class)
+    return any_given
 
 
 # ---- Looking ----
 
 
-def listed(entry: List) -> Word:
-    """How many a list holds, as its entry says: another thread may be at it."""
-    limit = entry.limit
-    room = entry.room
-    return limit - room if limit > room else 0
-
-
 def count_cached() -> None:
     """Bring the figures of what lies in caches up to date."""
-    count = waiting_blocks(process_heap())
-    total = waiting_bytes(process_heap())
+    count: Word = 0
+    total: Word = 0
+    for number in range(heap_count()):
+        count += waiting_blocks(heap_number(number))
+        total += waiting_bytes(heap_number(number))
     cache = ThreadCache(newest_cache)
     while cache != 0:
         for size_class in range(1, ALL_CLASSES + 1):
@@ -505,32 +522,29 @@ def count_cached() -> None:
     set_figure(process_heap(), Figures.cached_blocks, count)
 
 
-def is_list_sound(entry: List, size_class: Word) -> bool:
-    """Whether a list of this thread is as long as its entry says, and holds what it should."""
-    count = listed(entry)
-    pointer = entry.first
-    while pointer != 0 and count != 0:
-        if has_objects(size_class):
-            if kind_at(pointer) != size_class:
-                return False
-        elif (
-            kind_at(pointer) != BLOCKS
-            or not is_used(pointer)
-            or size_of(pointer) != class_block_units(size_class)
-        ):
-            return False
-        pointer = load_word(pointer)
-        count -= 1
-    return pointer == 0 and count == 0
+def total_all() -> None:
+    """Bring the sums of all heaps' figures up to date, with those that are computed when somebody asks.
+
+    What lies in caches is not in use. Under the lock of the process's heap.
+    """
+    count_cached()
+    total_figures(process_heap())
+    for number in range(1, heap_count()):
+        heap = heap_number(number)
+        held = lock_heap(heap)
+        total_figures(heap)
+        unlock_heap(heap, held)
+    add_up()
+    lower_total(Figures.live_bytes, figure(process_heap(), Figures.cached_bytes))
+    lower_total(Figures.live_blocks, figure(process_heap(), Figures.cached_blocks))
+
+
+def lower_total(which: Word, by: Word) -> None:
+    """Subtract from a sum."""
+    store_word(TOTALS + which, load_word(TOTALS + which) - by)
 
 
 def is_own_cache_sound() -> bool:
     """Whether this thread's cache holds what it should."""
-    cache = ThreadCache(load_thread_state())
-    if cache == 0 or cache == ENDED:
-        return True
-    for size_class in range(1, ALL_CLASSES + 1):
-        entry = cache.lists[size_class]
-        if not is_list_sound(entry, size_class):
-            return False
-    return True
+    state = load_thread_state()
+    return state <= ENDED or is_cache_sound(ThreadCache(state))

@@ -6,7 +6,7 @@ few functions that make slow system calls take it themselves, and say so.
 
 from __future__ import annotations
 
-from ..machine import Array, Half, Line, Record, Word, array, lock, reserve, unlock
+from ..machine import Array, Byte, Half, Line, Record, Word, array, lock, reserve, unlock
 from .classes import ALL_CLASSES, SLAB_CLASSES
 from .figures import OwnFigures
 from .layout import PAGE_UNITS
@@ -15,6 +15,7 @@ BIN_COUNT = 448  # see bins.py
 BITMAP_WORDS = 7
 NOTED_WORDS = 4
 PLACES = 4  # see transfer.py
+NAME_BYTES = 32
 
 
 class Place(Record, size=16):
@@ -58,6 +59,11 @@ class Heap(Record, align=64):
     bitmap: Array[Word] = array(BITMAP_WORDS + 1)  # a bit for each bin that has a block; the last word stays 0
     heads: Array[Word] = array(BIN_COUNT + 1)  # of each bin the first block; the last stays empty
 
+    # which heap it is
+    is_private: Word  # made by a program for itself: malloc takes nothing from it
+    threads: Word  # that are served from it
+    name: Array[Byte] = array(NAME_BYTES)  # zero-terminated
+
     # coalesce: the free blocks
     heap_end: Word  # where the heap grows, or 0
     end_units: Word  # of the wilderness, the free block that ends there
@@ -80,7 +86,8 @@ class Heap(Record, align=64):
     break_end: Word  # where the break was left, or 0
     is_shared: Word  # somebody else moved it
     region_end: Word  # how far the newest region is the heap's,
-    region_limit: Word  # and how far it can be
+    region_limit: Word  # and how far it can be: its last page
+    newest_region: Word  # that page of the region that was reserved last, of a heap other than the process's
 
     # slab: of each class the first slab with a free object
     open_slabs: Array[Word] = array(SLAB_CLASSES + 1)
@@ -143,6 +150,11 @@ PROCESS_HEAP = reserve(Heap.SIZE)
 def process_heap() -> Heap:
     """The heap that malloc and free work on."""
     return Heap(PROCESS_HEAP)
+
+
+def is_process_heap(heap: Heap) -> bool:
+    """Whether this is the heap over the break."""
+    return heap == PROCESS_HEAP
 
 
 def lock_heap(heap: Heap) -> bool:

@@ -24,24 +24,17 @@ from ..machine import (
     unlikely,
 )
 from .block import OWN, SIZE_SHIFT, USED
-from .cache import (
-    ENTRY_SHIFT,
-    List,
-    count_cached,
-    empty_own_cache,
-    enter,
-    give_up_cache,
-    is_own_cache_sound,
-    leave,
-    look_after,
-    push,
-)
+from .cache import enter, give_up_cache, is_own_cache_sound, leave, look_after, reclaim, total_all
 from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
-from .control import process_heap
-from .figures import PUBLISHED, Figures, figure, lower_figure, raise_figure, set_figure
+from .control import Heap, process_heap
+from .figures import PUBLISHED, Figures, raise_figure
+from .heaps import destroy_heap, make_private_heap
 from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
+from .lists import ENTRY_SHIFT, List, push
 from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at
+from .places import usable
+from .private import check_owner, dispose_private, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
 from .requests import (
     CLEARED_LIMIT,
@@ -53,8 +46,8 @@ from .requests import (
     power_of_two,
     refuse_size,
     resize,
-    usable,
 )
+from .shards import TOTALS, heap_count, heap_number
 from .walk import BAD_CACHE, OK, check, total_figures, walk
 
 FLAGS = USED | OWN
@@ -328,10 +321,11 @@ def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
     if hands_over():
         return libc_trim(pad)
-    held = enter()
-    empty_own_cache()
-    leave(held, 0)
-    return 1 if give_all_back(process_heap(), pad) else 0
+    reclaim()
+    any_given = False
+    for number in range(heap_count()):
+        any_given = give_all_back(heap_number(number), pad) or any_given
+    return 1 if any_given else 0
 
 
 def snug_malloc_trim(pad: Word) -> Int:
@@ -342,10 +336,11 @@ def snug_malloc_trim(pad: Word) -> Int:
 def snug_background_step() -> None:
     """Look whether memory should go back, and give it: what the helper thread does while the program sleeps."""
     read_options()
-    look_after()
-    held = enter()
+    for number in range(heap_count()):
+        look_after(heap_number(number))
+    held = enter(process_heap())
     raise_figure(process_heap(), Figures.background_steps, 1)
-    leave(held, 0)
+    leave(process_heap(), held, 0)
 
 
 def snug_thread_idle() -> None:
@@ -356,33 +351,117 @@ def snug_thread_idle() -> None:
 def snug_stats(stats: Word, size: Word) -> None:
     """Copy the first `size` bytes of the figures, at most all, to `stats`."""
     read_options()
-    held = enter()
-    total_figures(process_heap())
-    count_cached()
-    live_bytes = figure(process_heap(), Figures.live_bytes)
-    live_blocks = figure(process_heap(), Figures.live_blocks)
-    lower_figure(process_heap(), Figures.live_bytes, figure(process_heap(), Figures.cached_bytes))
-    lower_figure(process_heap(), Figures.live_blocks, figure(process_heap(), Figures.cached_blocks))
-    copy_bytes(stats, process_heap(), size if size < PUBLISHED else PUBLISHED)
-    set_figure(process_heap(), Figures.live_bytes, live_bytes)
-    set_figure(process_heap(), Figures.live_blocks, live_blocks)
-    leave(held, 0)
+    held = enter(process_heap())
+    total_all()
+    copy_bytes(stats, TOTALS, size if size < PUBLISHED else PUBLISHED)
+    leave(process_heap(), held, 0)
 
 
 def snug_walk(visitor: Word, context: Word) -> Int:
     """Show every block to the visitor."""
-    held = enter()
-    empty_own_cache()
-    complete = walk(process_heap(), visitor, context)
-    leave(held, 0)
+    reclaim()
+    complete = True
+    for number in range(heap_count()):
+        heap = heap_number(number)
+        held = enter(heap)
+        complete = complete and walk(heap, visitor, context)
+        leave(heap, held, 0)
     return 0 if complete else 1
 
 
 def snug_check() -> Int:
     """Check every invariant."""
-    held = enter()
-    broken = check(process_heap())
-    if broken == OK and not is_own_cache_sound():
-        broken = BAD_CACHE
-    leave(held, 0)
+    broken: Int = OK if is_own_cache_sound() else BAD_CACHE
+    for number in range(heap_count()):
+        heap = heap_number(number)
+        held = enter(heap)
+        broken = check(heap) if broken == OK else broken
+        leave(heap, held, 0)
     return broken
+
+
+# ---- Private heaps: see snugmalloc.h ----
+
+
+def snug_heap_create(limit: Word, name: Word) -> Word:
+    """A heap of the program's own, or NULL with errno."""
+    read_options()
+    heap = make_private_heap(limit, name)
+    return heap if heap != 0 else refuse_private(process_heap())
+
+
+def snug_heap_destroy(heap: Word) -> None:
+    """All of a private heap goes back to the system."""
+    if heap != 0:
+        destroy_heap(Heap(heap))
+
+
+def snug_heap_malloc(heap: Word, size: Word) -> Word:
+    """As malloc, from a private heap."""
+    return obtain_private(Heap(heap), size, UNIT, False)
+
+
+def snug_heap_calloc(heap: Word, count: Word, size: Word) -> Word:
+    """As calloc, from a private heap."""
+    total = LARGEST + 1 if product_overflows(count, size) else count * size
+    return obtain_private(Heap(heap), total, UNIT, True)
+
+
+def snug_heap_aligned(heap: Word, alignment: Word, size: Word) -> Word:
+    """As aligned_alloc, from a private heap."""
+    if not is_power_of_two(alignment):
+        set_errno(EINVAL)
+        return 0
+    return obtain_private(Heap(heap), size, alignment, False)
+
+
+def snug_heap_realloc(heap: Word, pointer: Word, size: Word) -> Word:
+    """As realloc, from a private heap."""
+    if pointer == 0:
+        return obtain_private(Heap(heap), size, UNIT, False)
+    check_owner(Heap(heap), pointer)
+    if size != 0:
+        return resize_private(Heap(heap), pointer, size)
+    dispose_private(pointer)
+    return 0
+
+
+def snug_heap_free(heap: Word, pointer: Word) -> None:
+    """As free, of a block of a private heap."""
+    if pointer != 0:
+        check_owner(Heap(heap), pointer)
+        dispose_private(pointer)
+
+
+def snug_heap_name(heap: Word) -> Word:
+    """The name that a private heap was made with."""
+    return Heap(heap).name
+
+
+def snug_heap_stats(heap: Word, stats: Word, size: Word) -> None:
+    """As snug_stats, for a private heap."""
+    held = enter(Heap(heap))
+    total_figures(Heap(heap))
+    copy_bytes(stats, heap, size if size < PUBLISHED else PUBLISHED)
+    leave(Heap(heap), held, 0)
+
+
+def snug_heap_walk(heap: Word, visitor: Word, context: Word) -> Int:
+    """As snug_walk, for a private heap."""
+    held = enter(Heap(heap))
+    complete = walk(Heap(heap), visitor, context)
+    leave(Heap(heap), held, 0)
+    return 0 if complete else 1
+
+
+def snug_heap_check(heap: Word) -> Int:
+    """As snug_check, for a private heap."""
+    held = enter(Heap(heap))
+    broken = check(Heap(heap))
+    leave(Heap(heap), held, 0)
+    return broken
+
+
+def snug_heap_trim(heap: Word) -> Int:
+    """As snug_trim, for a private heap."""
+    return 1 if give_all_back(Heap(heap), 0) else 0

@@ -23,7 +23,7 @@ from .control import Heap
 from .figures import count_in, count_out
 from .layout import ONE, PAGE, PAGE_UNITS, UNIT_SHIFT, round_up
 from .marks import claim, claim_to_return, claim_uncleared, mark_clean
-from .pages import BLOCKS, PURGED, page_address, page_of, set_kind
+from .pages import PURGED, blocks_kind, page_address, page_of, set_kind
 from .segments import grow
 
 BEFORE_SHIFT: Int = 32
@@ -206,7 +206,7 @@ def return_pages(heap: Heap, page: Word, end: Word, purged: bool) -> None:
 
 def free_page(heap: Heap, page: Word) -> None:
     """A slab's page is a page of the heap again."""
-    set_kind(page_of(page), BLOCKS)
+    set_kind(page_of(page), blocks_kind(heap))
     merge(heap, page, PAGE_UNITS)
 
 

@@ -7,6 +7,7 @@ Nothing of ours stands in it. The kind of its first page is MAPPING, or SPARE wh
 links beside the page map hold the rest:
 
     tag       the mapping's length in bytes; bit 0: it is clean, the system has all of it back
+              of the second page, while the block is in use: the heap that it belongs to
     links     its neighbours (`MappingLinks`) in one of two lists: of blocks in use, and of spare mappings
 
 A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
@@ -33,7 +34,7 @@ from ..machine import (
 )
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures, count_in, count_out, figure, gave_back, lower_figure, raise_figure, took
-from .layout import IN_PAGE, ONE, PAGE_SHIFT, round_up
+from .layout import IN_PAGE, ONE, PAGE, PAGE_SHIFT, round_up
 from .marks import count_gone, count_new
 from .pages import (
     ADDRESS_BITS,
@@ -43,6 +44,7 @@ from .pages import (
     cover,
     is_heap_kind,
     kind_at,
+    owner_of_page,
     page_links,
     page_of,
     page_tag,
@@ -114,6 +116,18 @@ def dirty_spare_pages(heap: Heap) -> Word:
     return heap.dirty_spare >> PAGE_SHIFT
 
 
+def cover_mapping(mapping: Word) -> bool:
+    """Make leaves for what is noted of a mapping. Returns True on success."""
+    return cover(mapping, mapping + PAGE)
+
+
+def owner_of(pointer: Word) -> Heap:
+    """The heap of a block in use, or of a slab."""
+    if kind_at(pointer) == MAPPING:
+        return Heap(load_word(page_tag(pointer + PAGE)))
+    return owner_of_page(page_of(pointer))
+
+
 # ---- The two lists ----
 
 
@@ -141,6 +155,7 @@ def leave_list(mapping: Word) -> Word:
 def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is a block in use; it reads as zero if it is `clean`."""
     store_word(page_tag(mapping), length | clean)
+    store_word(page_tag(mapping + PAGE), heap)
     join_list(mapping, heap.newest_used)
     heap.newest_used = mapping
     set_kind(page_of(mapping), MAPPING)
@@ -206,7 +221,7 @@ def take_spare(heap: Heap, length: Word, alignment: Word) -> Word:
         return 0
     clean = load_word(page_tag(mapping)) & CLEAN
     found = length_of(mapping)
-    if found != length and not cover(mapping + length, mapping + length):
+    if found != length and not cover_mapping(mapping + length):
         return 0
     remove_spare(heap, mapping)
     if found != length:
@@ -269,8 +284,8 @@ def unmap_spares(heap: Heap) -> bool:
 
 
 def mapping_length(size: Word) -> Word:
-    """The length of a mapping for `size` bytes, or 0 if there are no addresses for it."""
-    return round_up(size if size != 0 else ONE, page_size()) if size >> ADDRESS_BITS == 0 else 0
+    """The length of a mapping for `size` bytes, at least two pages, or 0 if there are no addresses for it."""
+    return round_up(size if size > PAGE else PAGE + ONE, page_size()) if size >> ADDRESS_BITS == 0 else 0
 
 
 def take_room(heap: Heap, length: Word) -> bool:
@@ -332,7 +347,7 @@ def map_new(heap: Heap, length: Word, alignment: Word) -> Word:
         return 0
     mapping = map_pages(length, alignment)
     held = lock_heap(heap)
-    covered = mapping != 0 and cover(mapping, mapping)
+    covered = mapping != 0 and cover_mapping(mapping)
     heap.in_flight -= length
     if covered:
         took(heap, 0)
@@ -381,7 +396,7 @@ def free_large(heap: Heap, mapping: Word) -> bool:
 def shrink_large(heap: Heap, mapping: Word, length: Word) -> bool:
     """Under the lock: cut a large block down to `length` bytes; the rest is spare. Returns True on success."""
     before = length_of(mapping)
-    if not cover(mapping + length, mapping + length):
+    if not cover_mapping(mapping + length):
         return False
     remove_used(heap, mapping)
     add_used(heap, mapping, length, 0)
@@ -397,7 +412,7 @@ def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
     if target == 0:
         return 0
     held = lock_heap(heap)
-    covered = cover(target, target)
+    covered = cover_mapping(target)
     unlock_heap(heap, held)
     if covered and move_mapping(mapping, before, target, length):
         return target

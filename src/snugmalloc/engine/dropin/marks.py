@@ -15,7 +15,6 @@ from .control import Heap
 from .figures import Figures, figure, lower_figure, raise_figure
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
-    BLOCKS,
     DIRTY,
     DIRTY_BITS,
     EIGHT_BLOCKS,
@@ -23,6 +22,7 @@ from .pages import (
     PURGED,
     SPARE_BITS,
     UNCLEARED,
+    blocks_kind,
     crosses_leaf,
     eight_kinds,
     kind_of,
@@ -188,9 +188,9 @@ def claim_page(heap: Heap, page: Word, instead: Word) -> bool:
         heap.dirty -= 1
         set_kind(page, instead)
         return False
-    if kind != BLOCKS:
+    if kind >= FRESH:
         lower_figure(heap, Figures.purged_bytes, PAGE)
-    set_kind(page, BLOCKS)
+    set_kind(page, blocks_kind(heap))
     return kind == PURGED
 
 
@@ -205,10 +205,10 @@ def claim_pages(heap: Heap, page: Word, end: Word) -> None:
                 heap.dirty -= 8 if kinds == EIGHT_DIRTY else 0
                 lower_figure(heap, Figures.purged_bytes, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
                 again += 8 if kinds == EIGHT_PURGED else 0
-                set_eight_kinds(page, EIGHT_BLOCKS)
+                set_eight_kinds(page, multiply(blocks_kind(heap), SUM_OF_BYTES))
                 page += 8
                 continue
-        again += claim_page(heap, page, BLOCKS)
+        again += claim_page(heap, page, blocks_kind(heap))
         page += 1
     count_refaults(heap, again, is_long)
 
@@ -222,7 +222,9 @@ def claim(heap: Heap, block: Word, size: Word) -> None:
         kinds = eight_kinds(page)
         if likely(kinds & mask & SPARE_BITS == 0):
             heap.dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
-            set_eight_kinds(page, (kinds & ~mask) | (EIGHT_BLOCKS & mask))
+            while page < end:  # one by one: the pages behind may be another heap's
+                set_kind(page, blocks_kind(heap))
+                page += 1
             return
     claim_pages(heap, page, end)
 
@@ -244,16 +246,16 @@ def claim_uncleared(heap: Heap, block: Word, size: Word) -> None:
     again: Word = 0
     while page < end:
         is_whole = page_address(page) >= block and page_address(page + 1) <= next_block(block, size)
-        again += claim_page(heap, page, UNCLEARED if is_whole else BLOCKS)
+        again += claim_page(heap, page, UNCLEARED if is_whole else blocks_kind(heap))
         page += 1
     count_refaults(heap, again, is_long)
 
 
-def mark_cleared(block: Word, size: Word) -> None:
+def mark_cleared(heap: Heap, block: Word, size: Word) -> None:
     """The block reads as zero now."""
     page = page_of(block)
     end = next_block(block, size) >> PAGE_SHIFT
     while page < end:
         if kind_of(page) == UNCLEARED:
-            set_kind(page, BLOCKS)
+            set_kind(page, blocks_kind(heap))
         page += 1

@@ -14,6 +14,9 @@ The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, an
 is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
+Whose a page is stands in the leaf, too, for granules of 16 pages: the process's heap, which owns what nobody
+else does, begins and ends anywhere, and the memory of every other heap is whole granules.
+
 The kind of a slab's page is the size class of its objects. A kind times 16 is where a thread's cache has the
 list for these objects; for all other kinds there is an entry that takes nothing.
 """
@@ -38,11 +41,14 @@ from ..machine import (
     store_word,
 )
 from .classes import SLAB_CLASSES
-from .control import Heap
-from .layout import ALL_BITS, PAGE_SHIFT, round_up
+from .control import Heap, process_heap
+from .layout import ALL_BITS, PAGE, PAGE_SHIFT, round_up
 from .refusals import map_or_note
 
 ADDRESS_BITS: Int = 48
+GRANULE_SHIFT: Int = 4
+GRANULE_PAGES = 1 << 4
+GRANULE = PAGE * GRANULE_PAGES  # 64 KiB: what belongs to another heap than the process's are whole ones
 LEAF_PAGES_SHIFT: Int = 17
 LEAF_PAGES = 1 << 17
 IN_LEAF = LEAF_PAGES - 1
@@ -59,6 +65,8 @@ MAPPING = 61  # a mapping of its own begins here: a large block in use,
 SPARE = 62  # or one that was freed
 UNCLEARED = 63  # in a block in use that shall read as zero and does not yet
 BLOCKS = 64  # has blocks in use, or tags
+PRIVATE = 65  # the same in a private heap
+PRIVATE_BIT = 1
 FRESH = 66  # wholly inside a free block, never touched: reads as zero
 PURGED = 67  # wholly inside a free block, given back: reads as zero
 DIRTY = 68  # wholly inside a free block, and still has what was in it
@@ -97,12 +105,14 @@ class Leaf(Record):
           0  kinds  128 KiB
      131072  tags   1 MiB
     1179648  links  2 MiB
-    3276800
+    3276800  owners 64 KiB: of each granule the heap's control block, or 0 for the process's heap
+    3342336
     """
 
     kinds: Array[Byte] = array(LEAF_PAGES)
     tags: Array[Tag] = array(LEAF_PAGES)
     links: Array[Links] = array(LEAF_PAGES)
+    owners: Array[Word] = array(LEAF_PAGES // GRANULE_PAGES)
 
 
 # ---- Places ----
@@ -155,6 +165,33 @@ def page_links(address: Word) -> Links:
     return leaf_of_page(page).links[page & IN_LEAF]
 
 
+# ---- Owners ----
+
+
+def owner_place(page: Word) -> Word:
+    """The address of the word that says whose a page is that is covered."""
+    return leaf_of_page(page).owners + ((page & IN_LEAF) >> GRANULE_SHIFT << WORD_BYTES_SHIFT)
+
+
+def owner_of_page(page: Word) -> Heap:
+    """The heap that a covered page belongs to, if it is one of blocks or of a slab."""
+    owner = load_word(owner_place(page))
+    return Heap(owner) if owner != 0 else process_heap()
+
+
+def set_owner(start: Word, end: Word, owner: Word) -> None:
+    """Whole granules, which are covered, belong to the heap at `owner` now, or to nobody if that is 0."""
+    page = page_of(start)
+    while page < page_of(end):
+        store_word(owner_place(page), owner)
+        page += GRANULE_PAGES
+
+
+def next_granule(page: Word) -> Word:
+    """The first page behind the granule of a page."""
+    return (page | (GRANULE_PAGES - 1)) + 1
+
+
 # ---- Kinds ----
 
 
@@ -193,8 +230,18 @@ def eight_kinds(page: Word) -> Word:
 
 
 def set_eight_kinds(page: Word, kinds: Word) -> None:
-    """Write what `eight_kinds` read, with some of the kinds changed; under the lock."""
+    """Write the kinds of eight pages of one heap."""
     store_word(kind_place(page), kinds)
+
+
+def blocks_kind(heap: Heap) -> Word:
+    """The kind of pages that have blocks of this heap in use."""
+    return BLOCKS + heap.is_private
+
+
+def is_block_kind(kind: Word) -> bool:
+    """Whether a page of this kind has blocks in use, or tags."""
+    return kind & ~PRIVATE_BIT == BLOCKS
 
 
 def is_slab_kind(kind: Word) -> bool:

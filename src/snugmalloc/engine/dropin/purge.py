@@ -55,6 +55,8 @@ from .pages import (
     crosses_leaf,
     lowest_page,
     next_covered,
+    next_granule,
+    owner_of_page,
     page_address,
     page_links,
     page_of,
@@ -286,6 +288,14 @@ def chunk_from(page: Word, most: Word) -> Word:
     return end
 
 
+def next_own_dirty(heap: Heap, page: Word, stop: Word) -> Word:
+    """The first dirty page of this heap from `page` on, or `stop`."""
+    page = next_dirty(page, stop)
+    while page < stop and owner_of_page(page) != heap:
+        page = next_dirty(next_granule(page), stop)
+    return page if page < stop else stop
+
+
 def take_chunk(heap: Heap, least: Word, most: Word) -> bool:
     """Under the lock: the hand goes on to the next run of at least `least` dirty pages and takes up to `most`.
 
@@ -296,7 +306,7 @@ def take_chunk(heap: Heap, least: Word, most: Word) -> bool:
     start = lowest_page(heap) if heap.clock_hand < lowest_page(heap) else heap.clock_hand
     start = next_covered(start, end)
     stop = start + SCAN if start + SCAN < end else end
-    heap.clock_hand = next_dirty(start, stop)
+    heap.clock_hand = next_own_dirty(heap, start, stop)
     while heap.clock_hand < stop:
         first = heap.clock_hand
         heap.clock_hand = chunk_from(first, most)
@@ -310,7 +320,7 @@ def take_chunk(heap: Heap, least: Word, most: Word) -> bool:
             heap.clock_hand = heap.chunk_end
             take_pages(heap, heap.chunk_page, heap.chunk_end)
             return True
-        heap.clock_hand = next_dirty(heap.clock_hand, stop)
+        heap.clock_hand = next_own_dirty(heap, heap.clock_hand, stop)
     return False
 
 

@@ -15,7 +15,7 @@ from ..machine import (
     store_thread_reason,
     why_refused,
 )
-from .control import PROCESS_HEAP, Heap
+from .control import Heap
 from .figures import Figures, may_take
 
 NO_ADDRESSES = 1  # answers of `why_refused`
@@ -50,9 +50,9 @@ def map_or_note(length: Word) -> Word:
     return found
 
 
-def count_refusal() -> None:
-    """A request is given up: count it, and its reason."""
+def count_refusal(heap: Heap) -> None:
+    """A request to the heap is given up: count it, and its reason."""
     reason = load_thread_reason()
     store_thread_reason(0)
-    atomic_add(PROCESS_HEAP + Figures.refused_requests, 1)
-    atomic_add(PROCESS_HEAP + (reason if reason != 0 else Figures.refused_memory), 1)
+    atomic_add(heap + Figures.refused_requests, 1)
+    atomic_add(heap + (reason if reason != 0 else Figures.refused_memory), 1)

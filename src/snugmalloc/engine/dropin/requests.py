@@ -1,4 +1,4 @@
-"""Owns what becomes of a request: which of the four places serves it, resizing, alignment, and errors."""
+"""Owns what becomes of a request to malloc: the way to one of the places, resizing, alignment, and errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from ..machine import (
     libc_malloc,
     libc_memalign,
     libc_realloc,
-    libc_usable_size,
     likely,
     load_half,
-    page_size,
     set_errno,
     start_helper,
     unlikely,
 )
-from .block import SIZE_SHIFT, USED, is_used, payload_bytes, size_of, tag_at
+from .block import SIZE_SHIFT, USED, size_of, tag_at
 from .cache import (
     allocate_block,
     dispose_block,
@@ -34,46 +32,26 @@ from .cache import (
     leave,
     obtain_listed,
     operations_for,
+    own_heap,
     reclaim,
+    release_block,
 )
-from .classes import LISTED_LIMIT, SLAB_LIMIT, block_units, class_of, object_bytes
-from .clear import clear_block
+from .classes import LISTED_LIMIT, SLAB_LIMIT, class_of, object_bytes
 from .control import process_heap
 from .figures import Figures, OwnFigures, figure, raise_figure, set_figure
-from .heap import allocate_aligned, free_block, grow_block, shrink_block
-from .large import (
-    clear_large,
-    free_large,
-    is_mapped_block,
-    is_short_of_mappings,
-    length_of,
-    map_large,
-    resize_large,
-    unmap_spares,
-)
-from .layout import (
-    IN_PAGE,
-    LARGEST,
-    MIB,
-    MOST_UNITS,
-    ONE,
-    PAGE_UNITS,
-    PAGED,
-    UNIT,
-    UNIT_SHIFT,
-    round_up,
-    units_for,
-)
-from .marks import mark_cleared
+from .heap import free_block
+from .large import free_large, owner_of, unmap_spares
+from .layout import LARGEST, MIB, ONE, PAGED, UNIT, round_up, units_for
 from .options import fills_memory, hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
-from .pages import BLOCKS, FOREIGN, MAPPING, SPARE, is_heap_kind, is_slab_kind, kind_at
+from .pages import FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
+from .places import anywhere, dispose_large, lower_break_for, resize_in_place, usable
+from .private import is_of_private_heap, resize_private
 from .refusals import count_refusal, note_reason
-from .segments import top_bytes, trim
+from .shards import heap_count, heap_number
 from .slab import give_row
-from .vet import NOT_IN_USE, NOT_OURS, vet
+from .vet import NOT_IN_USE, vet
 
 CLEARED_LIMIT = 8192  # calloc takes more from the heap, where fresh pages need no writing
-LEAST_CUT = 4  # units; a block is not shrunk by less
 WORTH_HELPER = 4 * MIB
 
 HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
@@ -97,37 +75,22 @@ def note_size(more: Word, less: Word) -> None:
 
 def note(which: Word, more: Word, less: Word) -> None:
     """A call was made."""
-    held = enter()
+    held = enter(process_heap())
     raise_figure(process_heap(), which, 1)
     note_size(more, less)
-    leave(held, 0)
+    leave(process_heap(), held, 0)
 
 
 # ---- Judging pointers ----
 
 
-def usable(pointer: Word) -> Word:
-    """The usable bytes of a block in use; whatever is no such block ends the process."""
-    kind = kind_at(pointer)
-    if kind == BLOCKS and pointer & (UNIT - 1) == 0:
-        if not is_used(pointer):
-            fatal(NOT_IN_USE, pointer, 0)
-        return payload_bytes(pointer, size_of(pointer))
-    if is_slab_kind(kind):
-        return object_bytes(kind)
-    if is_mapped_block(pointer):
-        return length_of(pointer)
-    if not hands_over():
-        fatal(NOT_OURS, pointer, 0)
-    return libc_usable_size(pointer)
-
-
 def look_closely(pointer: Word) -> None:
     """In hardened mode: a pointer that comes back is a block in use, or this is the end."""
     if unlikely(is_hardened()):
-        held = enter()
-        vet(process_heap(), pointer)
-        leave(held, 0)
+        heap = owner_of(pointer) if kind_at(pointer) != FOREIGN else process_heap()
+        held = enter(heap)
+        vet(heap, pointer)
+        leave(heap, held, 0)
 
 
 # ---- Allocating ----
@@ -135,7 +98,7 @@ def look_closely(pointer: Word) -> None:
 
 def refuse() -> Word:
     """NULL, because there is no memory to be had."""
-    count_refusal()
+    count_refusal(process_heap())
     set_errno(ENOMEM)
     return 0
 
@@ -163,59 +126,24 @@ def filled(pointer: Word) -> Word:
     return pointer
 
 
-def in_heap(size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
-    units = block_units(size)
-    if size >= PAGED:
-        units = round_up(size, page_size()) >> UNIT_SHIFT
-        alignment = page_size() if alignment < page_size() else alignment
-    if units + (alignment >> UNIT_SHIFT) > MOST_UNITS:
-        return 0
-    held = enter()
-    block = allocate_aligned(process_heap(), units, alignment, cleared)
-    leave(held, operations_for(size))
-    if block != 0 and cleared:
-        clear_block(block, units)
-        held = enter()
-        mark_cleared(block, units)
-        leave(held, 0)
-    return block
-
-
-def in_mapping(size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block in a mapping of its own at a multiple of `alignment`. Or 0."""
-    mapping = map_large(process_heap(), size, alignment)
-    if mapping == 0:
-        return 0
-    held = enter()
-    leave(held, operations_for(size))
-    if cleared:
-        clear_large(mapping)
-    return mapping
-
-
-def anywhere(size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block in the heap or, from the threshold on, in a mapping; in the other if that is refused. Or 0."""
-    if size >= mmap_threshold() and not is_short_of_mappings(process_heap()):
-        mapping = in_mapping(size, alignment, cleared)
-        return mapping if mapping != 0 else in_heap(size, alignment, cleared)
-    block = in_heap(size, alignment, cleared)
-    return block if block != 0 else in_mapping(size, alignment, cleared)
-
-
 def make_room(size: Word) -> bool:
     """The system or the limit refused memory: what is cached, spare or free below the break goes back.
 
     Whether there was anything; then it is worth trying again.
     """
     any_found = reclaim()
-    any_found = unmap_spares(process_heap()) or any_found
-    held = enter()
-    trimmed = (
-        trim(process_heap(), 0) if size >= mmap_threshold() and top_bytes(process_heap(), 0) >= size else 0
-    )
-    leave(held, 0)
-    return any_found or trimmed != 0
+    for number in range(heap_count()):
+        any_found = unmap_spares(heap_number(number)) or any_found
+    return lower_break_for(process_heap(), size) or any_found
+
+
+def elsewhere(size: Word, alignment: Word, cleared: bool) -> Word:
+    """The same from another heap than the thread's own, which has none and gets none. Or 0."""
+    for number in range(heap_count()):
+        pointer = anywhere(heap_number(number), size, alignment, cleared)
+        if pointer != 0:
+            return pointer
+    return 0
 
 
 def by_size(size: Word) -> Word:
@@ -224,8 +152,8 @@ def by_size(size: Word) -> Word:
     if size <= LISTED_LIMIT:
         pointer = obtain_listed(class_of(size))
     elif size < PAGED and size < mmap_threshold():
-        pointer = allocate_block(units_for(size))
-    return pointer if pointer != 0 else anywhere(size, UNIT, False)
+        pointer = allocate_block(own_heap(), units_for(size))
+    return pointer if pointer != 0 else anywhere(own_heap(), size, UNIT, False)
 
 
 def start_helper_once() -> None:
@@ -253,13 +181,15 @@ def obtain(size: Word) -> Word:
     pointer = by_size(size)
     if unlikely(pointer == 0) and make_room(size):
         pointer = by_size(size)
+    if unlikely(pointer == 0):
+        pointer = elsewhere(size, UNIT, False)
     return filled(given(pointer))
 
 
 def cleared_by_size(size: Word) -> Word:
     """`size` bytes that read as zero, and so do all that are usable; or 0."""
     if size > CLEARED_LIMIT:
-        return anywhere(size, UNIT, True)
+        return anywhere(own_heap(), size, UNIT, True)
     pointer = by_size(size)
     if pointer != 0:
         clear_bytes(pointer, usable(pointer))
@@ -275,6 +205,8 @@ def obtain_cleared(size: Word) -> Word:
     pointer = cleared_by_size(size)
     if unlikely(pointer == 0) and make_room(size):
         pointer = cleared_by_size(size)
+    if unlikely(pointer == 0):
+        pointer = elsewhere(size, UNIT, True)
     return given(pointer)
 
 
@@ -292,9 +224,9 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         if likely(pointer & (alignment - 1) == 0):
             return pointer
         dispose(pointer)  # there was no page for a slab
-    pointer = anywhere(size, alignment, False)
+    pointer = anywhere(own_heap(), size, alignment, False)
     if unlikely(pointer == 0) and make_room(size):
-        pointer = anywhere(size, alignment, False)
+        pointer = elsewhere(size, alignment, False)
     return filled(given(pointer))
 
 
@@ -313,30 +245,33 @@ def power_of_two(number: Word) -> Word:
 # ---- Freeing ----
 
 
-def dispose_large(pointer: Word) -> None:
-    """Free a block in a mapping of its own."""
-    held = enter()
-    length = length_of(pointer) if is_mapped_block(pointer) else 0
-    if not free_large(process_heap(), pointer):
-        fatal(NOT_OURS, pointer, 0)
-    leave(held, operations_for(length))
-
-
 def dispose_vetted(pointer: Word) -> None:
     """In hardened mode, without thread caches: judge the pointer and free what it points at, in one step."""
-    held = enter()
-    vet(process_heap(), pointer)
+    heap = owner_of(pointer) if kind_at(pointer) != FOREIGN else process_heap()
+    held = enter(heap)
+    vet(heap, pointer)
     if fills_memory():
         fill_bytes(pointer, usable(pointer), FREED)
     kind = kind_at(pointer)
     length = usable(pointer)
-    if kind == BLOCKS:
-        free_block(process_heap(), pointer, size_of(pointer))
+    if is_block_kind(kind):
+        free_block(heap, pointer, size_of(pointer))
     elif kind == MAPPING:
-        free_large(process_heap(), pointer)
+        free_large(heap, pointer)
     else:
-        give_row(process_heap(), pointer, pointer, 1, kind)
-    leave(held, operations_for(length))
+        give_row(heap, pointer, pointer, 1, kind)
+    leave(heap, held, operations_for(length))
+
+
+def dispose_tagged(pointer: Word, is_private: bool) -> None:
+    """Free a block of a heap, by its tag."""
+    tag = load_half(tag_at(pointer))
+    if unlikely(pointer & (UNIT - 1) != 0 or tag & USED == 0):
+        fatal(NOT_IN_USE, pointer, 0)
+    if is_private:
+        release_block(pointer, tag >> SIZE_SHIFT)
+    else:
+        dispose_block(pointer, tag >> SIZE_SHIFT)
 
 
 def dispose(pointer: Word) -> None:
@@ -351,11 +286,8 @@ def dispose(pointer: Word) -> None:
     kind = kind_at(pointer)
     if unlikely(fills_memory()):
         fill_bytes(pointer, usable(pointer), FREED)
-    if kind == BLOCKS:
-        tag = load_half(tag_at(pointer))
-        if unlikely(pointer & (UNIT - 1) != 0 or tag & USED == 0):
-            fatal(NOT_IN_USE, pointer, 0)
-        dispose_block(pointer, tag >> SIZE_SHIFT)
+    if is_block_kind(kind):
+        dispose_tagged(pointer, kind == PRIVATE)
     elif is_slab_kind(kind):
         dispose_object(pointer, kind)
     elif kind == FOREIGN and hands_over():
@@ -367,29 +299,6 @@ def dispose(pointer: Word) -> None:
 
 
 # ---- Resizing ----
-
-
-def units_to_resize(pointer: Word, before: Word, size: Word) -> Word:
-    """The units that a block of `before` units shall have for `size` bytes: one of whole pages stays one."""
-    if pointer & IN_PAGE == 0 and before & (PAGE_UNITS - 1) == 0 and size >= PAGED:
-        return round_up(size, page_size()) >> UNIT_SHIFT
-    return block_units(size)
-
-
-def resize_block(pointer: Word, size: Word) -> bool:
-    """Give a block of the heap room for `size` bytes where it stands. Returns True on success."""
-    before = size_of(pointer)
-    units = units_to_resize(pointer, before, size)
-    if units + LEAST_CUT > before and units <= before:
-        return True
-    done = True
-    held = enter()
-    if units < before:
-        shrink_block(process_heap(), pointer, before, units)
-    else:
-        done = grow_block(process_heap(), pointer, before, units)
-    leave(held, operations_for((before - units) << UNIT_SHIFT if units < before else 0))
-    return done
 
 
 def move(pointer: Word, size: Word, before: Word) -> Word:
@@ -410,12 +319,9 @@ def resize(pointer: Word, size: Word) -> Word:
         return refuse_size()
     look_closely(pointer)
     before = usable(pointer)
-    moved: Word = 0
-    if kind == MAPPING:
-        moved = resize_large(process_heap(), pointer, size)
-        moved = pointer if moved == 0 and size <= before else moved
-    elif (kind == BLOCKS and size < mmap_threshold() and resize_block(pointer, size)) or size <= before:
-        moved = pointer
+    if is_of_private_heap(pointer):
+        return resize_private(owner_of(pointer), pointer, size)
+    moved = resize_in_place(pointer, size, before)
     if moved == 0:
         return move(pointer, size, before)
     if figure(process_heap(), Figures.counting) != 0:

@@ -6,7 +6,13 @@ A segment is a run of pages of ours, filled with blocks without gaps. The first 
 
 There are more segments only where the system did not let it go on: somebody else moved the break (it goes on
 behind), or the break was refused (it goes on in a region reserved for that; each is as large as the heap is by
-then). Segments that touch are one.
+then). Segments that touch are one. All other heaps have regions only:
+
+    |  not ours  | block | ... | block |s ...   not yet ours  |  not ours  |
+    ^ start                                                     ^ limit      ^ end
+
+A region is whole granules, and the first and the last of them are no memory of its heap, so that nothing beside
+it has to do with its pages. The links of the page at the limit are the region's own (`Region`).
 
 The break has no lock that is common to us and to others who move it: to look where it is and to move it are two
 steps. So beside another malloc, in a process that only imported or linked us late, it is left to that one from
@@ -17,6 +23,7 @@ from __future__ import annotations
 
 from ..machine import (
     Int,
+    Record,
     Word,
     commit_range,
     has_threads,
@@ -30,19 +37,23 @@ from ..machine import (
 )
 from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
-from .control import Heap
-from .figures import (
-    Figures,
-    figure,
-    gave_back,
-    lower_figure,
-    raise_figure,
-    took,
-)
+from .control import Heap, is_process_heap
+from .figures import Figures, figure, gave_back, lower_figure, raise_figure, took
 from .layout import GIB, MIB, ONE, PAGE, PAGE_SHIFT, PAGED, UNIT_SHIFT, round_up
 from .marks import count_gone, count_new, mark_clean, unmark
 from .options import prealloc
-from .pages import FOREIGN, FRESH, cover, is_heap_kind, kind_of, page_of, use_pages
+from .pages import (
+    FOREIGN,
+    FRESH,
+    GRANULE,
+    cover,
+    is_heap_kind,
+    kind_of,
+    page_links,
+    page_of,
+    set_owner,
+    use_pages,
+)
 from .refusals import allows
 
 GROWTH = 131072
@@ -50,6 +61,7 @@ MOST_GROWTH = 4 * MIB
 GROWTH_SHIFT: Int = 4  # the heap grows by a sixteenth of itself, between these two
 LARGEST_REGION = 32 * GIB
 SMALLEST_REGION = 64 * MIB
+SMALLEST_PRIVATE_REGION = MIB
 
 
 def add_memory(heap: Heap, start: Word, end: Word) -> bool:
@@ -137,30 +149,76 @@ def trim(heap: Heap, pad: Word) -> Word:
 # ---- Regions ----
 
 
-def reserve_region(heap: Heap, count: Word) -> bool:
-    """Reserve addresses for the heap to go on in without the break: `count` bytes at least, and a page for the
-    sentinel. Returns True on success."""
-    need = round_up(count + page_size(), page_size())
-    length = SMALLEST_REGION * ONE
-    while length < need or (length < figure(heap, Figures.heap_bytes) and length < LARGEST_REGION):
+class Region(Record, size=16):
+    """The links of the page at a region's limit.
+
+     0  older  the limit of the region before it, or 0
+     8  start  where the region begins
+    16
+    """
+
+    older: Word
+    start: Word
+
+
+def region_at(limit: Word) -> Region:
+    """The region that ends at this limit."""
+    return Region(page_links(limit))
+
+
+def smallest_region(heap: Heap) -> Word:
+    """How many bytes the heap's next region has, if the system allows it and no block needs more."""
+    least = SMALLEST_REGION if heap.is_private == 0 else SMALLEST_PRIVATE_REGION
+    length = least * ONE
+    while length < figure(heap, Figures.heap_bytes) and length < LARGEST_REGION:
         length += length
+    return length
+
+
+def open_region(heap: Heap, start: Word, length: Word) -> bool:
+    """The heap goes on in the reserved addresses from `start` on. Returns True on success."""
+    limit = start + length - GRANULE
+    if not cover(start, start + length):
+        return False
+    if not is_process_heap(heap):
+        set_owner(start, start + length, heap)
+    region = region_at(limit)
+    region.older = heap.newest_region
+    region.start = start
+    heap.newest_region = limit
+    heap.region_end = start + GRANULE
+    heap.region_limit = limit
+    return True
+
+
+def reserve_region(heap: Heap, count: Word) -> bool:
+    """Reserve addresses for the heap to go on in, for `count` bytes at least. Returns True on success."""
+    need = round_up(count, GRANULE) + 2 * GRANULE
+    length = smallest_region(heap)
+    length = need if length < need else length
     start: Word = 0
     while start == 0 and length >= need:
         raise_figure(heap, Figures.mmap_calls, 1)
-        start = reserve_range(length)
+        start = reserve_range(length, GRANULE)
         if start == 0:
-            length = need if length > need and length >> 1 < need else length >> 1
+            length = need if length > need and length >> 1 < need else (length >> 1) & ~(GRANULE - 1)
     if start == 0:
         return False
-    heap.region_end = start
-    heap.region_limit = start + length - page_size()
+    if not open_region(heap, start, length):
+        unmap_memory(start, length)
+        return False
     return True
 
 
 def drop_region(heap: Heap) -> None:
-    """The region gave nothing: its addresses go back."""
+    """The newest region gave nothing: its addresses go back."""
+    region = region_at(heap.region_limit)
+    start = region.start
+    end = heap.region_limit + GRANULE
+    heap.newest_region = region.older
+    set_owner(start, end, 0)
     raise_figure(heap, Figures.munmap_calls, 1)
-    unmap_memory(heap.region_end, heap.region_limit + page_size() - heap.region_end)
+    unmap_memory(start, end - start)
     heap.region_end = 0
     heap.region_limit = 0
 
@@ -185,7 +243,7 @@ def extend(heap: Heap, count: Word) -> bool:
     """Get `count` bytes more for the heap. Returns True on success."""
     if not allows(heap, count):
         return False
-    has_break = is_process_malloc()
+    has_break = is_process_heap(heap) and is_process_malloc()
     if heap.region_end == 0 and has_break and grow_break(heap, count):
         return True
     if grow_region(heap, count):

@@ -197,18 +197,3 @@ def give_row(heap: Heap, first: Word, last: Word, count: Word, size_class: Word)
     set_free(slab, first, before + count)
     if before == 0:
         link(heap, slab, size_class)
-
-
-def give_objects(heap: Heap, chain: Word, size_class: Word) -> None:
-    """All objects of a linked list go back to their slabs, those of one slab in a row at once."""
-    while chain != 0:
-        slab = chain & PAGE_BASE
-        last = chain
-        count: Word = 1
-        following = load_word(chain)
-        while following & PAGE_BASE == slab:
-            last = following
-            following = load_word(following)
-            count += 1
-        give_row(heap, chain, last, count, size_class)
-        chain = following

@@ -8,15 +8,13 @@ place for small objects, too: batches take 1.15 of the time. Four for larger one
 
 from __future__ import annotations
 
-from ..machine import Word, load_word
-from .block import size_of
-from .classes import ALL_CLASSES, SMALL_CLASSES, has_objects, usable_in_class
+from ..machine import Word
+from .classes import ALL_CLASSES, SMALL_CLASSES, usable_in_class
 from .control import PLACES, ClassPlaces, Heap
-from .heap import free_block
 from .layout import ONE
-from .slab import give_objects
 
 CALLS_OF_AGE = 32
+OLD = 2  # a list that was there when this was looked at twice
 
 
 def places_for(size_class: Word) -> Word:
@@ -27,25 +25,6 @@ def places_for(size_class: Word) -> Word:
 def class_places(heap: Heap, size_class: Word) -> ClassPlaces:
     """The places for lists of the class."""
     return heap.transfer[size_class]
-
-
-# ---- Back to the heap ----
-
-
-def give_blocks(heap: Heap, chain: Word) -> None:
-    """All blocks of a linked list go back to the heap."""
-    while chain != 0:
-        following = load_word(chain)
-        free_block(heap, chain, size_of(chain))
-        chain = following
-
-
-def give_list(heap: Heap, chain: Word, size_class: Word) -> None:
-    """A linked list goes back to its slabs, or to the heap."""
-    if has_objects(size_class):
-        give_objects(heap, chain, size_class)
-    else:
-        give_blocks(heap, chain)
 
 
 # ---- From thread to thread ----
@@ -78,29 +57,46 @@ def take_over(heap: Heap, size_class: Word) -> tuple[Word, Word]:
     return 0, 0
 
 
-def give_waiting(heap: Heap, first_class: Word, age: Word) -> None:
-    """The lists from this class on that have this age or more go back to the heap; the others are one older."""
-    for size_class in range(first_class, ALL_CLASSES + 1):
+def take_aged(heap: Heap, size_class: Word, age: Word) -> Word:
+    """A list of the class that has this age or more, or 0."""
+    own = class_places(heap, size_class)
+    for number in range(places_for(size_class)):
+        place = own.places[number]
+        chain = place.first
+        if chain != 0 and place.age >= age:
+            place.first = 0
+            return chain
+    return 0
+
+
+def next_waiting(heap: Heap, size_class: Word, age: Word) -> tuple[Word, Word]:
+    """A list from this class on that has this age or more, and its class.
+
+    If there is none the list is 0, and the class one that is not.
+    """
+    while size_class <= ALL_CLASSES:
+        chain = take_aged(heap, size_class, age)
+        if chain != 0:
+            return chain, size_class
+        size_class += 1
+    return 0, size_class
+
+
+def make_lists_older(heap: Heap) -> None:
+    """All lists that wait here are one older."""
+    for size_class in range(1, ALL_CLASSES + 1):
         own = class_places(heap, size_class)
         for number in range(places_for(size_class)):
-            place = own.places[number]
-            chain = place.first
-            if chain == 0:
-                continue
-            if place.age < age:
-                place.age += 1
-            else:
-                place.first = 0
-                give_list(heap, chain, size_class)
+            own.places[number].age += 1
 
 
-def age_lists(heap: Heap) -> bool:
-    """Now and then give back what nobody wanted; called every PACE operations. Whether it was time."""
+def is_time_to_age(heap: Heap) -> bool:
+    """Whether to give back what nobody wanted; asked every PACE operations. If so, all lists are one older."""
     heap.transfer_calls += 1
     if heap.transfer_calls < CALLS_OF_AGE:
         return False
     heap.transfer_calls = 0
-    give_waiting(heap, ONE, 1)
+    make_lists_older(heap)
     return True
 
 

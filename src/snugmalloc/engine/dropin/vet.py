@@ -14,7 +14,7 @@ from .classes import object_bytes
 from .control import Heap
 from .large import is_mapped_block
 from .layout import PAGE_BASE, UNIT, UNIT_SHIFT
-from .pages import ADDRESS_BITS, BLOCKS, FOREIGN, MAPPING, is_heap_kind, is_slab_kind, kind_at
+from .pages import ADDRESS_BITS, FOREIGN, MAPPING, is_block_kind, is_heap_kind, is_slab_kind, kind_at
 from .slab import capacity
 from .walk import mark_objects, span
 
@@ -64,7 +64,7 @@ def vet(heap: Heap, pointer: Word) -> None:
     kind = kind_at(pointer)
     if pointer >> ADDRESS_BITS != 0 or kind == FOREIGN or (kind == MAPPING and not is_mapped_block(pointer)):
         fatal(NOT_OURS, pointer, 0)
-    elif kind == BLOCKS:
+    elif is_block_kind(kind):
         vet_block(pointer)
     elif is_slab_kind(kind):
         vet_object(heap, pointer, kind)

@@ -22,26 +22,22 @@ from .large import (
     newest_large,
     older_mapping,
 )
-from .layout import (
-    IN_PAGE,
-    MOST_UNITS,
-    PAGE,
-    PAGE_SHIFT,
-    PAGE_UNITS,
-    round_up,
-)
+from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS, round_up
 from .marks import dirty_pages, spare_pages
 from .pages import (
-    BLOCKS,
     DIRTY,
+    FRESH,
     SPARE,
     UNCLEARED,
+    blocks_kind,
     is_heap_kind,
     is_slab_kind,
     kind_at,
     kind_of,
     lowest_page,
     next_covered,
+    next_granule,
+    owner_of_page,
     page_address,
     page_of,
     used_pages,
@@ -71,9 +67,15 @@ def segment_from(heap: Heap, page: Word) -> Word:
     """The first page of a segment from `page` on, or the end of the used pages."""
     stop = used_pages(heap)
     page = next_covered(page if page > lowest_page(heap) else lowest_page(heap), stop)
-    while page < stop and not is_heap_kind(kind_of(page)):
-        page = next_covered(page + 1, stop)
-    return page
+    while page < stop:
+        if owner_of_page(page) != heap:
+            page = next_granule(page)
+        elif is_heap_kind(kind_of(page)):
+            return page
+        else:
+            page += 1
+        page = next_covered(page, stop)
+    return stop
 
 
 def is_slab(block: Word) -> bool:
@@ -166,11 +168,11 @@ def are_pages_right(heap: Heap, block: Word, size: Word, used: bool) -> bool:
     while page < end:
         kind = kind_of(page)
         if used or page < first or page >= last:
-            if kind != BLOCKS and not (used and kind == UNCLEARED):
+            if kind != blocks_kind(heap) and not (used and kind == UNCLEARED):
                 return False
         elif kind == DIRTY:
             heap.seen_dirty += 1
-        elif kind > BLOCKS:
+        elif kind >= FRESH:
             heap.seen_spare += 1
         else:
             return False

@@ -1,0 +1,124 @@
+"""Owns the heaps beside the process's: how they are made, listed, and destroyed.
+
+A heap's control block stands at the beginning of its first region, in the granule that is no memory of its:
+
+    | control block |  block | block | ... | sentinel    not yet ours    |  not ours  |
+
+Private heaps are made by a program: it alone takes memory from them, and all of it goes back at once when they
+are destroyed. The others are shards: malloc makes them where threads wait for each other, and they stay.
+
+All heaps' locks are in a list that begins with the process's heap, and changes under the lock of that one.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, commit_range, load_byte, page_size, reserve_range, store_byte, unmap_memory
+from .control import NAME_BYTES, Heap, lock_heap, process_heap, unlock_heap
+from .figures import STATS_VERSION, Figures, raise_figure, set_figure
+from .large import length_of, newest_freed, newest_large, older_mapping
+from .layout import ONE, round_up
+from .pages import FOREIGN, GRANULE, page_of, set_kind, set_kinds, set_owner
+from .purge import purge_tables
+from .refusals import note_reason
+from .segments import SMALLEST_PRIVATE_REGION, open_region, region_at
+
+
+def control_bytes() -> Word:
+    """The whole pages that a control block takes."""
+    return round_up(Heap.SIZE * ONE, page_size())
+
+
+def at_lock(heap: Heap) -> Word:
+    """The address of a heap's lock, by which it is listed."""
+    return heap + Heap.owner
+
+
+def heap_of_lock(lock: Word) -> Heap:
+    """The heap whose lock is at this address."""
+    return Heap(lock - Heap.owner)
+
+
+def make_heap(length: Word) -> Heap:
+    """A heap in a region of `length` bytes, all zero and not listed yet; or 0."""
+    start = reserve_range(length, GRANULE)
+    if start == 0:
+        note_reason(Figures.refused_addresses)
+        return Heap(0)
+    heap = Heap(start)
+    if not commit_range(start, control_bytes()) or not open_region(heap, start, length):
+        unmap_memory(start, length)
+        return Heap(0)
+    raise_figure(heap, Figures.mmap_calls, 1)
+    return heap
+
+
+def list_heap(heap: Heap) -> None:
+    """Fork takes the lock of this heap, too, from now on; under the lock of the process's heap."""
+    heap.next_lock = process_heap().next_lock
+    process_heap().next_lock = at_lock(heap)
+
+
+def unlist_heap(heap: Heap) -> None:
+    """Fork has nothing more to do with this heap."""
+    held = lock_heap(process_heap())
+    before = process_heap()
+    while before.next_lock != at_lock(heap):
+        before = heap_of_lock(before.next_lock)
+    before.next_lock = heap.next_lock
+    unlock_heap(process_heap(), held)
+
+
+def name_heap(heap: Heap, name: Word) -> None:
+    """Keep the beginning of a text as the heap's name; 0 is an empty one."""
+    count: Word = 0
+    while name != 0 and count < NAME_BYTES - 1 and load_byte(name + count) != 0:
+        store_byte(heap.name + count, load_byte(name + count))
+        count += 1
+
+
+def make_private_heap(limit: Word, name: Word) -> Heap:
+    """A heap of the program's own, of at most `limit` bytes if that is not 0. Or 0."""
+    heap = make_heap(SMALLEST_PRIVATE_REGION * ONE)
+    if heap != 0:
+        heap.is_private = 1
+        set_figure(heap, Figures.version, STATS_VERSION)
+        set_figure(heap, Figures.limit_bytes, limit)
+        name_heap(heap, name)
+        held = lock_heap(process_heap())
+        list_heap(heap)
+        unlock_heap(process_heap(), held)
+    return heap
+
+
+# ---- The end of a heap ----
+
+
+def unmap_list(mapping: Word) -> None:
+    """All mappings of a list go back to the system."""
+    while mapping != 0:
+        older = older_mapping(mapping)
+        length = length_of(mapping)
+        set_kind(page_of(mapping), FOREIGN)
+        unmap_memory(mapping, length)
+        mapping = older
+
+
+def unmap_regions(limit: Word) -> None:
+    """All regions go back, from the one with this limit to the oldest, where the control block is."""
+    while limit != 0:
+        region = region_at(limit)
+        older = region.older
+        start = region.start
+        set_kinds(page_of(start), page_of(limit), FOREIGN)
+        set_owner(start, limit + GRANULE, 0)
+        purge_tables(page_of(start), page_of(limit))
+        unmap_memory(start, limit + GRANULE - start)
+        limit = older
+
+
+def destroy_heap(heap: Heap) -> None:
+    """All that a private heap has goes back, whatever is still in use. Nobody else may be in it."""
+    unlist_heap(heap)
+    unmap_list(newest_large(heap))
+    unmap_list(newest_freed(heap))
+    unmap_regions(heap.newest_region)

@@ -1,0 +1,149 @@
+"""Owns the places that serve a request to a heap, its blocks or a mapping, and resizing in place."""
+
+from __future__ import annotations
+
+from ..machine import Word, fatal, libc_usable_size, page_size
+from .block import is_used, payload_bytes, size_of
+from .cache import enter, leave, operations_for
+from .classes import block_units, object_bytes
+from .clear import clear_block
+from .control import Heap
+from .heap import allocate_aligned, grow_block, shrink_block
+from .large import (
+    clear_large,
+    free_large,
+    is_mapped_block,
+    is_short_of_mappings,
+    length_of,
+    map_large,
+    owner_of,
+    resize_large,
+)
+from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, round_up
+from .marks import mark_cleared
+from .options import hands_over, mmap_threshold
+from .pages import MAPPING, is_block_kind, is_slab_kind, kind_at
+from .segments import top_bytes, trim
+from .vet import NOT_IN_USE, NOT_OURS
+
+LEAST_CUT = 4  # units; a block is not shrunk by less
+
+
+def usable(pointer: Word) -> Word:
+    """The usable bytes of a block in use; whatever is no such block ends the process."""
+    kind = kind_at(pointer)
+    if is_block_kind(kind) and pointer & (UNIT - 1) == 0:
+        if not is_used(pointer):
+            fatal(NOT_IN_USE, pointer, 0)
+        return payload_bytes(pointer, size_of(pointer))
+    if is_slab_kind(kind):
+        return object_bytes(kind)
+    if is_mapped_block(pointer):
+        return length_of(pointer)
+    if not hands_over():
+        fatal(NOT_OURS, pointer, 0)
+    return libc_usable_size(pointer)
+
+
+# ---- A new block ----
+
+
+def in_heap(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
+    units = block_units(size)
+    if size >= PAGED:
+        units = round_up(size, page_size()) >> UNIT_SHIFT
+        alignment = page_size() if alignment < page_size() else alignment
+    if units + (alignment >> UNIT_SHIFT) > MOST_UNITS:
+        return 0
+    held = enter(heap)
+    block = allocate_aligned(heap, units, alignment, cleared)
+    leave(heap, held, operations_for(size))
+    if block != 0 and cleared:
+        clear_block(block, units)
+        held = enter(heap)
+        mark_cleared(heap, block, units)
+        leave(heap, held, 0)
+    return block
+
+
+def in_mapping(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block in a mapping of its own at a multiple of `alignment`. Or 0."""
+    mapping = map_large(heap, size, alignment)
+    if mapping == 0:
+        return 0
+    held = enter(heap)
+    leave(heap, held, operations_for(size))
+    if cleared:
+        clear_large(mapping)
+    return mapping
+
+
+def anywhere(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
+    """A block in the heap or, from the threshold on, a mapping; the other if that is refused. Or 0."""
+    if size >= mmap_threshold() and not is_short_of_mappings(heap):
+        mapping = in_mapping(heap, size, alignment, cleared)
+        return mapping if mapping != 0 else in_heap(heap, size, alignment, cleared)
+    block = in_heap(heap, size, alignment, cleared)
+    return block if block != 0 else in_mapping(heap, size, alignment, cleared)
+
+
+def lower_break_for(heap: Heap, size: Word) -> bool:
+    """Move the break down, if that makes room for a mapping of `size` bytes. Returns True on success."""
+    held = enter(heap)
+    is_useful = size >= mmap_threshold() and top_bytes(heap, 0) >= size
+    trimmed = trim(heap, 0) if is_useful else 0
+    leave(heap, held, 0)
+    return trimmed != 0
+
+
+# ---- Freeing ----
+
+
+def dispose_large(pointer: Word) -> None:
+    """Free a block in a mapping of its own."""
+    if not is_mapped_block(pointer):
+        fatal(NOT_OURS, pointer, 0)
+    heap = owner_of(pointer)
+    held = enter(heap)
+    length = length_of(pointer) if is_mapped_block(pointer) else 0
+    if not free_large(heap, pointer):
+        fatal(NOT_OURS, pointer, 0)
+    leave(heap, held, operations_for(length))
+
+
+# ---- Resizing where it stands ----
+
+
+def units_to_resize(pointer: Word, before: Word, size: Word) -> Word:
+    """The units that a block of `before` units shall have for `size` bytes: one of whole pages stays one."""
+    if pointer & IN_PAGE == 0 and before & (PAGE_UNITS - 1) == 0 and size >= PAGED:
+        return round_up(size, page_size()) >> UNIT_SHIFT
+    return block_units(size)
+
+
+def resize_block(pointer: Word, size: Word) -> bool:
+    """Give a block of a heap room for `size` bytes where it stands. Returns True on success."""
+    heap = owner_of(pointer)
+    before = size_of(pointer)
+    units = units_to_resize(pointer, before, size)
+    if units + LEAST_CUT > before and units <= before:
+        return True
+    done = True
+    held = enter(heap)
+    if units < before:
+        shrink_block(heap, pointer, before, units)
+    else:
+        done = grow_block(heap, pointer, before, units)
+    leave(heap, held, operations_for((before - units) << UNIT_SHIFT if units < before else 0))
+    return done
+
+
+def resize_in_place(pointer: Word, size: Word, before: Word) -> Word:
+    """A block of `before` usable bytes with room for `size`, and a mapping elsewhere if it must; or 0."""
+    kind = kind_at(pointer)
+    if kind == MAPPING:
+        moved = resize_large(owner_of(pointer), pointer, size)
+        return pointer if moved == 0 and size <= before else moved
+    is_resized = is_block_kind(kind) and size < mmap_threshold() and resize_block(pointer, size)
+    return pointer if is_resized or size <= before else 0

@@ -1,0 +1,75 @@
+"""Owns the requests to a private heap: whatever its program takes from it, by the heap's lock.
+
+There are no slabs and no thread caches: each object is a block, with its 8 bytes in front.
+"""
+
+from __future__ import annotations
+
+from ..machine import ENOMEM, Word, copy_bytes, fatal, set_errno, unlikely
+from .block import is_used, size_of
+from .cache import release_block
+from .control import Heap
+from .figures import Figures
+from .large import owner_of, unmap_spares
+from .layout import LARGEST, UNIT
+from .pages import FOREIGN, MAPPING, PRIVATE, kind_at
+from .places import anywhere, dispose_large, resize_in_place, usable
+from .refusals import count_refusal, note_reason
+from .vet import NOT_IN_USE
+
+NOT_OF_HEAP = b"snugmalloc: %x is no block of this heap"
+
+
+def refuse_private(heap: Heap) -> Word:
+    """NULL, because the heap has no memory and gets none."""
+    count_refusal(heap)
+    set_errno(ENOMEM)
+    return 0
+
+
+def obtain_private(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
+    """`size` bytes of a private heap at a multiple of `alignment`, a power of two; or NULL with errno."""
+    if size > LARGEST or alignment > LARGEST:
+        note_reason(Figures.refused_size)
+        return refuse_private(heap)
+    alignment = UNIT if alignment < UNIT else alignment
+    pointer = anywhere(heap, size, alignment, cleared)
+    if unlikely(pointer == 0) and unmap_spares(heap):
+        pointer = anywhere(heap, size, alignment, cleared)
+    return pointer if pointer != 0 else refuse_private(heap)
+
+
+def is_of_private_heap(pointer: Word) -> bool:
+    """Whether a block in use is a private heap's."""
+    kind = kind_at(pointer)
+    return kind == PRIVATE or (kind == MAPPING and owner_of(pointer).is_private != 0)
+
+
+def check_owner(heap: Heap, pointer: Word) -> None:
+    """Whatever is no block of this heap ends the process."""
+    kind = kind_at(pointer)
+    if kind == FOREIGN or not is_of_private_heap(pointer) or owner_of(pointer) != heap:
+        fatal(NOT_OF_HEAP, pointer, 0)
+    if kind == PRIVATE and (pointer & (UNIT - 1) != 0 or not is_used(pointer)):
+        fatal(NOT_IN_USE, pointer, 0)
+
+
+def dispose_private(pointer: Word) -> None:
+    """Free a block of a private heap."""
+    if kind_at(pointer) == PRIVATE:
+        release_block(pointer, size_of(pointer))
+    else:
+        dispose_large(pointer)
+
+
+def resize_private(heap: Heap, pointer: Word, size: Word) -> Word:
+    """The block at `pointer` with room for `size` bytes, neither of them 0; or NULL with errno."""
+    before = usable(pointer)
+    moved = resize_in_place(pointer, size, before) if size <= LARGEST else 0
+    if moved != 0:
+        return moved
+    target = obtain_private(heap, size, UNIT, False)
+    if target != 0:
+        copy_bytes(target, pointer, before if before < size else size)
+        dispose_private(pointer)
+    return target
