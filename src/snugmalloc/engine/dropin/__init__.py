@@ -24,6 +24,7 @@ LAYERS = (
     "transfer",
     "heaps",
     "shards",
+    "returns",
     "lists",
     "cache",
     "clear",

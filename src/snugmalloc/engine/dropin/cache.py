@@ -45,10 +45,12 @@ from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import Figures, figure, raise_figure, set_figure
 from .heap import allocate, allocate_run, free_block, set_aside
 from .large import owner_of
-from .layout import DEBUG, ONE, PAGE_BASE, UNIT_SHIFT, units_for
+from .layout import DEBUG, ONE, PAGE_BASE, PAGED, UNIT_SHIFT, units_for
 from .lists import List, ThreadCache, empty_list, fill, is_cache_sound, listed, pop, push, raise_limit
 from .options import fills_memory, read_options, thread_cache
+from .pages import is_slab_kind, kind_at
 from .purge import is_time, is_use_falling, take_step
+from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
 from .shards import CROWDED, TOTALS, VISITS, add_up, heap_count, heap_number, join_heap, leave_heap, next_home
 from .slab import give_row, open_slab, take_objects
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
@@ -60,6 +62,7 @@ LONG_ENOUGH = 2  # times that lists grew old: then nobody wants the objects
 ENDED = 1
 
 BYTES_OF_OPERATION_SHIFT: Int = 14
+PAGED_UNITS = PAGED >> 4  # blocks of so many units are not left to others
 CHECK_EVERY = 127  # of a checking build: one visit in 128
 
 newest_cache: Word = 0  # these two change under the lock of the process's heap
@@ -71,8 +74,11 @@ visits: Word = 0
 
 
 def enter(heap: Heap) -> bool:
-    """Take the heap's lock, which is held until `leave`."""
-    return lock_heap(heap)
+    """Take the heap's lock, which is held until `leave`, and what was returned to the heap meanwhile."""
+    held = lock_heap(heap)
+    if unlikely(has_returned(heap)):
+        collect(heap)
+    return held
 
 
 def look_after(heap: Heap) -> None:
@@ -182,28 +188,32 @@ def give_up_cache() -> None:
 # ---- A thread's home ----
 
 
-def home_of(cache: ThreadCache) -> Heap:
-    """The heap that serves the thread; now and then the thread looks whether another one should."""
+def consider_moving(cache: ThreadCache) -> None:
+    """Now and then a thread looks whether another heap should serve it."""
+    cache.home = next_home(Heap(cache.home), cache.waits >= CROWDED)
+    cache.visits = 0
+    cache.waits = 0
+
+
+def visit(heap: Heap) -> bool:
+    """As `enter`; whether this thread had to wait for its own home is noted."""
+    cache = ThreadCache(load_thread_state())
+    if cache <= ENDED:
+        return enter(heap)
     cache.visits += 1
     if unlikely(cache.visits >= VISITS):
-        cache.home = next_home(Heap(cache.home), cache.waits >= CROWDED)
-        cache.visits = 0
-        cache.waits = 0
-    return Heap(cache.home)
-
-
-def enter_home(cache: ThreadCache, heap: Heap) -> bool:
-    """Take the lock of this thread's home; whether it was free is noted."""
+        consider_moving(cache)
     before = heap.waits
-    held = lock_heap(heap)
-    cache.waits += 1 if heap.waits != before else 0
+    held = enter(heap)
+    if heap.waits != before and heap == cache.home:
+        cache.waits += 1
     return held
 
 
 def own_heap() -> Heap:
     """The heap that serves this thread."""
     cache = own_cache()
-    return home_of(cache) if cache != 0 else process_heap()
+    return Heap(cache.home) if cache != 0 else process_heap()
 
 
 # ---- Past the lists ----
@@ -227,7 +237,7 @@ def free_object(pointer: Word, size_class: Word) -> None:
 
 def allocate_block(heap: Heap, units: Word) -> Word:
     """One block, or 0."""
-    held = enter(heap)
+    held = visit(heap)
     block = allocate(heap, units)
     leave(heap, held, operations_for(units << UNIT_SHIFT))
     return block
@@ -236,7 +246,10 @@ def allocate_block(heap: Heap, units: Word) -> Word:
 def release_block(pointer: Word, units: Word) -> None:
     """Free one block of so many units."""
     heap = owner_of(pointer)
-    held = enter(heap)
+    if units < PAGED_UNITS and serves_others(heap) and may_return(heap):
+        return_list(heap, pointer, 0)
+        return
+    held = visit(heap)
     free_block(heap, pointer, units)
     leave(heap, held, operations_for(units << UNIT_SHIFT))
 
@@ -287,11 +300,49 @@ def give_own(heap: Heap, chain: Word, size_class: Word) -> Word:
     return give_own_blocks(heap, chain)
 
 
+def count_list(chain: Word) -> Word:
+    """How many objects a linked list has."""
+    count: Word = 0
+    while chain != 0:
+        count += 1
+        chain = load_word(chain)
+    return count
+
+
+def class_of_listed(pointer: Word) -> Word:
+    """The class of an object or a block of one."""
+    kind = kind_at(pointer)
+    return kind if is_slab_kind(kind) else load_byte(BLOCK_CLASSES + size_of(pointer))
+
+
+def collect_list(heap: Heap, chain: Word, count: Word) -> None:
+    """Under the heap's lock: a list that was returned waits for others, or goes back as far as it is its."""
+    size_class = class_of_listed(chain)
+    if hand_over(heap, chain, size_class, count):
+        return
+    rest = give_own(heap, chain, size_class)
+    if rest != 0:
+        return_list(owner_of(rest), rest, count_list(rest))
+
+
+def collect(heap: Heap) -> None:
+    """Under the heap's lock: what was returned to it comes back."""
+    chain = take_returned(heap)
+    while chain != 0:
+        below = next_returned(chain)
+        count = returned_length(chain)
+        if count != 0:
+            collect_list(heap, chain, count)
+        else:
+            free_block(heap, chain, size_of(chain))
+        chain = below
+
+
 def give_list(chain: Word, size_class: Word) -> None:
     """Without a lock: a linked list goes back to the heaps that it is of."""
     while chain != 0:
         heap = owner_of(chain)
-        held = lock_heap(heap)
+        held = enter(heap)
         chain = give_own(heap, chain, size_class)
         unlock_heap(heap, held)
 
@@ -301,10 +352,10 @@ def give_list(chain: Word, size_class: Word) -> None:
 
 def refill_objects(cache: ThreadCache, entry: List, size_class: Word) -> Word:
     """An object for a thread whose list of them is empty, and more for the list. Or 0."""
-    heap = home_of(cache)
+    heap = Heap(cache.home)
     raise_limit(heap, entry, size_class)
     want = (entry.limit + 1) >> 1
-    held = enter_home(cache, heap)
+    held = visit(heap)
     chain, count = take_over(heap, size_class)
     while count < want and (count == 0 or open_slab(heap, size_class) != 0):
         chain, taken = take_objects(heap, size_class, want - count, chain)
@@ -318,9 +369,9 @@ def refill_objects(cache: ThreadCache, entry: List, size_class: Word) -> Word:
 
 def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
     """A block for a thread whose list of them is empty, and more for the list. Or 0."""
-    heap = home_of(cache)
+    heap = Heap(cache.home)
     raise_limit(heap, entry, size_class)
-    held = enter_home(cache, heap)
+    held = visit(heap)
     chain, count = take_over(heap, size_class)
     if chain == 0:
         chain, count = allocate_run(heap, class_block_units(size_class), (entry.limit + 1) >> 1)
@@ -329,6 +380,13 @@ def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
         return 0
     leave(heap, held, operations_for(count * usable_in_class(size_class)))
     return fill(entry, chain, count)
+
+
+def serves_others(heap: Heap) -> bool:
+    """Whether the heap serves other threads and not this one."""
+    state = load_thread_state()
+    is_own = state > ENDED and ThreadCache(state).home == heap
+    return not is_own and heap.threads != 0
 
 
 def pass_on(entry: List, size_class: Word) -> None:
@@ -341,7 +399,10 @@ def pass_on(entry: List, size_class: Word) -> None:
     entry.first = 0
     entry.room = count
     heap = owner_of(chain)
-    held = enter(heap)
+    if serves_others(heap) and may_return(heap):
+        return_list(heap, chain, count)
+        return
+    held = visit(heap)
     rest: Word = 0
     if not hand_over(heap, chain, size_class, count):
         rest = give_own(heap, chain, size_class)
@@ -531,7 +592,7 @@ def total_all() -> None:
     total_figures(process_heap())
     for number in range(1, heap_count()):
         heap = heap_number(number)
-        held = lock_heap(heap)
+        held = enter(heap)
         total_figures(heap)
         unlock_heap(heap, held)
     add_up()

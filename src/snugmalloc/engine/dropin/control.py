@@ -52,6 +52,8 @@ class Heap(Record, align=64):
     next_lock: Word
     is_held_by_fork: Word
     waits: Word
+    returned: Word  # what other threads freed, to be collected under the lock: see returns.py
+    returned_count: Word
 
     # bins: the index of free blocks
     listed_blocks: Word

@@ -387,7 +387,7 @@ def give_spare(heap: Heap) -> bool:
     return unmapped
 
 
-def visit(heap: Heap, most: Word) -> Word:
+def give_round(heap: Heap, most: Word) -> Word:
     """Without the lock: the hand goes on to the end of its round, or until `most` pages went back, or enough.
 
     How many went. What was dropped goes whole.
@@ -421,11 +421,11 @@ def move_hand(heap: Heap) -> None:
         pass
     most = STRETCH + (dirty_pages(heap) >> STRETCH_SHIFT)
     most = MOST_STRETCH if most > MOST_STRETCH else most
-    given = visit(heap, most)
+    given = give_round(heap, most)
     if heap.clock_hand >= used_pages(heap):
         heap.clock_hand = 0
         heap.minimum_run >>= 1
-        visit(heap, most - given if given < most else 0)
+        give_round(heap, most - given if given < most else 0)
     if is_lasting:
         held = lock_heap(heap)
         trim(heap, SPARE_TOP)

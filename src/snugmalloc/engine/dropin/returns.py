@@ -1,0 +1,55 @@
+"""Owns what threads return to a heap that serves others: lists and blocks, left without waiting for its lock.
+
+They are a stack that is pushed to atomically and taken whole by the next who has the lock. The first word of an
+object links its list, so the second word of a list's first object has the rest:
+
+    second word    bits 0 to 47: the list below it in the stack; bits 48 to 63: how many objects the list has,
+                   or 0 for a block of no class
+
+Only so much may lie here; whoever comes with more takes the lock.
+"""
+
+from __future__ import annotations
+
+from ..machine import Int, Word, atomic_add, atomic_exchange, atomic_load, atomic_replace, load_word, store_word
+from .control import Heap
+
+MAX_RETURNED = 32  # lists and blocks
+LENGTH_SHIFT: Int = 48
+BELOW_BITS = 0xFFFF_FFFF_FFFF
+SECOND_WORD = 8
+
+
+def has_returned(heap: Heap) -> bool:
+    """Whether anything was returned to the heap."""
+    return atomic_load(heap + Heap.returned) != 0
+
+
+def may_return(heap: Heap) -> bool:
+    """Whether one more list or block may be returned to the heap; if so, it has to be."""
+    return atomic_add(heap + Heap.returned_count, 1) < MAX_RETURNED
+
+
+def return_list(heap: Heap, chain: Word, count: Word) -> None:
+    """Leave a list of `count` objects or, with 0, one block for whoever takes the heap's lock next."""
+    going = True
+    while going:
+        below = atomic_load(heap + Heap.returned)
+        store_word(chain + SECOND_WORD, count << LENGTH_SHIFT | below)
+        going = not atomic_replace(heap + Heap.returned, below, chain)
+
+
+def take_returned(heap: Heap) -> Word:
+    """All that was returned, or 0; under the lock."""
+    heap.returned_count = 0
+    return atomic_exchange(heap + Heap.returned, 0)
+
+
+def next_returned(chain: Word) -> Word:
+    """The list below this one, or 0."""
+    return load_word(chain + SECOND_WORD) & BELOW_BITS
+
+
+def returned_length(chain: Word) -> Word:
+    """How many objects the list has; 0 for a block of no class."""
+    return load_word(chain + SECOND_WORD) >> LENGTH_SHIFT
