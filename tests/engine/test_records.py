@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 
 import snugmalloc.engine
 from amalgamation.language import read_library
-from amalgamation.model import Field, Record
+from amalgamation.model import Field, Record, State
 from snugmalloc.engine import FreshEngine, SimulatedMachine
 from snugmalloc.engine.machine import Array, Byte, Half, Line, Word, array
 from snugmalloc.engine.machine import Record as MachineRecord
+
+from ..builds import build_library
 
 ENGINE = Path(snugmalloc.engine.__file__).parent
 PICTURE_LINE = re.compile(r"^ *(\d+)(?: +([a-z][a-z0-9_]*)(?:  .*)?)?$", re.MULTILINE)
@@ -84,6 +87,36 @@ def test_interpreted_records_have_the_offsets_of_compiled_ones(library: str) -> 
         assert record.size == interpreted.SIZE
         for field in record.fields.values():
             assert getattr(interpreted, field.name) == field.offset, f"{record.name}.{field.name}"
+
+
+def test_what_threads_read_and_what_they_write_stand_on_lines_of_their_own() -> None:
+    heap = next(record for record in records("dropin") if record.name == "Heap")
+    line = {name: field.offset // 64 for name, field in heap.fields.items()}
+    read_by_all = {line["is_private"], line["threads"]}
+    written_by_all = {line["owner"], line["waits"], line["returned"], line["returned_count"]}
+    under_the_lock = {line[name] for name in ("listed_blocks", "heads", "dirty", "budget", "transfer")}
+    assert len(read_by_all) == len(written_by_all) == 1
+    assert not read_by_all & written_by_all and not (read_by_all | written_by_all) & under_the_lock
+    assert heap.size % 64 == 0
+
+
+def test_so_it_is_in_the_library() -> None:
+    library = ctypes.CDLL(str(build_library("snugmalloc", "debug")))
+    library.snug_thread_idle()
+    library.snug_stats(None, ctypes.c_size_t(0))
+    assert ctypes.c_uint64.in_dll(library, "snug_figures_at").value % 64 == 0
+
+
+def test_no_other_state_is_written_while_threads_run() -> None:
+    """What is left of modules' own variables is set once, by the options, or by the helper thread's start."""
+    states = {
+        definition.name: layer
+        for layer, definitions in read_library(ENGINE, "dropin", {}).layers.items()
+        for definition in definitions
+        if isinstance(definition, State)
+    }
+    assert set(states.values()) <= {"options", "switch", "requests"}
+    assert [name for name, layer in states.items() if layer == "requests"] == ["helper_process"]
 
 
 class Dot(MachineRecord, size=16):

@@ -62,12 +62,8 @@ LONG_ENOUGH = 2  # times that lists grew old: then nobody wants the objects
 ENDED = 1
 
 BYTES_OF_OPERATION_SHIFT: Int = 14
-PAGED_UNITS = PAGED >> 4  # blocks of so many units are not left to others
+PAGED_UNITS = PAGED >> 4  # blocks of so many units are not left to others, nor those with room for one word
 CHECK_EVERY = 127  # of a checking build: one visit in 128
-
-newest_cache: Word = 0  # these two change under the lock of the process's heap
-waiting_cache: Word = 0
-visits: Word = 0
 
 
 # ---- Into a heap, and out ----
@@ -98,9 +94,8 @@ def look_after(heap: Heap) -> None:
 
 def check_sometimes(heap: Heap) -> None:
     """Builds that check everything do it here, every so many visits; under the lock."""
-    global visits
-    visits += 1
-    if visits & CHECK_EVERY == 0 and check(heap) != OK:
+    heap.check_visits += 1
+    if heap.check_visits & CHECK_EVERY == 0 and check(heap) != OK:
         trap()
 
 
@@ -124,21 +119,20 @@ def operations_for(count: Word) -> Word:
 
 def new_cache() -> Word:
     """A cache that no thread has, or 0."""
-    global newest_cache, waiting_cache
     heap = process_heap()
     held = enter(heap)
-    cache = ThreadCache(waiting_cache)
+    cache = ThreadCache(process_heap().waiting_cache)
     if cache != 0:
-        waiting_cache = cache.next_spare
+        process_heap().waiting_cache = cache.next_spare
     else:
         cache = ThreadCache(set_aside(heap, units_for(ThreadCache.SIZE)))
         if cache != 0:
-            if newest_cache == 0:
+            if process_heap().newest_cache == 0:
                 fill_tables()
             clear_bytes(cache, ThreadCache.SIZE)
             cache.home = heap
-            cache.next_cache = newest_cache
-            newest_cache = cache
+            cache.next_cache = process_heap().newest_cache
+            process_heap().newest_cache = cache
             raise_figure(heap, Figures.thread_caches, 1)
     if cache != 0:
         join_heap(Heap(cache.home))
@@ -168,7 +162,6 @@ def own_cache() -> ThreadCache:
 
 def give_up_cache() -> None:
     """This thread needs its cache no more: another one may have it. The next request would make one again."""
-    global waiting_cache
     state = load_thread_state()
     if state == 0 or state == ENDED:
         return
@@ -180,8 +173,8 @@ def give_up_cache() -> None:
     held = enter(heap)
     leave_heap(Heap(cache.home))
     cache.waited = 0
-    cache.next_spare = waiting_cache
-    waiting_cache = cache
+    cache.next_spare = process_heap().waiting_cache
+    process_heap().waiting_cache = cache
     leave(heap, held, 1)
 
 
@@ -246,7 +239,7 @@ def allocate_block(heap: Heap, units: Word) -> Word:
 def release_block(pointer: Word, units: Word) -> None:
     """Free one block of so many units."""
     heap = owner_of(pointer)
-    if units < PAGED_UNITS and serves_others(heap) and may_return(heap):
+    if units > 1 and units < PAGED_UNITS and serves_others(heap) and may_return(heap):
         return_list(heap, pointer, 0)
         return
     held = visit(heap)
@@ -520,7 +513,7 @@ def take_aged_list(maximum: Word) -> tuple[Word, Word]:
 
     Under the lock of the process's heap.
     """
-    cache = ThreadCache(waiting_cache)
+    cache = ThreadCache(process_heap().waiting_cache)
     while cache != 0:
         if cache.waited >= maximum and cache.waited != EMPTY:
             for size_class in range(1, ALL_CLASSES + 1):
@@ -537,7 +530,7 @@ def make_caches_older(maximum: Word) -> None:
 
     Under the lock of the process's heap.
     """
-    cache = ThreadCache(waiting_cache)
+    cache = ThreadCache(process_heap().waiting_cache)
     while cache != 0:
         cache.waited += 1 if cache.waited < maximum else 0
         cache = ThreadCache(cache.next_spare)
@@ -572,7 +565,7 @@ def count_cached() -> None:
     for number in range(heap_count()):
         count += waiting_blocks(heap_number(number))
         total += waiting_bytes(heap_number(number))
-    cache = ThreadCache(newest_cache)
+    cache = ThreadCache(process_heap().newest_cache)
     while cache != 0:
         for size_class in range(1, ALL_CLASSES + 1):
             found = listed(cache.lists[size_class])

@@ -47,6 +47,13 @@ class Heap(Record, align=64):
     # figures: what is reported; at the beginning, so that the block's address is theirs
     figures: Array[OwnFigures] = array(1)
 
+    # which heap it is: read by all threads, and seldom written
+    identity_line: Line
+    is_private: Word  # made by a program for itself: malloc takes nothing from it
+    threads: Word  # that are served from it
+    name: Array[Byte] = array(NAME_BYTES)  # zero-terminated
+
+    # written by whoever waits for the lock or returns something
     lock_line: Line
     owner: Word  # the lock, four words as `lock` in machine.py wants them
     next_lock: Word
@@ -55,16 +62,14 @@ class Heap(Record, align=64):
     returned: Word  # what other threads freed, to be collected under the lock: see returns.py
     returned_count: Word
 
+    # all that follows is read and written under the lock
+    state_line: Line
+
     # bins: the index of free blocks
     listed_blocks: Word
     filled_words: Word  # a bit for each word of the bitmap that has any
     bitmap: Array[Word] = array(BITMAP_WORDS + 1)  # a bit for each bin that has a block; the last word stays 0
     heads: Array[Word] = array(BIN_COUNT + 1)  # of each bin the first block; the last stays empty
-
-    # which heap it is
-    is_private: Word  # made by a program for itself: malloc takes nothing from it
-    threads: Word  # that are served from it
-    name: Array[Byte] = array(NAME_BYTES)  # zero-terminated
 
     # coalesce: the free blocks
     heap_end: Word  # where the heap grows, or 0
@@ -138,6 +143,12 @@ class Heap(Record, align=64):
     seen_spare: Word
     seen_open: Word
     marks: Array[Word] = array(PAGE_UNITS // 8)
+
+    # cache and shards: of the process's heap only
+    newest_cache: Word  # of all threads' caches
+    waiting_cache: Word  # of those that wait for a thread
+    counted_forks: Word  # for which process the heaps' threads are counted
+    check_visits: Word  # of a checking build
 
     # transfer: lists on their way from thread to thread
     transfer_calls: Word

@@ -105,7 +105,7 @@ class Leaf(Record):
           0  kinds  128 KiB
      131072  tags   1 MiB
     1179648  links  2 MiB
-    3276800  owners 64 KiB: of each granule the heap's control block, or 0 for the process's heap
+    3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
     3342336
     """
 

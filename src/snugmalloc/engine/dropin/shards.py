@@ -34,8 +34,6 @@ CROWDED = 16  # of these, if it had to wait so often
 
 TOTALS = reserve(PUBLISHED)  # the sum of all heaps' figures
 
-counted_forks: Word = 0  # for which process the heaps' threads are counted
-
 
 def heap_count() -> Word:
     """How many heaps malloc has."""
@@ -93,9 +91,8 @@ def quietest_heap() -> Heap:
 
 def forget_threads() -> None:
     """In a child that was forked none of the other threads is left."""
-    global counted_forks
-    if counted_forks != fork_generation():
-        counted_forks = fork_generation()
+    if process_heap().counted_forks != fork_generation():
+        process_heap().counted_forks = fork_generation()
         for number in range(heap_count()):
             heap_number(number).threads = 0
 
