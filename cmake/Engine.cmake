@@ -44,6 +44,13 @@ function(add_engine_library library)
     list(APPEND exports --export ${symbol})
   endforeach()
 
+  set(defines ${ENGINE_DEFINES})
+  if(library STREQUAL "dropin") # SNUG_CONSTANTS is for tests: "VISITS=2;CROWDED=0"
+    foreach(constant IN LISTS SNUG_CONSTANTS)
+      list(APPEND defines --define ${constant})
+    endforeach()
+  endif()
+
   set(folder "${CMAKE_CURRENT_BINARY_DIR}/${library}")
   set(unit "${folder}/${library}.pyx")
   set(map "${folder}/${library}.map")
@@ -55,7 +62,7 @@ function(add_engine_library library)
   add_custom_command(
     OUTPUT "${unit}" "${map}" "${records}"
     COMMAND "${Python_EXECUTABLE}" -m amalgamation --engine "${ENGINE_FOLDER}" --library ${library}
-            --output "${folder}" ${ENGINE_DEFINES} ${exports}
+            --output "${folder}" ${defines} ${exports}
     WORKING_DIRECTORY "${AMALGAMATION_PARENT}"
     DEPENDS ${engine} ${amalgamation}
     COMMENT "Amalgamating the engine's ${library}"

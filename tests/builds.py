@@ -13,7 +13,7 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 
-Variant = Literal["release", "debug", "debug-16384", "debug-65536", "undefined", "address"]
+Variant = Literal["release", "debug", "debug-16384", "debug-65536", "shards", "undefined", "address"]
 
 # What C does not define is a trap: from inside of malloc nothing can be printed by a library that allocates.
 TRAPS = "-fsanitize=undefined -fno-sanitize-recover -fsanitize-undefined-trap-on-error"
@@ -21,6 +21,7 @@ TRAPS = "-fsanitize=undefined -fno-sanitize-recover -fsanitize-undefined-trap-on
 # called: what it needs of Python may be missing.
 WEAK = "__attribute__((weak)) RTYPE"
 WITHOUT_PYTHON = f"'-DPyAPI_FUNC(RTYPE)={WEAK}' '-DPyAPI_DATA(RTYPE)=extern {WEAK}'"
+CONSTANTS = {"shards": "CROWDED=0;VISITS=2;MIN_HEAPS=5"}
 FLAGS = {"undefined": f"-g {TRAPS}", "address": f"-g -fsanitize=address {WITHOUT_PYTHON}"}
 
 
@@ -28,6 +29,7 @@ def build_library(library: str, variant: Variant, toolchain: str | None = None) 
     """The path of lib<library>.so, up to date: as it is shipped, or with DEBUG = 1 (every invariant checked).
 
     With a number behind that it sees a machine whose pages have so many bytes, and ends at misaligned calls.
+    `shards` checks all, too, and there threads move from heap to heap as if they always waited for each other.
     `undefined` is the shipped one with a trap where C does not define what happens, `address` the one for
     programs that gcc's address sanitizer looks at.
     Builds into a folder of `build`, with a toolchain of cmake/toolchains if one is named. What has not changed
@@ -44,7 +46,8 @@ def build_project(source: Path, folder: Path, variant: Variant, toolchain: str |
     """
     kind, _, page = variant.partition("-")
     switches = {
-        "SNUG_DEBUG": "ON" if kind == "debug" else "OFF",
+        "SNUG_DEBUG": "ON" if kind in ("debug", "shards") else "OFF",
+        "SNUG_CONSTANTS": CONSTANTS.get(variant, ""),
         "SNUG_PAGE_SIZE": page,
         "SNUG_PYTHON": "OFF",
         "CMAKE_C_FLAGS": FLAGS.get(variant, ""),

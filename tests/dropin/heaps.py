@@ -72,6 +72,15 @@ class InterpretedHeap:
         assert self.engine.snug_walk(0, 0) == 0
         return found
 
+    def walked_live(self) -> list[Block]:
+        """The blocks in use that a walk shows."""
+        return [block for block in self.walk() if block.status != FREE]
+
+    def total(self, name: str) -> int:
+        """The figure of this field's name that snug_stats would report."""
+        self.engine.snug_stats(self.engine.TOTALS, 0)
+        return self.machine.load(self.engine.TOTALS + getattr(self.engine.Figures, name), 8)
+
     def figure(self, name: str) -> int:
         """The figure of this field's name, such as ``heap_bytes``, brought up to date."""
         self.engine.snug_stats(self.engine.process_heap(), 0)

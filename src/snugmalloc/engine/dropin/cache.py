@@ -223,6 +223,10 @@ def allocate_object(heap: Heap, size_class: Word) -> Word:
 def free_object(pointer: Word, size_class: Word) -> None:
     """Free one object."""
     heap = owner_of(pointer)
+    if serves_others(heap) and may_return(heap):
+        store_word(pointer, 0)
+        return_list(heap, pointer, ONE)
+        return
     held = enter(heap)
     give_row(heap, pointer, pointer, 1, size_class)
     leave(heap, held, 1)
@@ -311,7 +315,7 @@ def class_of_listed(pointer: Word) -> Word:
 def collect_list(heap: Heap, chain: Word, count: Word) -> None:
     """Under the heap's lock: a list that was returned waits for others, or goes back as far as it is its."""
     size_class = class_of_listed(chain)
-    if hand_over(heap, chain, size_class, count):
+    if count > 1 and hand_over(heap, chain, size_class, count):
         return
     rest = give_own(heap, chain, size_class)
     if rest != 0:
@@ -486,11 +490,14 @@ def empty_lists(cache: ThreadCache, first_class: Word) -> bool:
 def empty_own_lists(first_class: Word) -> bool:
     """This thread keeps no list of these classes, and none waits for others. Whether there were any."""
     any_given = False
-    for number in range(heap_count()):
-        any_given = give_waiting(heap_number(number), first_class, 0) or any_given
     state = load_thread_state()
     if state > ENDED:
-        any_given = empty_lists(ThreadCache(state), first_class) or any_given
+        any_given = empty_lists(ThreadCache(state), first_class)
+    for number in range(heap_count()):
+        held = enter(heap_number(number))
+        unlock_heap(heap_number(number), held)
+    for number in range(heap_count()):
+        any_given = give_waiting(heap_number(number), first_class, 0) or any_given
     return any_given
 
 

@@ -22,10 +22,11 @@ from ..machine import (
 )
 from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import PUBLISHED, Figures, figure
-from .heaps import list_heap, make_heap
+from .heaps import list_heap, make_heap, unmap_regions
 from .layout import ONE
 from .segments import SMALLEST_REGION
 
+MIN_HEAPS = 1  # that there may be, whatever the processors: more in builds for tests
 MAX_HEAPS = 64
 SHARDS = reserve(8 * MAX_HEAPS)  # the first word stays 0: that one is the process's heap
 SHARD_COUNT = reserve(8)  # the shards beside the process's heap
@@ -65,18 +66,35 @@ def most_heaps() -> Word:
     if figure(process_heap(), Figures.limit_bytes) != 0:
         return ONE
     count = processors()
+    count = count if count > MIN_HEAPS else MIN_HEAPS * ONE
     return count if count < MAX_HEAPS else MAX_HEAPS * ONE
 
 
-def add_heap() -> Heap:
-    """One more heap for malloc, or 0; under the lock of the process's heap."""
+def may_add() -> bool:
+    """Whether malloc may have one more heap."""
+    return heap_count() < most_heaps()
+
+
+def add_heap(heap: Heap) -> None:
+    """Malloc has this heap, too, from now on; under the lock of the process's heap."""
+    list_heap(heap)
+    store_word(SHARDS + heap_count() * 8, heap)
+    atomic_store(SHARD_COUNT, heap_count())
+    publish(TOTALS)
+
+
+def offer_heap() -> None:
+    """Without a lock: make one more heap, if there may be one and the system allows it."""
     heap = make_heap(SMALLEST_REGION * ONE)
-    if heap != 0:
-        list_heap(heap)
-        store_word(SHARDS + heap_count() * 8, heap)
-        atomic_store(SHARD_COUNT, heap_count())
-        publish(TOTALS)
-    return heap
+    if heap == 0:
+        return
+    held = lock_heap(process_heap())
+    is_wanted_still = may_add()
+    if is_wanted_still:
+        add_heap(heap)
+    unlock_heap(process_heap(), held)
+    if not is_wanted_still:
+        unmap_regions(heap.newest_region)
 
 
 def quietest_heap() -> Heap:
@@ -112,16 +130,19 @@ def leave_heap(heap: Heap) -> None:
 def less_crowded(heap: Heap) -> Heap:
     """Where a thread that waits too often in this heap should move, or this heap."""
     target = quietest_heap()
-    if target.threads != 0 and heap_count() < most_heaps():
-        added = add_heap()
-        target = added if added != 0 else target
     return target if target.threads + 1 < heap.threads else heap
 
 
-def next_home(heap: Heap, is_crowded: bool) -> Heap:
-    """Which heap should serve a thread that this one served so far. Takes the lock of the process's heap."""
-    held = lock_heap(process_heap())
-    forget_threads()
+def is_one_needed(heap: Heap) -> bool:
+    """Whether a thread that waits too often in this heap needs one more; under the lock of the process's heap.
+
+    The only thread that a heap serves waits for those that free what is this heap's, and would do so anywhere.
+    """
+    return heap.threads > 1 and quietest_heap().threads != 0 and may_add()
+
+
+def choose_home(heap: Heap, is_crowded: bool) -> Heap:
+    """Which heap should serve a thread that this one serves; under the lock of the process's heap."""
     target = heap
     if is_crowded:
         target = less_crowded(heap)
@@ -130,5 +151,18 @@ def next_home(heap: Heap, is_crowded: bool) -> Heap:
     if target != heap:
         leave_heap(heap)
         join_heap(target)
+    return target
+
+
+def next_home(heap: Heap, is_crowded: bool) -> Heap:
+    """Without a lock: which heap serves a thread from now on that this one served so far."""
+    held = lock_heap(process_heap())
+    forget_threads()
+    is_short = is_crowded and is_one_needed(heap)
+    unlock_heap(process_heap(), held)
+    if is_short:
+        offer_heap()
+    held = lock_heap(process_heap())
+    target = choose_home(heap, is_crowded)
     unlock_heap(process_heap(), held)
     return target
