@@ -21,7 +21,7 @@ TRAPS = "-fsanitize=undefined -fno-sanitize-recover -fsanitize-undefined-trap-on
 # called: what it needs of Python may be missing.
 WEAK = "__attribute__((weak)) RTYPE"
 WITHOUT_PYTHON = f"'-DPyAPI_FUNC(RTYPE)={WEAK}' '-DPyAPI_DATA(RTYPE)=extern {WEAK}'"
-CONSTANTS = {"shards": "CROWDED=0;VISITS=2;MIN_HEAPS=5"}
+CONSTANTS = {"shards": "CROWDED=0;VISITS=2"}
 FLAGS = {"undefined": f"-g {TRAPS}", "address": f"-g -fsanitize=address {WITHOUT_PYTHON}"}
 
 

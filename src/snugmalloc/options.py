@@ -203,6 +203,16 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 cost="a thread that wakes four times a second, once 4 MiB are taken, and locks as with threads",
             ),
             NumberOption(
+                "heaps",
+                "",
+                0,
+                0,
+                engine.MAX_HEAPS,
+                meaning="at most so many heaps, made where threads wait for each other; 0: one for"
+                " each processor that the process may use; with a limit there is one",
+                cost="more: free memory in each; 1: threads wait",
+            ),
+            NumberOption(
                 "stats",
                 "",
                 0,

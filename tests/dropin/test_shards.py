@@ -113,7 +113,21 @@ def test_there_are_no_more_heaps_than_processors() -> None:
     assert heap.check() == 0
 
 
-@pytest.mark.parametrize("environment", [{b"SNUG_LIMIT": b"512M"}, {b"SNUG_THREAD_CACHE": b"0"}])
+@pytest.mark.parametrize("heaps", [1, 2, 5, 64])
+def test_or_than_an_option_says(heaps: int) -> None:
+    environment = {b"SNUG_HEAPS": b"%d" % heaps}
+    heap = CrowdedHeap(ContendedMachine(threads=True, cores=3, environment=environment))
+    for _ in range(6):
+        heap.crowd()
+        heap.machine.contended = True
+        heap.work()
+    assert len(heap.homes) == min(heaps, 7)
+
+
+ONE_HEAP = ({b"SNUG_LIMIT": b"512M"}, {b"SNUG_THREAD_CACHE": b"0"}, {b"SNUG_HEAPS": b"1"})
+
+
+@pytest.mark.parametrize("environment", ONE_HEAP)
 def test_with_a_limit_or_without_caches_there_is_one_heap(environment: dict[bytes, bytes]) -> None:
     heap = InterpretedHeap(ContendedMachine(threads=True, environment=environment, contended=True))
     heap.free(heap.malloc(1))
@@ -309,14 +323,14 @@ def test_threads_of_many_heaps_free_each_others_blocks(
 ) -> None:
     program = compile_program("shards.c", f"-I{ROOT / 'src/snugmalloc/include'}")
     run(program, threads, "60000", *mode, on=library)
-    run(program, threads, "3000", *mode, on=moving_library)
+    run(program, threads, "3000", *mode, on=moving_library, SNUG_HEAPS="5")
 
 
 @pytest.mark.parametrize("mode", [(), ("fork",), ("refuse",)], ids=lambda mode: "-".join(mode) or "plain")
 def test_the_stress_passes_while_threads_move(
     mode: tuple[str, ...], compile_program: Compile, run: Run, moving_library: Path
 ) -> None:
-    run(compile_program("stress.c"), "8", "3000", "5", *mode, on=moving_library)
+    run(compile_program("stress.c"), "8", "3000", "5", *mode, on=moving_library, SNUG_HEAPS="4")
 
 
 def test_the_processors_that_this_process_may_use(compile_program: Compile, run: Run) -> None:

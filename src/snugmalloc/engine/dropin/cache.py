@@ -267,7 +267,8 @@ def give_own_objects(heap: Heap, chain: Word, size_class: Word) -> Word:
 
     The rest, which begins with an object of another heap.
     """
-    while chain != 0 and owner_of(chain) == heap:
+    is_only = heap_count() == 1
+    while chain != 0 and (is_only or owner_of(chain) == heap):
         slab = chain & PAGE_BASE
         last = chain
         count: Word = 1
@@ -283,7 +284,8 @@ def give_own_objects(heap: Heap, chain: Word, size_class: Word) -> Word:
 
 def give_own_blocks(heap: Heap, chain: Word) -> Word:
     """The same for a list of blocks."""
-    while chain != 0 and owner_of(chain) == heap:
+    is_only = heap_count() == 1
+    while chain != 0 and (is_only or owner_of(chain) == heap):
         following = load_word(chain)
         free_block(heap, chain, size_of(chain))
         chain = following

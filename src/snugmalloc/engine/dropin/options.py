@@ -35,6 +35,7 @@ ALIGN = b"SNUG_ALIGN="
 HARDEN = b"SNUG_HARDEN="
 FILL = b"SNUG_FILL="
 BACKGROUND = b"SNUG_BACKGROUND="
+HEAPS = b"SNUG_HEAPS="
 DEEPBIND = b"SNUG_DEEPBIND="  # what it says is read where `dlopen` is: family.c
 
 DEFAULT_THRESHOLD = 32 * MIB
@@ -46,6 +47,7 @@ LEAST_THRESHOLD = LISTED_LIMIT  # and a byte: up to there all comes from lists
 MOST_THRESHOLD = GIB
 MOST_DELAY = 1 << 30
 MOST_THREAD_CACHE = 65536
+MAX_HEAPS = 64
 
 ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
 SERVED = 1  # and calls are served by the heap,
@@ -58,6 +60,7 @@ cache_bytes: Word = 0
 hardened: bool = False
 fills: bool = False
 helps: bool = False
+heaps: Word = 0
 
 
 def have_options() -> bool:
@@ -111,12 +114,17 @@ def wants_helper() -> bool:
     return helps
 
 
+def max_heaps() -> Word:
+    """How many heaps malloc may have; 0: as many as there are processors that this process may use."""
+    return heaps
+
+
 # ---- Reading ----
 
 
 def read_option(entry: Word) -> None:
     """Obey one entry of the environment that begins with SNUG_."""
-    global prealloc_bytes, delay_moments, cache_bytes, hardened, fills, helps
+    global prealloc_bytes, delay_moments, cache_bytes, hardened, fills, helps, heaps
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
         number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
@@ -160,6 +168,11 @@ def read_option(entry: Word) -> None:
     value = text_after(entry, BACKGROUND)
     if value != 0:
         helps = number_in(entry, value, 0, 1) == 1
+        return
+    value = text_after(entry, HEAPS)
+    if value != 0:
+        number = number_in(entry, value, 0, MAX_HEAPS)
+        heaps = number if number != NONE else heaps
         return
     value = text_after(entry, ALIGN)
     if value != 0:

@@ -14,17 +14,17 @@ is in use and a mebibyte goes back
 A page that is needed again costs five times what giving it back did, so what this may cost is bounded: the
 calls, as measured by the clock, and each page that is needed again are charged. Drops have an account of their
 own, which a 64th of the time that passes pays off; a drop is made when the debt is below 1 us for each page at
-the peak. The rest is paid from savings: another 64th of the time, and part of a page fault for each page by
-which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time smaller
-blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once, but not
-again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged, unless it
-is at once: the system's malloc gives such blocks back each time. With `purge_delay` 0 memory always counts as
-calm, and an eighth of the time is earned. docs/design.md tells what was tried.
+the peak. The rest is paid from the purge budget: another 64th of the time, and part of a page fault for each
+page by which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time
+smaller blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once,
+but not again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged,
+unless it is at once: the system's malloc gives such blocks back each time. With `purge_delay` 0 memory always
+counts as calm, and an eighth of the time is earned. docs/design.md tells what was tried.
 
 There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
-takes a step. A hand goes round the page map and gives back runs of dirty pages; at the peak at first only long
-ones, in the next round those of half the length, and so on: best fit uses up small holes first, so long ones
-are needed last.
+takes a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only
+long ones, in the next round those of half the length, and so on: best fit uses up small holes first, so long
+ones are needed last.
 
 The system calls are made without the lock. Pages on their way are taken out of their free block, so that nobody
 is given them meanwhile; one thread at a time does it. In a child that was forked at such a moment the pages are
@@ -66,10 +66,10 @@ from .pages import (
 from .segments import trim
 
 PACE = 128  # operations between two steps
-STRETCH = 512  # pages that the hand gives back in one step,
+STRETCH = 512  # pages that go back in one step,
 STRETCH_SHIFT: Int = 2  # and a quarter of the dirty ones,
 GROWTH_AT_ONCE = 400  # pages within PACE operations, as long blocks take them
-MOST_STRETCH = 8192  # but no more than these: it takes some 3 ms
+MAX_STRETCH = 8192  # but no more than these: it takes some 3 ms
 CHUNK = 2048  # pages in one call: for so long nobody else can have them
 LONG_CHUNK = 1024  # pages: of so many the page map's tags and links go, too
 GAP = 512  # clean pages that a call may be about, too, between dirty ones: they cost it next to nothing
@@ -77,9 +77,9 @@ SCAN = 1 << 16  # pages that are looked at under the lock at a time,
 SCANS = 4  # and in one step, if nothing was dropped, so many times as many
 LEFT_PAGES = 256  # dirty pages that are left alone,
 LEFT_SHIFT: Int = 4  # and a 16th of those in use
-LONG_RUN = 127  # pages: the hand begins with runs of so many
+LONG_RUN = 127  # pages: a round begins with runs of so many
 
-MOMENT_SHIFT: Int = 20  # the pace is told in moments of 2^20 ns, about a millisecond,
+MOMENT_SHIFT: Int = 20  # the pace is measured in moments of 2^20 ns, about a millisecond,
 MOMENTS = 16  # over so many
 DROPPED_SHIFT: Int = 3  # what was dropped goes until an eighth of the pages in use is left,
 DROPPED_MORE_SHIFT: Int = 2  # and again as soon as it is a quarter
@@ -88,14 +88,14 @@ PEAK_SHIFT: Int = 6  # within a 64th of the most ever, memory is at its peak
 SHARE_SHIFT: Int = 6  # a 64th of the time that passes is earned,
 PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
-MOST_SAVINGS = 200_000_000
+MAX_BUDGET = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
 LONG_COST_SHIFT: Int = 3  # of what long blocks cost an eighth counts,
 SOON = 100_000_000  # nanoseconds: but not so soon after some went back
 EXCESS_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance for what is in excess
 PATIENCE_SHIFT: Int = 2  # in deeper debt what was not needed for four times `purge_delay` is in excess
 DROP_CREDIT = 1000  # and so many, for each page at the peak, for what was dropped
-DEBT = 1 << 40  # savings are counted from here, so that debts stay above zero
+DEBT = 1 << 40  # the budget is counted from here, so that debts stay above zero
 SPARE_TOP = MIB  # the break is moved down when so much is free below it
 PAGE_UNITS_SHIFT: Int = 8
 MOSTLY_SHIFT: Int = 3  # where less than an eighth is dirty it is mostly clean
@@ -121,11 +121,11 @@ def resident_pages(heap: Heap) -> Word:
     return (figure(heap, Figures.system_bytes) >> PAGE_SHIFT) - spare_pages(heap) - clean
 
 
-# ---- Savings ----
+# ---- The budget ----
 
 
 def spend(heap: Heap, cost: Word) -> None:
-    """Savings are spent; debts have a limit."""
+    """Take from the budget; debts have a limit."""
     heap.budget = heap.budget - cost if heap.budget > cost else 0
 
 
@@ -144,7 +144,7 @@ def earn(heap: Heap, now: Word) -> None:
         heap.last_time = now
     share = now - heap.last_time >> (PROMPT_SHARE_SHIFT if purge_delay() == 0 else SHARE_SHIFT)
     heap.budget += share
-    heap.budget = DEBT + MOST_SAVINGS if heap.budget > DEBT + MOST_SAVINGS else heap.budget
+    heap.budget = DEBT + MAX_BUDGET if heap.budget > DEBT + MAX_BUDGET else heap.budget
     heap.drop_debt = heap.drop_debt - share if heap.drop_debt > share else 0
     heap.last_time = now
     pay_refaults(heap, take_refaults(heap), REFAULT_COST)
@@ -239,7 +239,7 @@ def room_wanted(heap: Heap) -> Word:
 
 
 def can_give_at_peak(heap: Heap) -> bool:
-    """Whether memory is at its peak, and there are savings."""
+    """Whether memory is at its peak, and there is a budget."""
     return heap.is_at_peak != 0 and heap.budget > DEBT * ONE
 
 
@@ -275,9 +275,9 @@ def finish(heap: Heap) -> None:
 # ---- Pages to the system ----
 
 
-def chunk_from(page: Word, most: Word) -> Word:
-    """Where a chunk ends that begins at a dirty page: at most `most` pages of one run, the last dirty, too."""
-    stop = next_unmarked(page, page + most)
+def chunk_from(page: Word, maximum: Word) -> Word:
+    """Where a chunk ends that begins at a dirty page: up to `maximum` pages of one run, the last dirty, too."""
+    stop = next_unmarked(page, page + maximum)
     end = page
     following = page
     while following < stop:
@@ -296,8 +296,8 @@ def next_own_dirty(heap: Heap, page: Word, stop: Word) -> Word:
     return page if page < stop else stop
 
 
-def take_chunk(heap: Heap, least: Word, most: Word) -> bool:
-    """Under the lock: the hand goes on to the next run of at least `least` dirty pages and takes up to `most`.
+def take_chunk(heap: Heap, minimum: Word, maximum: Word) -> bool:
+    """Under the lock: go on to the next run of at least `minimum` dirty pages and take up to `maximum`.
 
     Returns False if it found none where it looked.
     """
@@ -309,10 +309,10 @@ def take_chunk(heap: Heap, least: Word, most: Word) -> bool:
     heap.clock_hand = next_own_dirty(heap, start, stop)
     while heap.clock_hand < stop:
         first = heap.clock_hand
-        heap.clock_hand = chunk_from(first, most)
+        heap.clock_hand = chunk_from(first, maximum)
         low = round_up(first, step)
         high = heap.clock_hand & ~(step - 1)
-        if low < high and heap.clock_hand - first >= least and next_dirty(low, high) < high:
+        if low < high and heap.clock_hand - first >= minimum and next_dirty(low, high) < high:
             block = free_block_at(heap, low)
             behind_it = page_of(next_block(block, size_of(block)))
             heap.chunk_page = low
@@ -387,8 +387,8 @@ def give_spare(heap: Heap) -> bool:
     return unmapped
 
 
-def give_round(heap: Heap, most: Word) -> Word:
-    """Without the lock: the hand goes on to the end of its round, or until `most` pages went back, or enough.
+def give_round(heap: Heap, maximum: Word) -> Word:
+    """Without the lock: go on to the end of the round, or until `maximum` pages went back, or enough.
 
     How many went. What was dropped goes whole.
     """
@@ -399,10 +399,10 @@ def give_round(heap: Heap, most: Word) -> Word:
         held = lock_heap(heap)
         is_drop = can_give_dropped(heap)
         is_all = is_drop or can_give_excess(heap)
-        least = ONE if is_all else heap.minimum_run
-        going = is_drop or (given < most and looks < SCANS)
+        minimum = ONE if is_all else heap.minimum_run
+        going = is_drop or (given < maximum and looks < SCANS)
         going = going and is_wanted(heap) and heap.clock_hand < used_pages(heap)
-        found = going and take_chunk(heap, least, CHUNK if is_all else STRETCH)
+        found = going and take_chunk(heap, minimum, CHUNK if is_all else STRETCH)
         unlock_heap(heap, held)
         if found:
             before = clock()
@@ -415,17 +415,17 @@ def give_round(heap: Heap, most: Word) -> Word:
 
 
 def move_hand(heap: Heap) -> None:
-    """Without the lock: the hand goes on; when it has been round, shorter runs are long enough."""
+    """Without the lock: the clock hand goes on; when it has been round, shorter runs are long enough."""
     is_lasting = can_give_excess(heap) or can_give_dropped(heap)
     while give_spare(heap):
         pass
-    most = STRETCH + (dirty_pages(heap) >> STRETCH_SHIFT)
-    most = MOST_STRETCH if most > MOST_STRETCH else most
-    given = give_round(heap, most)
+    maximum = STRETCH + (dirty_pages(heap) >> STRETCH_SHIFT)
+    maximum = MAX_STRETCH if maximum > MAX_STRETCH else maximum
+    given = give_round(heap, maximum)
     if heap.clock_hand >= used_pages(heap):
         heap.clock_hand = 0
         heap.minimum_run >>= 1
-        give_round(heap, most - given if given < most else 0)
+        give_round(heap, maximum - given if given < maximum else 0)
     if is_lasting:
         held = lock_heap(heap)
         trim(heap, SPARE_TOP)
@@ -467,7 +467,7 @@ def lower_break(heap: Heap) -> None:
 
 
 def take_step(heap: Heap) -> None:
-    """Without the lock: look at clock, pace and peak; where pages should go back, the hand moves on."""
+    """Without the lock: look at clock, pace and peak; where pages should go back, the clock hand moves on."""
     held = lock_heap(heap)
     heap.waiting = 0
     if purge_delay() == MOST_DELAY:

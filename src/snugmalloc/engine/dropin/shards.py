@@ -1,10 +1,10 @@
 """Owns the shards: more heaps for malloc where threads wait for each other's lock.
 
 A process begins with one heap. A thread that had to wait in a quarter of its last visits moves to another: to
-the one that serves the fewest threads, or to a new one, as long as there are fewer than processors that this
-process may use. It goes back when the first heap serves no thread any more. What a thread frees goes home to
-the heap that it is of, whoever frees it. A process whose threads never wait has one heap, and so has one with
-a limit.
+the one that serves the fewest threads, or to a new one, while there are fewer than SNUG_HEAPS says or, by
+default, than processors that this process may use. It goes back when the first heap serves no thread any more.
+What a thread frees goes home to the heap that it is of, whoever frees it. A process whose threads never wait
+has one heap, and so has one with a limit.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import PUBLISHED, Figures, figure
 from .heaps import list_heap, make_heap, unmap_regions
 from .layout import ONE
+from .options import MAX_HEAPS, max_heaps
 from .segments import SMALLEST_REGION
 
-MIN_HEAPS = 1  # that there may be, whatever the processors: more in builds for tests
-MAX_HEAPS = 64
 SHARDS = reserve(8 * MAX_HEAPS)  # the first word stays 0: that one is the process's heap
 SHARD_COUNT = reserve(8)  # the shards beside the process's heap
 VISITS = 64  # that a thread makes before it looks whether it should move
@@ -65,8 +64,7 @@ def most_heaps() -> Word:
     """How many heaps there may be."""
     if figure(process_heap(), Figures.limit_bytes) != 0:
         return ONE
-    count = processors()
-    count = count if count > MIN_HEAPS else MIN_HEAPS * ONE
+    count = max_heaps() if max_heaps() != 0 else processors()
     return count if count < MAX_HEAPS else MAX_HEAPS * ONE
 
 
