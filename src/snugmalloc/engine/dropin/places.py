@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..machine import Word, fatal, libc_usable_size, page_size
+from ..machine import Byte, Word, fatal, fill_bytes, libc_usable_size, page_size, unlikely
 from .block import is_used, payload_bytes, size_of
 from .cache import enter, leave, operations_for
 from .classes import block_units, object_bytes
@@ -21,12 +21,15 @@ from .large import (
 )
 from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, round_up
 from .marks import mark_cleared
-from .options import hands_over, mmap_threshold
-from .pages import MAPPING, is_block_kind, is_slab_kind, kind_at
+from .options import fills_memory, hands_over, mmap_threshold
+from .pages import FOREIGN, MAPPING, is_block_kind, is_slab_kind, kind_at
 from .segments import top_bytes, trim
 from .vet import NOT_IN_USE, NOT_OURS
 
 LEAST_CUT = 4  # units; a block is not shrunk by less
+
+HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
+FREED: Byte = 0x5A  # and bytes that it has freed
 
 
 def usable(pointer: Word) -> Word:
@@ -40,9 +43,25 @@ def usable(pointer: Word) -> Word:
         return object_bytes(kind)
     if is_mapped_block(pointer):
         return length_of(pointer)
-    if not hands_over():
+    if kind != FOREIGN or not hands_over():
         fatal(NOT_OURS, pointer, 0)
     return libc_usable_size(pointer)
+
+
+# ---- Filling, under SNUG_FILL=1 ----
+
+
+def filled(pointer: Word) -> Word:
+    """The answer to a request for memory that need not be zero; with SNUG_FILL=1 it is full of HANDED_OUT."""
+    if unlikely(fills_memory()) and pointer != 0:
+        fill_bytes(pointer, usable(pointer), HANDED_OUT)
+    return pointer
+
+
+def fill_freed(pointer: Word) -> None:
+    """A block in use is about to be freed; with SNUG_FILL=1 it is full of FREED."""
+    if unlikely(fills_memory()):
+        fill_bytes(pointer, usable(pointer), FREED)
 
 
 # ---- A new block ----

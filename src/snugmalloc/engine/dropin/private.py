@@ -1,6 +1,7 @@
 """Owns the requests to a private heap: whatever its program takes from it, by the heap's lock.
 
-There are no slabs and no thread caches: each object is a block, with its 8 bytes in front.
+There are no slabs and no thread caches: each object is a block, with its 8 bytes in front. Nothing here is
+counted under SNUG_STATS=1.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from .block import is_used, size_of
 from .cache import release_block
 from .control import Heap
 from .figures import Figures
-from .large import owner_of, unmap_spares
+from .large import is_mapped_block, owner_of, unmap_spares
 from .layout import LARGEST, UNIT
-from .pages import FOREIGN, MAPPING, PRIVATE, kind_at
-from .places import anywhere, dispose_large, resize_in_place, usable
+from .pages import MAPPING, PRIVATE, kind_at
+from .places import anywhere, dispose_large, fill_freed, filled, resize_in_place, usable
 from .refusals import count_refusal, note_reason
 from .vet import NOT_IN_USE
 
-NOT_OF_HEAP = b"snugmalloc: %x is no block of this heap"
+NOT_OF_HEAP = b"snugmalloc: %x is no block in use of this heap: freed twice, or from elsewhere"
 
 
 def refuse_private(heap: Heap) -> Word:
@@ -36,7 +37,9 @@ def obtain_private(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Wo
     pointer = anywhere(heap, size, alignment, cleared)
     if unlikely(pointer == 0) and unmap_spares(heap):
         pointer = anywhere(heap, size, alignment, cleared)
-    return pointer if pointer != 0 else refuse_private(heap)
+    if unlikely(pointer == 0):
+        return refuse_private(heap)
+    return pointer if cleared else filled(pointer)
 
 
 def is_of_private_heap(pointer: Word) -> bool:
@@ -46,16 +49,17 @@ def is_of_private_heap(pointer: Word) -> bool:
 
 
 def check_owner(heap: Heap, pointer: Word) -> None:
-    """Whatever is no block of this heap ends the process."""
-    kind = kind_at(pointer)
-    if kind == FOREIGN or not is_of_private_heap(pointer) or owner_of(pointer) != heap:
+    """Whatever is no block in use of this heap ends the process."""
+    is_block = kind_at(pointer) == PRIVATE and pointer & (UNIT - 1) == 0
+    if not (is_block or is_mapped_block(pointer)) or owner_of(pointer) != heap:
         fatal(NOT_OF_HEAP, pointer, 0)
-    if kind == PRIVATE and (pointer & (UNIT - 1) != 0 or not is_used(pointer)):
+    if is_block and not is_used(pointer):
         fatal(NOT_IN_USE, pointer, 0)
 
 
 def dispose_private(pointer: Word) -> None:
     """Free a block of a private heap."""
+    fill_freed(pointer)
     if kind_at(pointer) == PRIVATE:
         release_block(pointer, size_of(pointer))
     else:
