@@ -62,3 +62,19 @@ def test_whatever_option_is_set(
     case: str, settings: dict[str, str], linked: LinkedProgram, run: Run, library: Path
 ) -> None:
     run(linked("heaps.c", library), case, **settings)
+
+
+# ---- Threads and forks ----
+
+
+@pytest.mark.parametrize("case", ["shared", "many", "leaves", "fork"])
+def test_threads_make_use_and_destroy_heaps(case: str, linked: LinkedProgram, run: Run, library: Path) -> None:
+    run(linked("heap_threads.c", library), case)
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:5], ids=lambda settings: "".join(settings))
+@pytest.mark.parametrize("case", ["shared", "many"])
+def test_so_they_do_whatever_option_is_set(
+    case: str, settings: dict[str, str], linked: LinkedProgram, run: Run, library: Path
+) -> None:
+    run(linked("heap_threads.c", library), case, **settings)
