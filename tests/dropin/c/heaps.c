@@ -1,4 +1,4 @@
-/* Private heaps keep their rules: heaps CASE. Each case stands in `cases` at the end. */
+/* Private heaps keep their rules: heaps CASE [MIB]. Each case stands in `cases` at the end; MIB bounds the limits. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
@@ -7,11 +7,10 @@
 #include "resident.h"
 #include "snugmalloc.h"
 
-#define GIB (1024 * MIB)
-
 static const size_t SIZES[] = {0, 1, 15, 16, 24, 25, 100, 1000, 1024, 4096, 16384, 16385, 20000, 131064, 131072, 140000,
                                1000000, 5000000, 33554431, 33554432, 40000000};
 enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES };
+static size_t most_limit = 100 * MIB;
 
 static int is_filled(const unsigned char *block, size_t size, int value)
 {
@@ -232,7 +231,7 @@ static void limited(void)
     enum { MOST = 1 << 20 };
     static char *blocks[MOST];
 
-    for (size_t l = 0; l < sizeof limits / sizeof *limits; l++) {
+    for (size_t l = 0; l < sizeof limits / sizeof *limits && limits[l] <= most_limit; l++) {
         snug_heap_t *heap = new_heap(limits[l]);
 
         CHECK(FIGURE(heap, limit_bytes) == limits[l]);
@@ -434,6 +433,7 @@ static const struct {
 
 int main(int count, char **words)
 {
+    most_limit = count > 2 ? (size_t)atol(words[2]) * MIB : most_limit;
     for (size_t i = 0; count > 1 && i < sizeof cases / sizeof *cases; i++)
         if (strcmp(words[1], cases[i].name) == 0) {
             cases[i].run();
