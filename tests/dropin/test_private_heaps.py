@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 import snugmalloc
+from snugmalloc.engine import Fatal, SimulatedMachine
 
 from ..builds import build_library
 from ..targets import Run, Target
 from .conftest import Compile
+from .heaps import MIB, InterpretedPrivateHeap, Model
+from .test_engine import play
 
 CASES = (
     "sizes",
@@ -190,3 +193,104 @@ def test_so_it_does_where_malloc_is_libcs(
     fault: str, linked: LinkedProgram, target: Target, library: Path
 ) -> None:
     assert FAULTS[fault] in told_by(fault, linked, target, library, SNUG_DISABLE="1")
+
+
+# ---- Interpreted, call by call ----
+
+
+def addresses_left(machine: SimulatedMachine) -> int:
+    """Bytes that were mapped and not unmapped."""
+    done = [call for call in machine.log if call.result is not None]
+    mapped = sum(call.arguments[0] for call in done if call.name == "mmap")
+    return mapped - sum(call.arguments[1] for call in done if call.name == "munmap")
+
+
+def test_a_destroyed_heap_leaves_only_what_the_page_map_needs(machine: SimulatedMachine) -> None:
+    heap = InterpretedPrivateHeap(machine)
+    play(Model(heap, 3), 300, 100)
+    blocks = [heap.malloc(size) for size in (100, 50_000, 700_000, 3 * MIB) for _ in range(3)]
+    heap.free(blocks[-1])
+    leaves = sum(call.arguments == (heap.engine.Leaf.SIZE,) for call in machine.log)
+    heap.destroy()
+    assert addresses_left(machine) == leaves * heap.engine.Leaf.SIZE
+    assert not any(machine.is_mapped(block) or heap.engine.kind_at(block) for block in blocks)
+    assert heap.engine.process_heap().next_lock == 0
+    with pytest.raises(Fatal, match="no heap"):
+        heap.destroy()
+
+
+def test_addresses_of_a_destroyed_heap_serve_others(machine: SimulatedMachine) -> None:
+    first = InterpretedPrivateHeap(machine)
+    blocks = [first.malloc(40_000) for _ in range(20)]
+    first.destroy()
+    machine.refuse = lambda name, arguments: name == "brk"
+    model = Model(first, 4)
+    first.malloc, first.calloc = first.engine.snug_malloc, first.engine.snug_calloc
+    first.realloc, first.aligned_alloc = first.engine.snug_realloc, first.engine.snug_aligned_alloc
+    first.free, first.check = first.engine.snug_free, first.engine.snug_check
+    for _ in range(300):
+        model.step()
+    assert any(machine.is_mapped(block) for block in blocks)
+    model.finish()
+    assert first.check() == 0
+
+
+def create_after(heap: InterpretedPrivateHeap, limit: int, served: int) -> int:
+    """Make one more heap while the system refuses all after so many calls; what was left then is unmapped."""
+    calls = iter(range(1000))
+    before = addresses_left(heap.machine)
+    heap.machine.refuse = lambda name, arguments: name != "munmap" and next(calls) >= served
+    made: int = heap.engine.snug_heap_create(limit, 0)
+    heap.machine.refuse = lambda name, arguments: False
+    assert made or addresses_left(heap.machine) == before
+    return made
+
+
+@pytest.mark.parametrize("limit", [0, 8 * MIB])
+def test_a_heap_that_could_not_be_made_leaves_nothing(machine: SimulatedMachine, limit: int) -> None:
+    heap = InterpretedPrivateHeap(machine)
+    served = 0
+    while not (made := create_after(heap, limit, served)):
+        assert machine.errno == 12
+        served += 1
+    assert served > 0
+    before = addresses_left(machine)
+    heap.engine.snug_heap_destroy(made)
+    made = heap.engine.snug_heap_create(limit, 0)
+    assert addresses_left(machine) == before
+    assert heap.malloc(100) and heap.check() == 0
+
+
+def test_a_refused_region_leaves_the_heap_in_the_one_before(machine: SimulatedMachine) -> None:
+    heap = InterpretedPrivateHeap(machine)
+    first = heap.malloc(1000)
+    newest = heap.engine.Heap(heap.address).newest_region
+    before = addresses_left(machine)
+    machine.refuse = lambda name, arguments: name == "mprotect" or (name == "mmap" and arguments[0] < 800_000)
+    assert heap.malloc(700_000) == 0
+    machine.refuse = lambda name, arguments: False
+    assert heap.engine.Heap(heap.address).newest_region == newest
+    assert addresses_left(machine) == before
+    assert heap.malloc(20_000) & ~0xFFFFF == first & ~0xFFFFF
+    assert heap.check() == 0
+
+
+@pytest.mark.parametrize("limit", [65_536, MIB, 8 * MIB])
+def test_all_that_a_limit_allows_is_had_in_one_piece(machine: SimulatedMachine, limit: int) -> None:
+    heap = InterpretedPrivateHeap(machine, {"DEFAULT_THRESHOLD": 16 * MIB}, limit)
+    blocks = []
+    while block := heap.malloc(3000):
+        blocks.append(block)
+    assert heap.figure("refused_limit") == 1 and heap.figure("system_bytes") <= limit
+    for block in blocks:
+        heap.free(block)
+    assert heap.malloc(max(1000, limit - 2 * machine.page))
+    assert heap.check() == 0
+
+
+def test_a_name_is_kept_as_far_as_there_is_room(machine: SimulatedMachine) -> None:
+    heap = InterpretedPrivateHeap(machine)
+    name = machine.reserve(64)
+    machine.write(name, b"x" * 40)
+    address = heap.engine.snug_heap_create(0, name)
+    assert machine.read(heap.engine.snug_heap_name(address), 32) == b"x" * 31 + b"\0"
