@@ -33,11 +33,10 @@ from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
 from .lists import ENTRY_SHIFT, List, push
 from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at
-from .places import usable
+from .places import CLEARED_LIMIT, usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
 from .requests import (
-    CLEARED_LIMIT,
     dispose,
     is_power_of_two,
     look_closely,

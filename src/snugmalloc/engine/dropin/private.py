@@ -6,15 +6,25 @@ counted under SNUG_STATS=1.
 
 from __future__ import annotations
 
-from ..machine import ENOMEM, Word, copy_bytes, fatal, set_errno, unlikely
+from ..machine import ENOMEM, Word, clear_bytes, copy_bytes, fatal, set_errno, unlikely
 from .block import is_used, size_of
-from .cache import release_block
+from .cache import allocate_block, release_block
 from .control import Heap
 from .figures import Figures
 from .large import is_mapped_block, owner_of, unmap_spares
-from .layout import LARGEST, UNIT
+from .layout import LARGEST, PAGED, UNIT
+from .options import mmap_threshold
 from .pages import MAPPING, PRIVATE, kind_at
-from .places import anywhere, dispose_large, fill_freed, filled, resize_in_place, usable
+from .places import (
+    CLEARED_LIMIT,
+    anywhere,
+    dispose_large,
+    fill_freed,
+    filled,
+    resize_in_place,
+    units_in,
+    usable,
+)
 from .refusals import count_refusal, note_reason
 from .vet import NOT_IN_USE
 
@@ -28,15 +38,32 @@ def refuse_private(heap: Heap) -> Word:
     return 0
 
 
+def small_block(heap: Heap, size: Word, cleared: bool) -> Word:
+    """A block of no whole pages; it is written to read as zero. Or 0."""
+    block = allocate_block(heap, units_in(heap, size))
+    if block != 0 and cleared:
+        clear_bytes(block, usable(block))
+    return block
+
+
+def by_size_and_alignment(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
+    """`size` bytes by the shortest way, or by any other; or 0."""
+    most = CLEARED_LIMIT if cleared else PAGED
+    pointer: Word = 0
+    if alignment == UNIT and size < most and size < mmap_threshold():
+        pointer = small_block(heap, size, cleared)
+    return pointer if pointer != 0 else anywhere(heap, size, alignment, cleared)
+
+
 def obtain_private(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
     """`size` bytes of a private heap at a multiple of `alignment`, a power of two; or NULL with errno."""
     if size > LARGEST or alignment > LARGEST:
         note_reason(Figures.refused_size)
         return refuse_private(heap)
     alignment = UNIT if alignment < UNIT else alignment
-    pointer = anywhere(heap, size, alignment, cleared)
+    pointer = by_size_and_alignment(heap, size, alignment, cleared)
     if unlikely(pointer == 0) and unmap_spares(heap):
-        pointer = anywhere(heap, size, alignment, cleared)
+        pointer = by_size_and_alignment(heap, size, alignment, cleared)
     if unlikely(pointer == 0):
         return refuse_private(heap)
     return pointer if cleared else filled(pointer)

@@ -42,14 +42,22 @@ from .large import free_large, owner_of, unmap_spares
 from .layout import LARGEST, MIB, ONE, PAGED, UNIT, round_up, units_for
 from .options import hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
 from .pages import FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
-from .places import anywhere, dispose_large, fill_freed, filled, lower_break_for, resize_in_place, usable
+from .places import (
+    CLEARED_LIMIT,
+    anywhere,
+    dispose_large,
+    fill_freed,
+    filled,
+    lower_break_for,
+    resize_in_place,
+    usable,
+)
 from .private import is_of_private_heap, resize_private
 from .refusals import count_refusal, note_reason
 from .shards import heap_count, heap_number
 from .slab import give_row
 from .vet import NOT_IN_USE, vet
 
-CLEARED_LIMIT = 8192  # calloc takes more from the heap, where fresh pages need no writing
 WORTH_HELPER = 4 * MIB
 
 helper_process: Word = (
