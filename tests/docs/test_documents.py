@@ -17,6 +17,7 @@ README = ROOT / "README.md"
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("src/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
+WITH_C = [README, ROOT / "docs" / "heaps.md"]
 WITH_EXAMPLES = [README, ROOT / "docs" / "four-functions.md"]
 
 
@@ -29,11 +30,13 @@ def test_the_python_examples_print_what_is_shown(path: Path) -> None:
     assert with_outputs(path) == path.read_text()
 
 
-def test_the_c_example_compiles_and_prints_what_is_shown(tmp_path: Path) -> None:
-    blocks = blocks_of(README.read_text())
+@pytest.mark.parametrize("document", WITH_C, ids=named)
+def test_the_c_example_compiles_and_prints_what_is_shown(document: Path, tmp_path: Path) -> None:
+    blocks = blocks_of(document.read_text())
     (at,) = [number for number, block in enumerate(blocks) if block.language == "c"]
     source, commands, shown = blocks[at : at + 3]
-    (tmp_path / "hello.c").write_text(source.text)
+    name = source.text.split()[1]  # it begins with it, as a comment
+    (tmp_path / name).write_text(source.text)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     outcome = subprocess.run(
         ["sh", "-e", "-c", commands.text],

@@ -13,7 +13,7 @@ from snugmalloc.engine import SimulatedMachine
 
 from ..builds import build_library
 from ..targets import Target
-from .heaps import InterpretedHeap
+from .heaps import INTERPRETED, InterpretedHeap
 
 SOURCES = Path(__file__).parent / "c"
 FLAGS = [
@@ -28,6 +28,7 @@ FLAGS = [
     "-Wno-address",
 ]
 Compile = Callable[..., Path]
+Make = Callable[..., InterpretedHeap]
 
 
 def numbers(ended: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -76,3 +77,15 @@ def machine(request: pytest.FixtureRequest) -> SimulatedMachine:
 def heap(machine: SimulatedMachine) -> InterpretedHeap:
     """The interpreted engine on that machine."""
     return InterpretedHeap(machine)
+
+
+@pytest.fixture(params=INTERPRETED)
+def make_heap(request: pytest.FixtureRequest) -> Make:
+    """Makes a heap of each kind in turn, given a machine and constants."""
+    return INTERPRETED[request.param]
+
+
+@pytest.fixture
+def any_heap(machine: SimulatedMachine, make_heap: Make) -> InterpretedHeap:
+    """The interpreted engine's heap of each kind, on that machine."""
+    return make_heap(machine)

@@ -6,6 +6,7 @@ import ctypes
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,9 @@ FREE, LIVE, MAPPED = 0, 1, 2
 MIB = 1 << 20
 SMALL = {"SMALLEST_REGION": 2 * MIB, "DEFAULT_THRESHOLD": 2 * MIB}
 """Constants for heaps that fit in a bytearray: regions and mappings of some MiB."""
+SMALL_REGIONS = {"SMALLEST_PRIVATE_REGION": MIB // 4}
+"""And for private heaps that soon need another one."""
+LIMIT = 24 * MIB
 
 
 class Block(NamedTuple):
@@ -54,12 +58,14 @@ class InterpretedHeap:
         self.calloc: Callable[[int, int], int] = self.engine.snug_calloc
         self.realloc: Callable[[int, int], int] = self.engine.snug_realloc
         self.aligned_alloc: Callable[[int, int], int] = self.engine.snug_aligned_alloc
-        self.free: Callable[[int], None] = self.engine.snug_free
+        self.free: Callable[[int], object] = self.engine.snug_free
         self.usable: Callable[[int], int] = self.engine.snug_malloc_usable_size
-        self.trim: Callable[[int], int] = self.engine.snug_trim
         self.check: Callable[[], int] = self.engine.snug_check
         self.read: Callable[[int, int], bytes] = self.machine.read
         self.write: Callable[[int, bytes], None] = self.machine.write
+
+    def trim(self, pad: int) -> int:
+        return int(self.engine.snug_trim(pad))
 
     def walk(self) -> list[Block]:
         found: list[Block] = []
@@ -69,7 +75,7 @@ class InterpretedHeap:
             return 0
 
         self.machine.visitors[0] = note
-        assert self.engine.snug_walk(0, 0) == 0
+        self._show()
         return found
 
     def walked_live(self) -> list[Block]:
@@ -81,10 +87,67 @@ class InterpretedHeap:
         self.engine.snug_stats(self.engine.TOTALS, 0)
         return self.machine.load(self.engine.TOTALS + getattr(self.engine.Figures, name), 8)
 
+    def _show(self) -> None:
+        """Show all blocks to the visitor."""
+        assert self.engine.snug_walk(0, 0) == 0
+
     def figure(self, name: str) -> int:
         """The figure of this field's name, such as ``heap_bytes``, brought up to date."""
-        self.engine.snug_stats(self.engine.process_heap(), 0)
-        return int(self.engine.figure(self.engine.process_heap(), getattr(self.engine.Figures, name)))
+        self.engine.snug_stats(self.engine.TOTALS, 0)
+        return int(self.engine.figure(self.engine.TOTALS, getattr(self.engine.Figures, name)))
+
+
+class InterpretedPrivateHeap(InterpretedHeap):
+    """The same with a private heap of the engine, with a limit if that is not 0."""
+
+    def __init__(
+        self,
+        machine: SimulatedMachine | None = None,
+        constants: Mapping[str, int] | None = None,
+        limit: int = 0,
+    ) -> None:
+        super().__init__(machine, {**SMALL_REGIONS, **(constants or {})})
+        self.address: int = self.engine.snug_heap_create(limit, 0)
+        assert self.address != 0
+        self.malloc = self._of_this(self.engine.snug_heap_malloc)
+        self.calloc = self._of_this(self.engine.snug_heap_calloc)
+        self.realloc = self._of_this(self.engine.snug_heap_realloc)
+        self.aligned_alloc = self._of_this(self.engine.snug_heap_aligned)
+        self.free = self._of_this(self.engine.snug_heap_free)
+        self.check = self._of_this(self.engine.snug_heap_check)
+
+    def _of_this(self, function: Callable[..., int]) -> Callable[..., int]:
+        return partial(function, self.address)
+
+    def trim(self, pad: int) -> int:
+        """Without a pad."""
+        return int(self.engine.snug_heap_trim(self.address))
+
+    def destroy(self) -> None:
+        """The heap is no more."""
+        self.engine.snug_heap_destroy(self.address)
+
+    def _show(self) -> None:
+        assert self.engine.snug_heap_walk(self.address, 0, 0) == 0
+
+    def figure(self, name: str) -> int:
+        self.engine.snug_heap_stats(self.address, self.engine.TOTALS, 0)
+        return int(self.engine.figure(self.address, getattr(self.engine.Figures, name)))
+
+
+def interpreted_limited(
+    machine: SimulatedMachine | None = None, constants: Mapping[str, int] | None = None
+) -> InterpretedHeap:
+    """A private heap with a limit that no test reaches by chance."""
+    return InterpretedPrivateHeap(machine, constants, LIMIT)
+
+
+INTERPRETED: dict[str, Callable[..., InterpretedHeap]] = {
+    "process": InterpretedHeap,
+    "private": InterpretedPrivateHeap,
+    "limited": interpreted_limited,
+}
+"""Every instance of a heap that the interpreted engine can make, by its kind."""
 
 
 class CompiledHeap:
@@ -120,14 +183,59 @@ class CompiledHeap:
             count += 3
             return 0
 
-        assert self.library.snug_walk(self.Visitor(note), None) == 0
+        self._show(self.Visitor(note))
         return [Block(*found[at : at + 3]) for at in range(0, count, 3)]
+
+    def _show(self, visitor: object) -> None:
+        """Show all blocks to the visitor."""
+        assert self.library.snug_walk(visitor, None) == 0
+
+    def destroy(self) -> None:
+        """The heap of this very process stays."""
 
     def read(self, address: int, count: int) -> bytes:
         return ctypes.string_at(address, count)
 
     def write(self, address: int, data: bytes) -> None:
         ctypes.memmove(address, data, len(data))
+
+
+class CompiledPrivateHeap(CompiledHeap):
+    """The same with a private heap of the library, with a limit if that is not 0."""
+
+    def __init__(self, library: Path, limit: int = 0) -> None:
+        super().__init__(library)
+        word, heap, number = ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int
+        create = self._function("snug_heap_create", heap, word, ctypes.c_char_p)
+        self.address = create(limit, b"of a test")
+        assert self.address != 0
+        self._destroy = self._function("snug_heap_destroy", None, heap)
+        self.malloc = self._of_this("snug_heap_malloc", word, word)
+        self.calloc = self._of_this("snug_heap_calloc", word, word, word)
+        self.realloc = self._of_this("snug_heap_realloc", word, word, word)
+        self.aligned_alloc = self._of_this("snug_heap_aligned", word, word, word)
+        self.free = self._of_this("snug_heap_free", None, word)
+        self.check = self._of_this("snug_heap_check", number)
+        trim = self._of_this("snug_heap_trim", number)
+        self.trim = lambda pad: trim()
+
+    def _of_this(self, name: str, result: type | None, *parameters: type) -> Callable[..., int]:
+        return partial(self._function(name, result, ctypes.c_uint64, *parameters), self.address)
+
+    def _show(self, visitor: object) -> None:
+        assert self.library.snug_heap_walk(ctypes.c_uint64(self.address), visitor, None) == 0
+
+    def destroy(self) -> None:
+        """The heap is no more."""
+        self._destroy(self.address)
+
+
+COMPILED: dict[str, Callable[[Path], CompiledHeap]] = {
+    "process": CompiledHeap,
+    "private": CompiledPrivateHeap,
+    "limited": lambda library: CompiledPrivateHeap(library, LIMIT),
+}
+"""Every instance of a heap that a compiled library can make, by its kind."""
 
 
 @dataclass

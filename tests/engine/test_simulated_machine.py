@@ -112,6 +112,11 @@ def test_slow_calls_under_the_lock_are_noticed() -> None:
     ):
         with pytest.raises(Trap, match="under the lock"):
             call()
+    assert machine.unmap_memory(machine.reserve_range(1 << 20, PAGE), 1 << 20)  # there is nothing in it yet
+    used = machine.reserve_range(1 << 20, PAGE)
+    assert machine.commit_range(used + PAGE, PAGE)
+    with pytest.raises(Trap, match="munmap under the lock"):
+        machine.unmap_memory(used, 1 << 20)
     machine.unlock(0, held)
     machine.clear(address, 1 << 20)
 

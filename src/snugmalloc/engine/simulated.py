@@ -63,7 +63,7 @@ class SimulatedMachine:
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
     malloc is the only one; `libc_blocks` is what libc's has given, by address. `program` has the names that
     `program_name` returns. With `lock_is_short` a slow call under the lock is an error: to clear
-    much memory, ``madvise``, ``munmap``, ``mremap``.
+    much memory, ``madvise``, ``munmap`` but of addresses that were only reserved, ``mremap``.
     """
 
     page: int = PAGE
@@ -93,6 +93,7 @@ class SimulatedMachine:
         self._reserved = Region(RESERVED, bytearray())
         self._heap = Region(BREAK, bytearray())
         self._mappings: list[Region] = []
+        self._only_reserved: set[int] = set()
         self._break_was_asked = False
         self._held: list[int] = []
         self._time = 0
@@ -237,13 +238,15 @@ class SimulatedMachine:
         return start >= end
 
     def unmap_memory(self, address: int, length: int) -> bool:
-        self._expect_no_lock("munmap")
+        if address not in self._only_reserved:
+            self._expect_no_lock("munmap")
         end = address + self._pages(length)
         if not self._is_ours(address, end):
             raise BadAccess(f"munmap({address:#x}, {length}) is about pages that are not mapped")
         if not self._call("munmap", (address, length), self._done(address)):
             return False
         self._cut(address, end)
+        self._only_reserved.discard(address)
         return True
 
     def forbid_huge_pages(self, address: int, length: int) -> None:
@@ -281,11 +284,18 @@ class SimulatedMachine:
 
     def reserve_range(self, length: int, alignment: int) -> int:
         """As a mapping; what `commit_range` has not made memory yet can be touched all the same."""
-        return self.map_memory(length, alignment)
+        start = self.map_memory(length, alignment)
+        self._only_reserved.add(start)
+        return start
 
     def commit_range(self, address: int, length: int) -> bool:
         self._place(address, length)
-        return self._call("mprotect", (address, length), self._done(address))
+        if not self._call("mprotect", (address, length), self._done(address)):
+            return False
+        self._only_reserved -= {
+            region.start for region in self._mappings if region.start <= address < region.end
+        }
+        return True
 
     def purge_memory(self, address: int, length: int) -> bool:
         self._expect_no_lock("madvise")

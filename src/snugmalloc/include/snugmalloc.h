@@ -157,15 +157,17 @@ int snug_check(void);
  * ENOMEM where there is no memory or the heap's limit forbids more.
  *
  * free, realloc and malloc_usable_size know the blocks of private heaps, too, and each stays in its heap. Private
- * heaps are in none of the figures of snug_stats, nor in snug_walk and snug_check, and SNUG_LIMIT does not count
- * them. They are served also where SNUG_DISABLE and its like leave malloc to libc. */
+ * heaps are in none of the figures of snug_stats (but a heap that could not be made is one of the refused requests),
+ * nor in snug_walk and snug_check, and SNUG_LIMIT does not count them. They are served also where SNUG_DISABLE and
+ * its like leave malloc to libc. */
 typedef struct snug_heap snug_heap_t;
 
 /* `limit` is how many bytes of blocks the heap may take from the system; 0: as many as it gives. The first 31 bytes of
  * `name`, which may be NULL, are kept for whoever looks. NULL with ENOMEM if there are no addresses or no memory. */
 snug_heap_t *snug_heap_create(size_t limit, const char *name);
 
-/* All memory of the heap goes back to the system, and all pointers into it are invalid. NULL is ignored. */
+/* All memory of the heap goes back to the system, and all pointers into it are invalid. NULL is ignored; what is no heap
+ * ends the process with one line. */
 void snug_heap_destroy(snug_heap_t *heap);
 
 void *snug_heap_malloc(snug_heap_t *heap, size_t size);

@@ -1,9 +1,10 @@
 /* Random calls of the malloc family under random refusals: fuzz SEED STEPS [trace]
  *
- * All goes by the seed: options of the malloc, threads, sizes, calls, refusals, forks, and how time passes. Every byte
- * of every block that may be used has a pattern, which is compared whenever the block is looked at; NULL is an answer
- * only while something may be refused. With one thread and addresses that the kernel does not choose at random, the
- * same seed and steps are the same run; a failure names the seed, the thread and the step. `trace` prints each call.
+ * All goes by the seed: options of the malloc, threads, sizes, calls, private heaps that come and go, refusals, forks,
+ * and how time passes. Every byte of every block that may be used has a pattern, which is compared whenever the block is
+ * looked at; NULL is an answer only while something may be refused. With one thread and addresses that the kernel does
+ * not choose at random, the same seed and steps are the same run; a failure names the seed, the thread and the step.
+ * `trace` prints each call.
  *
  * A run consists of bouts: threads start, make their steps on slots that they share, and end; then all blocks are
  * compared, and where the malloc is snugmalloc, its invariants, its figures and its walk are looked at.
@@ -27,11 +28,23 @@
 #pragma weak snug_thread_idle
 #pragma weak snug_background_step
 #pragma weak snug_free_sized
+#pragma weak snug_heap_create
+#pragma weak snug_heap_destroy
+#pragma weak snug_heap_malloc
+#pragma weak snug_heap_calloc
+#pragma weak snug_heap_realloc
+#pragma weak snug_heap_aligned
+#pragma weak snug_heap_free
+#pragma weak snug_heap_stats
+#pragma weak snug_heap_walk
+#pragma weak snug_heap_check
+#pragma weak snug_heap_trim
 
 enum {
     MOST_SLOTS = 4096,
     MOST_WORKERS = 8,
     MOST_BOUTS = 4,
+    MOST_HEAPS = 6,
     RECENT = 64,
     CHILD_STEPS = 400,
     SECONDS = 110, /* a run that takes longer hangs */
@@ -81,11 +94,22 @@ typedef struct {
     long steps;
     size_t workers, bouts, slots, page, threshold;
     Profile profile;
-    int is_alone, forks, refuses, moves_break, has_limit, has_helper, traces;
+    int is_alone, forks, refuses, moves_break, has_limit, has_helper, traces, is_child;
+    size_t heaps;
 } Run;
+
+/* A private heap. Who is inside has the lock for reading, who makes or destroys it for writing, and nobody ever waits
+ * for it: a child may have been forked while others had it. */
+typedef struct {
+    pthread_rwlock_t lock;
+    snug_heap_t *heap;
+    size_t limit;
+    _Atomic size_t live_bytes;
+} Private;
 
 typedef struct {
     atomic_flag is_taken;
+    Private *home; /* the private heap that the block is of, or NULL */
     unsigned char *start;
     size_t asked, usable;
     uint64_t key;
@@ -103,9 +127,10 @@ typedef struct {
 
 static Run run;
 static Slot slots[MOST_SLOTS];
+static Private heaps[MOST_HEAPS];
 static Worker workers[MOST_WORKERS];
 static __thread Worker *self;
-static _Atomic size_t live_bytes, recent[RECENT], recent_count;
+static _Atomic size_t live_bytes, private_bytes, recent[RECENT], recent_count;
 static _Atomic uint64_t keys;
 static _Atomic long refused, forked;
 
@@ -186,6 +211,16 @@ static void check_zero(const unsigned char *start, size_t size)
             FAIL("calloc gave %zu bytes at %p, of which byte %zu is not zero", size, (const void *)start, at);
 }
 
+/* So many bytes more are in use, in the slot's heap. */
+static void count_live(const Slot *slot, size_t bytes)
+{
+    atomic_fetch_add(&live_bytes, bytes);
+    if (slot->home) {
+        atomic_fetch_add(&slot->home->live_bytes, bytes);
+        atomic_fetch_add(&private_bytes, bytes);
+    }
+}
+
 /* What a slot's block is from now on: a new pattern, in all of its usable bytes. */
 static void keep(Slot *slot, void *start, size_t asked)
 {
@@ -197,14 +232,14 @@ static void keep(Slot *slot, void *start, size_t asked)
         FAIL("%p has %zu usable bytes, %zu were asked for", start, slot->usable, asked);
     if ((uintptr_t)start % 16)
         FAIL("%p is not aligned", start);
-    atomic_fetch_add(&live_bytes, slot->usable);
+    count_live(slot, slot->usable);
     atomic_store(&recent[atomic_fetch_add(&recent_count, 1) % RECENT], slot->usable);
     write_pattern(slot);
 }
 
 static void forget(Slot *slot)
 {
-    atomic_fetch_sub(&live_bytes, slot->usable);
+    count_live(slot, -slot->usable);
     slot->start = NULL;
     slot->is_aligned = 0;
 }
@@ -275,13 +310,15 @@ static int is_ours(void)
 }
 
 /* NULL is an answer only while something may be refused, and errno says why. */
-static void *answered(void *given, const char *call, size_t size, uint64_t epoch)
+static void *answered(void *given, const char *call, size_t size, uint64_t epoch, const Private *home)
 {
+    int has_limit = home ? home->limit != 0 : run.has_limit;
+
     TRACE("%s %zu: %p", call, size, given);
     if (!given) {
         if (errno != ENOMEM)
             FAIL("%s of %zu was refused with errno %d", call, size, errno);
-        if (!run.has_limit && !was_refusing(epoch))
+        if (!has_limit && !was_refusing(epoch))
             FAIL("%s of %zu was refused while nothing is", call, size);
         atomic_fetch_add(&refused, 1);
     }
@@ -297,20 +334,20 @@ static void *aligned_block(Worker *worker, size_t *size)
 
     switch (below(random, 5)) {
     case 0:
-        block = answered(memalign(alignment, *size), "memalign", *size, epoch);
+        block = answered(memalign(alignment, *size), "memalign", *size, epoch, NULL);
         break;
     case 1:
         *size = (*size + alignment - 1) / alignment * alignment;
-        block = answered(aligned_alloc(alignment, *size), "aligned_alloc", *size, epoch);
+        block = answered(aligned_alloc(alignment, *size), "aligned_alloc", *size, epoch, NULL);
         break;
     case 2:
         alignment = run.page;
-        block = answered(valloc(*size), "valloc", *size, epoch);
+        block = answered(valloc(*size), "valloc", *size, epoch, NULL);
         break;
     case 3:
         alignment = run.page;
         *size = (*size + alignment - 1) / alignment * alignment;
-        block = answered(pvalloc(*size), "pvalloc", *size, epoch);
+        block = answered(pvalloc(*size), "pvalloc", *size, epoch, NULL);
         break;
     default:
         errno = 0;
@@ -318,7 +355,7 @@ static void *aligned_block(Worker *worker, size_t *size)
         if (errno != status && is_ours())
             FAIL("posix_memalign(%zu, %zu) gave %d, and errno %d", alignment, *size, status, errno);
         errno = status;
-        block = answered(status ? NULL : block, "posix_memalign", *size, epoch);
+        block = answered(status ? NULL : block, "posix_memalign", *size, epoch, NULL);
     }
     if ((uintptr_t)block % alignment)
         FAIL("%p is not aligned to %zu", block, alignment);
@@ -334,24 +371,67 @@ static void make(Worker *worker, Slot *slot)
 
     errno = 0;
     if (kind < 10) {
-        block = answered(malloc(opaque(size)), "malloc", size, epoch);
+        block = answered(malloc(opaque(size)), "malloc", size, epoch, NULL);
     } else if (kind < 14) {
         size = size / count * count;
-        block = answered(calloc(opaque(count), size / count), "calloc", size, epoch);
+        block = answered(calloc(opaque(count), size / count), "calloc", size, epoch, NULL);
         if (block)
             check_zero(block, is_ours() ? malloc_usable_size(block) : size);
     } else if (kind < 16) {
-        block = answered(realloc(NULL, opaque(size)), "realloc of NULL", size, epoch);
+        block = answered(realloc(NULL, opaque(size)), "realloc of NULL", size, epoch, NULL);
     } else if (kind < 17) {
         size = size / count * count;
-        block = answered(reallocarray(NULL, opaque(count), size / count), "reallocarray of NULL", size, epoch);
+        block = answered(reallocarray(NULL, opaque(count), size / count), "reallocarray of NULL", size, epoch, NULL);
     } else {
         block = aligned_block(worker, &size);
         slot->is_aligned = 1;
     }
+    slot->home = NULL;
     if (block)
         keep(slot, block, size);
 }
+
+/* The same from a private heap that this thread is inside. */
+static void make_private(Worker *worker, Slot *slot, Private *home)
+{
+    Random *random = &worker->random;
+    size_t size = pick_size(worker), count = 1 + below(random, 9), alignment = (size_t)16 << below(random, 14);
+    uint64_t epoch = atomic_load(&refusal_epoch);
+    void *block;
+
+    errno = 0;
+    switch (below(random, 6)) {
+    case 0:
+        size = size / count * count;
+        block = answered(snug_heap_calloc(home->heap, opaque(count), size / count), "heap calloc", size, epoch, home);
+        if (block)
+            check_zero(block, malloc_usable_size(block));
+        break;
+    case 1:
+        block = answered(snug_heap_aligned(home->heap, alignment, size), "heap aligned", size, epoch, home);
+        if ((uintptr_t)block % alignment)
+            FAIL("%p is not aligned to %zu", block, alignment);
+        slot->is_aligned = 1;
+        break;
+    case 2:
+        block = answered(snug_heap_realloc(home->heap, NULL, size), "heap realloc of NULL", size, epoch, home);
+        break;
+    default:
+        block = answered(snug_heap_malloc(home->heap, opaque(size)), "heap malloc", size, epoch, home);
+    }
+    slot->home = home;
+    if (block)
+        keep(slot, block, size);
+}
+
+/* By either function, for both know whose a private heap's block is. */
+static void *resized(Worker *worker, const Slot *slot, size_t size)
+{
+    if (slot->home && one_in(&worker->random, 2))
+        return snug_heap_realloc(slot->home->heap, slot->start, opaque(size));
+    return realloc(slot->start, opaque(size));
+}
+
 
 static void resize(Worker *worker, Slot *slot)
 {
@@ -363,15 +443,15 @@ static void resize(Worker *worker, Slot *slot)
     compare_block(slot);
     if (size == 0) {
         TRACE("realloc %p to 0", (void *)slot->start);
-        if (realloc(slot->start, opaque(0)))
+        if (resized(worker, slot, 0))
             FAIL("realloc to 0 bytes gave a block");
         forget(slot);
         return;
     }
     errno = 0;
-    unsigned char *before = slot->start, *moved = realloc(before, opaque(size));
+    unsigned char *before = slot->start, *moved = resized(worker, slot, size);
     TRACE("realloc %p (%zu usable)", (void *)before, usable);
-    if (!answered(moved, "realloc", size, epoch)) {
+    if (!answered(moved, "realloc", size, epoch, slot->home)) {
         compare_block(slot);
         return;
     }
@@ -391,7 +471,9 @@ static void drop(Worker *worker, Slot *slot)
     forget(slot);
     TRACE("free %p (%zu asked for)", (void *)block, slot->asked);
     errno = code;
-    if (is_sized)
+    if (slot->home && one_in(&worker->random, 2))
+        snug_heap_free(slot->home->heap, block);
+    else if (is_sized)
         snug_free_sized(block, slot->asked);
     else
         free(block);
@@ -437,20 +519,62 @@ static void leave_slot(Slot *slot)
     atomic_flag_clear_explicit(&slot->is_taken, memory_order_release);
 }
 
+/* Whether the heap is there, and stays until `leave_heap`. */
+static int enter_heap(Private *home)
+{
+    if (pthread_rwlock_tryrdlock(&home->lock))
+        return 0;
+    if (!home->heap)
+        pthread_rwlock_unlock(&home->lock);
+    return home->heap != NULL;
+}
+
+static void leave_heap(Private *home)
+{
+    pthread_rwlock_unlock(&home->lock);
+}
+
+static void make_somewhere(Worker *worker, Slot *slot)
+{
+    Private *home = run.heaps && one_in(&worker->random, 3) ? &heaps[below(&worker->random, run.heaps)] : NULL;
+
+    if (home && enter_heap(home)) {
+        make_private(worker, slot, home);
+        leave_heap(home);
+    } else {
+        make(worker, slot);
+    }
+}
+
+/* Whether the slot has a block that can be used now; then `leave_block` follows. */
+static int enter_block(Slot *slot)
+{
+    return slot->start && (!slot->home || enter_heap(slot->home));
+}
+
+static void leave_block(Private *home)
+{
+    if (home)
+        leave_heap(home);
+}
+
 static void use_a_slot(Worker *worker)
 {
     Slot *slot = take_slot(worker);
+    Private *home = slot->home;
     size_t dice = below(&worker->random, 16);
 
     if (!slot->start) {
         if ((int)dice < worker->filling)
-            make(worker, slot);
-    } else if (dice < 4) {
-        resize(worker, slot);
-    } else if (dice < 6) {
-        compare_block(slot);
-    } else if ((int)dice >= worker->filling) {
-        drop(worker, slot);
+            make_somewhere(worker, slot);
+    } else if (enter_block(slot)) {
+        if (dice < 4)
+            resize(worker, slot);
+        else if (dice < 6)
+            compare_block(slot);
+        else if ((int)dice >= worker->filling)
+            drop(worker, slot);
+        leave_block(home);
     }
     leave_slot(slot);
 }
@@ -459,10 +583,63 @@ static void drop_some(Worker *worker, size_t one_of)
 {
     for (size_t i = 0; i < run.slots; i++)
         if (one_in(&worker->random, one_of) && !atomic_flag_test_and_set(&slots[i].is_taken)) {
-            if (slots[i].start)
+            Private *home = slots[i].home;
+
+            if (enter_block(&slots[i])) {
                 drop(worker, &slots[i]);
+                leave_block(home);
+            }
             leave_slot(&slots[i]);
         }
+}
+
+/* ---- Private heaps ---- */
+
+/* All blocks of the heap, which this thread has for itself, are no more. */
+static void forget_blocks(const Private *home)
+{
+    for (size_t i = 0; i < run.slots; i++) {
+        while (atomic_flag_test_and_set_explicit(&slots[i].is_taken, memory_order_acquire))
+            ; /* who has it does not wait for the heap */
+        if (slots[i].start && slots[i].home == home) {
+            if (i % 8 == 0)
+                compare_block(&slots[i]);
+            forget(&slots[i]);
+        }
+        leave_slot(&slots[i]);
+    }
+}
+
+static void make_heap(Random *random, Private *home)
+{
+    uint64_t epoch = atomic_load(&refusal_epoch);
+
+    home->limit = one_in(random, 2) ? 0 : doubling(random, 1 << 17, 1 << 25);
+    errno = 0;
+    home->heap = answered(snug_heap_create(home->limit, "of the fuzzer"), "heap create", home->limit, epoch, NULL);
+}
+
+static void destroy_heap(Private *home)
+{
+    TRACE("heap destroy %p", (void *)home->heap);
+    forget_blocks(home);
+    if (atomic_load(&home->live_bytes))
+        FAIL("%zu bytes are left in a heap", atomic_load(&home->live_bytes));
+    snug_heap_destroy(home->heap);
+    home->heap = NULL;
+}
+
+static void change_heaps(Random *random)
+{
+    Private *home = &heaps[below(random, run.heaps)];
+
+    if (pthread_rwlock_trywrlock(&home->lock))
+        return;
+    if (!home->heap)
+        make_heap(random, home);
+    else if (!run.is_child || run.is_alone) /* else slots are taken by threads that are not here */
+        destroy_heap(home);
+    leave_heap(home);
 }
 
 /* ---- What the malloc reports ---- */
@@ -493,15 +670,15 @@ static int see(void *address, size_t size, int status, void *context)
     return 0;
 }
 
-/* Nobody else is at work: every block is met once. */
-static void walk_alone(void)
+/* Nobody else is at work: every block of the heap is met once; of malloc's, if it is NULL. */
+static void walk_alone(Private *home)
 {
     static Slot *table[2 * MOST_SLOTS];
     size_t live = 0;
 
     memset(table, 0, sizeof table);
     for (size_t i = 0; i < run.slots; i++)
-        if (slots[i].start) {
+        if (slots[i].start && slots[i].home == home) {
             size_t at = place_in_table(slots[i].start);
 
             while (table[at])
@@ -510,7 +687,7 @@ static void walk_alone(void)
             live++;
         }
     Seen seen = {table, 0};
-    if (snug_walk(see, &seen) || seen.found != live)
+    if ((home ? snug_heap_walk(home->heap, see, &seen) : snug_walk(see, &seen)) || seen.found != live)
         FAIL("the walk met %zu of %zu blocks", seen.found, live);
 }
 
@@ -524,7 +701,7 @@ static int count_one(void *address, size_t size, int status, void *context)
 static void look_at_figures(int alone)
 {
     snug_stats_t stats;
-    size_t live = 0;
+    size_t live = 0, bytes = atomic_load(&live_bytes) - atomic_load(&private_bytes);
 
     snug_stats(&stats, sizeof stats);
     if (stats.version != SNUG_STATS_VERSION)
@@ -535,10 +712,35 @@ static void look_at_figures(int alone)
     if (stats.limit_bytes && stats.peak_system_bytes > stats.limit_bytes)
         FAIL("%zu bytes were taken, the limit is %zu", stats.peak_system_bytes, stats.limit_bytes);
     for (size_t i = 0; alone && i < run.slots; i++)
-        live += slots[i].start != NULL;
-    if (alone && (stats.live_blocks < live || stats.live_bytes < atomic_load(&live_bytes)))
+        live += slots[i].start && !slots[i].home;
+    if (alone && (stats.live_blocks < live || stats.live_bytes < bytes))
         FAIL("the figures report %zu blocks and %zu bytes, there are %zu and %zu", stats.live_blocks,
-             stats.live_bytes, live, atomic_load(&live_bytes));
+             stats.live_bytes, live, bytes);
+}
+
+static void look_at_heap(Private *home, int alone)
+{
+    snug_stats_t stats;
+    int broken = snug_heap_check(home->heap);
+
+    if (broken)
+        FAIL("snug_heap_check() gives %d", broken);
+    snug_heap_stats(home->heap, &stats, sizeof stats);
+    if (stats.limit_bytes != home->limit || (home->limit && stats.peak_system_bytes > home->limit))
+        FAIL("a heap took %zu bytes, its limit is %zu", stats.peak_system_bytes, home->limit);
+    if (alone && stats.live_bytes != atomic_load(&home->live_bytes))
+        FAIL("a heap reports %zu bytes, there are %zu", stats.live_bytes, atomic_load(&home->live_bytes));
+    if (alone)
+        walk_alone(home);
+}
+
+static void look_at_heaps(int alone)
+{
+    for (size_t i = 0; i < run.heaps; i++)
+        if (enter_heap(&heaps[i])) {
+            look_at_heap(&heaps[i], alone);
+            leave_heap(&heaps[i]);
+        }
 }
 
 static void check_all(void)
@@ -547,6 +749,7 @@ static void check_all(void)
 
     if (broken)
         FAIL("snug_check() gives %d", broken);
+    look_at_heaps(0);
 }
 
 /* ---- Forks ---- */
@@ -564,6 +767,7 @@ static void live_as_child(Worker *worker)
     alarm(CHILD_SECONDS);
     run.forks = 0;
     run.moves_break = 0;
+    run.is_child = 1;
     second = (Worker){.random = {next(&worker->random)}, .number = MOST_WORKERS, .filling = 8};
     if (one_in(&worker->random, 2))
         has_second = pthread_create(&thread, NULL, step_in_child, &second) == 0;
@@ -667,7 +871,7 @@ static void do_something_rare(Worker *worker, size_t what)
     } else if (what < 52 && snug_walk) {
         TRACE("walk");
         if (run.is_alone)
-            walk_alone();
+            walk_alone(NULL);
         else if (snug_walk(count_one, &count) || !count)
             FAIL("a walk ended early");
     } else if (what < 54 && run.is_alone) {
@@ -677,6 +881,10 @@ static void do_something_rare(Worker *worker, size_t what)
         fork_once(worker);
     } else if (what < 56 && run.moves_break) {
         move_break(worker);
+    } else if (what < 62 && run.heaps) {
+        change_heaps(random);
+    } else if (what < 63 && run.heaps) {
+        look_at_heaps(run.is_alone);
     }
 }
 
@@ -687,7 +895,7 @@ static void steps(Worker *worker, long count)
         size_t what = below(&worker->random, 4000);
 
         let_time_pass(&worker->random);
-        if (what < 56)
+        if (what < 63)
             do_something_rare(worker, what);
         else
             use_a_slot(worker);
@@ -727,7 +935,8 @@ static void bout(void)
     if (snug_check) {
         check_all();
         look_at_figures(1);
-        walk_alone();
+        walk_alone(NULL);
+        look_at_heaps(1);
     }
 }
 
@@ -791,6 +1000,9 @@ static void prepare(char **words, Random *random)
     run.refuses = (int)below(random, 2);
     run.forks = (int)below(random, 2);
     run.moves_break = run.workers == 1 && one_in(random, 4);
+    run.heaps = snug_heap_create ? below(random, MOST_HEAPS + 1) : 0;
+    for (size_t i = 0; i < run.heaps; i++)
+        pthread_rwlock_init(&heaps[i].lock, NULL);
     run.threshold = threshold_set();
     run.has_limit = getenv("SNUG_LIMIT") != NULL;
     run.has_helper = getenv("SNUG_BACKGROUND") != NULL; /* which may be at work on a mapping at any time */
@@ -803,7 +1015,7 @@ static void prepare(char **words, Random *random)
     for (size_t i = 0; i < RECENT; i++)
         recent[i] = 16 * i;
     clock_ns = 1000000000;
-    dprintf(1, ": %zu threads, %zu bouts, %zu slots, sizes %d%s%s%s\n", run.workers, run.bouts, run.slots,
+    dprintf(1, ": %zu threads, %zu bouts, %zu slots, %zu heaps, sizes %d%s%s%s\n", run.workers, run.bouts, run.slots, run.heaps,
             (int)run.profile, run.refuses ? ", refusals" : "", run.forks ? ", forks" : "",
             run.moves_break ? ", others move the break" : "");
 }
@@ -836,6 +1048,9 @@ int main(int count, char **words)
     alarm(SECONDS);
     for (size_t i = 0; i < run.bouts; i++)
         bout();
+    for (size_t i = 0; i < run.heaps; i++)
+        if (heaps[i].heap)
+            destroy_heap(&heaps[i]);
     drop_some(&workers[0], 1);
     if (atomic_load(&live_bytes))
         FAIL("%zu bytes are left", atomic_load(&live_bytes));

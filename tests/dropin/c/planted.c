@@ -8,7 +8,11 @@
  *     given_twice  now and then malloc gives a block that is in use
  *     refused      now and then malloc gives NULL without a reason
  *     errno        free of a large block does not keep errno
+ *     elsewhere    a private heap now and then gives a block of malloc
+ *     unlimited    a private heap has no limit
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -83,4 +87,22 @@ void free(void *pointer)
     snug_free(pointer);
     if (IS_PLANTED(errno) && large)
         errno = EINVAL;
+}
+
+void *snug_heap_malloc(snug_heap_t *heap, size_t size)
+{
+    static void *(*real)(snug_heap_t *, size_t);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "snug_heap_malloc");
+    return IS_PLANTED(elsewhere) && is_due() ? snug_malloc(size) : real(heap, size);
+}
+
+snug_heap_t *snug_heap_create(size_t limit, const char *name)
+{
+    static snug_heap_t *(*real)(size_t, const char *);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "snug_heap_create");
+    return real(IS_PLANTED(unlimited) ? 0 : limit, name);
 }

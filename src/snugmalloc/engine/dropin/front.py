@@ -33,13 +33,13 @@ from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
 from .lists import ENTRY_SHIFT, List, push
 from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at
-from .places import usable
-from .private import check_owner, dispose_private, obtain_private, refuse_private, resize_private
+from .places import CLEARED_LIMIT, usable
+from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
 from .requests import (
-    CLEARED_LIMIT,
     dispose,
     is_power_of_two,
+    look_closely,
     obtain,
     obtain_aligned,
     obtain_cleared,
@@ -420,17 +420,18 @@ def snug_heap_realloc(heap: Word, pointer: Word, size: Word) -> Word:
     if pointer == 0:
         return obtain_private(Heap(heap), size, UNIT, False)
     check_owner(Heap(heap), pointer)
-    if size != 0:
-        return resize_private(Heap(heap), pointer, size)
-    dispose_private(pointer)
-    return 0
+    if size == 0:
+        dispose(pointer)
+        return 0
+    look_closely(pointer)
+    return resize_private(Heap(heap), pointer, size)
 
 
 def snug_heap_free(heap: Word, pointer: Word) -> None:
     """As free, of a block of a private heap."""
     if pointer != 0:
         check_owner(Heap(heap), pointer)
-        dispose_private(pointer)
+        dispose(pointer)
 
 
 def snug_heap_name(heap: Word) -> Word:

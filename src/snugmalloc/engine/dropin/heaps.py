@@ -12,15 +12,28 @@ All heaps' locks are in a list that begins with the process's heap, and changes 
 
 from __future__ import annotations
 
-from ..machine import Word, commit_range, load_byte, page_size, reserve_range, store_byte, unmap_memory
+from ..machine import (
+    Word,
+    commit_range,
+    fatal,
+    load_byte,
+    page_size,
+    purge_memory,
+    reserve_range,
+    store_byte,
+    unmap_memory,
+)
 from .control import NAME_BYTES, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures, raise_figure, set_figure
 from .large import length_of, newest_freed, newest_large, older_mapping
 from .layout import ONE, round_up
-from .pages import FOREIGN, GRANULE, page_of, set_kind, set_kinds, set_owner
+from .pages import FOREIGN, GRANULE, IN_LEAF, page_of, set_kind, set_kinds, set_owner
 from .purge import purge_tables
 from .refusals import note_reason
-from .segments import SMALLEST_PRIVATE_REGION, open_region, region_at
+from .segments import SMALLEST_PRIVATE_REGION, open_region, private_region, region_at
+from .switch import ON
+
+NO_HEAP = b"snugmalloc: %x is no heap of snug_heap_create: destroyed already, or never made"
 
 
 def control_bytes() -> Word:
@@ -59,10 +72,12 @@ def list_heap(heap: Heap) -> None:
 
 
 def unlist_heap(heap: Heap) -> None:
-    """Fork has nothing more to do with this heap."""
+    """Fork has nothing more to do with this heap; what is none ends the process."""
     held = lock_heap(process_heap())
     before = process_heap()
     while before.next_lock != at_lock(heap):
+        if before.next_lock == 0:
+            fatal(NO_HEAP, heap, 0)
         before = heap_of_lock(before.next_lock)
     before.next_lock = heap.next_lock
     unlock_heap(process_heap(), held)
@@ -78,10 +93,13 @@ def name_heap(heap: Heap, name: Word) -> None:
 
 def make_private_heap(limit: Word, name: Word) -> Heap:
     """A heap of the program's own, of at most `limit` bytes if that is not 0. Or 0."""
-    heap = make_heap(SMALLEST_PRIVATE_REGION * ONE)
+    heap = make_heap(private_region(limit))
+    if heap == 0:  # so many addresses there may not be
+        heap = make_heap(SMALLEST_PRIVATE_REGION * ONE)
     if heap != 0:
         heap.is_private = 1
         set_figure(heap, Figures.version, STATS_VERSION)
+        set_figure(heap, Figures.state, ON)
         set_figure(heap, Figures.limit_bytes, limit)
         name_heap(heap, name)
         held = lock_heap(process_heap())
@@ -93,13 +111,28 @@ def make_private_heap(limit: Word, name: Word) -> Heap:
 # ---- The end of a heap ----
 
 
+def give_range(start: Word, length: Word) -> None:
+    """These addresses go back, or at least their memory, where the system refuses to unmap them."""
+    if not unmap_memory(start, length):
+        purge_memory(start, length)
+
+
+def purge_all_tables(page: Word, end: Word) -> None:
+    """Nothing is noted of these pages any more, in however many leaves."""
+    while page < end:
+        stop = (page | IN_LEAF) + 1
+        stop = end if end < stop else stop
+        purge_tables(page, stop)
+        page = stop
+
+
 def unmap_list(mapping: Word) -> None:
     """All mappings of a list go back to the system."""
     while mapping != 0:
         older = older_mapping(mapping)
         length = length_of(mapping)
         set_kind(page_of(mapping), FOREIGN)
-        unmap_memory(mapping, length)
+        give_range(mapping, length)
         mapping = older
 
 
@@ -111,8 +144,8 @@ def unmap_regions(limit: Word) -> None:
         start = region.start
         set_kinds(page_of(start), page_of(limit), FOREIGN)
         set_owner(start, limit + GRANULE, 0)
-        purge_tables(page_of(start), page_of(limit))
-        unmap_memory(start, limit + GRANULE - start)
+        purge_all_tables(page_of(start), page_of(limit))
+        give_range(start, limit + GRANULE - start)
         limit = older
 
 

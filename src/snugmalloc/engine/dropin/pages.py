@@ -31,6 +31,7 @@ from ..machine import (
     Record,
     Word,
     array,
+    atomic_replace,
     fill_bytes,
     forbid_huge_pages,
     load_byte,
@@ -39,6 +40,7 @@ from ..machine import (
     reserve,
     store_byte,
     store_word,
+    unmap_memory,
 )
 from .classes import SLAB_CLASSES
 from .control import Heap, process_heap
@@ -102,9 +104,9 @@ class Links(Record, size=16):
 class Leaf(Record):
     """What is known of 512 MiB of pages.
 
-          0  kinds  128 KiB
-     131072  tags   1 MiB
-    1179648  links  2 MiB
+          0  kinds   128 KiB
+     131072  tags    1 MiB
+    1179648  links   2 MiB
     3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
     3342336
     """
@@ -280,18 +282,25 @@ def next_covered(page: Word, end: Word) -> Word:
     return page if page < end else end
 
 
+def add_leaf(page: Word) -> bool:
+    """Make the leaf of a page, unless another heap does so first. Returns True on success."""
+    leaf = map_or_note(Leaf.SIZE)
+    if leaf == 0:
+        return False
+    forbid_huge_pages(leaf, Leaf.SIZE)
+    forbid_huge_pages(root_pages(), ROOT_ENTRIES * 8)
+    if not atomic_replace(root_entry(page), 0, (leaf - ROOT - NO_LEAF) & ALL_BITS):
+        unmap_memory(leaf, Leaf.SIZE)
+    return True
+
+
 def cover(start: Word, end: Word) -> bool:
     """Make leaves for all pages from the one at `start` to the one at `end`. Returns True on success."""
     if end >> ADDRESS_BITS != 0:
         return False
     page = page_of(start)
     while page <= page_of(end):
-        if not has_leaf(page):
-            leaf = map_or_note(Leaf.SIZE)
-            if leaf == 0:
-                return False
-            forbid_huge_pages(leaf, Leaf.SIZE)
-            forbid_huge_pages(root_pages(), ROOT_ENTRIES * 8)
-            store_word(root_entry(page), (leaf - ROOT - NO_LEAF) & ALL_BITS)
+        if not has_leaf(page) and not add_leaf(page):
+            return False
         page = (page | IN_LEAF) + 1
     return True

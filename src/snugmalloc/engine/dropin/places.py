@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..machine import Word, fatal, libc_usable_size, page_size
+from ..machine import Byte, Word, fatal, fill_bytes, libc_usable_size, page_size, unlikely
 from .block import is_used, payload_bytes, size_of
 from .cache import enter, leave, operations_for
 from .classes import block_units, object_bytes
@@ -19,14 +19,18 @@ from .large import (
     owner_of,
     resize_large,
 )
-from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, round_up
+from .layout import IN_PAGE, MOST_UNITS, ONE, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, round_up, units_for
 from .marks import mark_cleared
-from .options import hands_over, mmap_threshold
-from .pages import MAPPING, is_block_kind, is_slab_kind, kind_at
+from .options import fills_memory, hands_over, mmap_threshold
+from .pages import FOREIGN, MAPPING, is_block_kind, is_slab_kind, kind_at
 from .segments import top_bytes, trim
 from .vet import NOT_IN_USE, NOT_OURS
 
 LEAST_CUT = 4  # units; a block is not shrunk by less
+CLEARED_LIMIT = 8192  # calloc takes more where fresh pages need no writing
+
+HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
+FREED: Byte = 0x5A  # and bytes that it has freed
 
 
 def usable(pointer: Word) -> Word:
@@ -40,17 +44,38 @@ def usable(pointer: Word) -> Word:
         return object_bytes(kind)
     if is_mapped_block(pointer):
         return length_of(pointer)
-    if not hands_over():
+    if kind != FOREIGN or not hands_over():
         fatal(NOT_OURS, pointer, 0)
     return libc_usable_size(pointer)
+
+
+# ---- Filling, under SNUG_FILL=1 ----
+
+
+def filled(pointer: Word) -> Word:
+    """The answer to a request for memory that need not be zero; with SNUG_FILL=1 it is full of HANDED_OUT."""
+    if unlikely(fills_memory()) and pointer != 0:
+        fill_bytes(pointer, usable(pointer), HANDED_OUT)
+    return pointer
+
+
+def fill_freed(pointer: Word) -> None:
+    """A block in use is about to be freed; with SNUG_FILL=1 it is full of FREED."""
+    if unlikely(fills_memory()):
+        fill_bytes(pointer, usable(pointer), FREED)
 
 
 # ---- A new block ----
 
 
+def units_in(heap: Heap, size: Word) -> Word:
+    """The units of a block of the heap for `size` bytes; in a private heap no list wants those of a class."""
+    return units_for(size if size != 0 else ONE) if heap.is_private != 0 else block_units(size)
+
+
 def in_heap(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
     """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
-    units = block_units(size)
+    units = units_in(heap, size)
     if size >= PAGED:
         units = round_up(size, page_size()) >> UNIT_SHIFT
         alignment = page_size() if alignment < page_size() else alignment
@@ -115,18 +140,18 @@ def dispose_large(pointer: Word) -> None:
 # ---- Resizing where it stands ----
 
 
-def units_to_resize(pointer: Word, before: Word, size: Word) -> Word:
+def units_to_resize(heap: Heap, pointer: Word, before: Word, size: Word) -> Word:
     """The units that a block of `before` units shall have for `size` bytes: one of whole pages stays one."""
     if pointer & IN_PAGE == 0 and before & (PAGE_UNITS - 1) == 0 and size >= PAGED:
         return round_up(size, page_size()) >> UNIT_SHIFT
-    return block_units(size)
+    return units_in(heap, size)
 
 
 def resize_block(pointer: Word, size: Word) -> bool:
     """Give a block of a heap room for `size` bytes where it stands. Returns True on success."""
     heap = owner_of(pointer)
     before = size_of(pointer)
-    units = units_to_resize(pointer, before, size)
+    units = units_to_resize(heap, pointer, before, size)
     if units + LEAST_CUT > before and units <= before:
         return True
     done = True

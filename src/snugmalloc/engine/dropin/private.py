@@ -1,23 +1,34 @@
 """Owns the requests to a private heap: whatever its program takes from it, by the heap's lock.
 
-There are no slabs and no thread caches: each object is a block, with its 8 bytes in front.
+There are no slabs and no thread caches: each object is a block, with its 8 bytes in front. Nothing here is
+counted under SNUG_STATS=1.
 """
 
 from __future__ import annotations
 
-from ..machine import ENOMEM, Word, copy_bytes, fatal, set_errno, unlikely
+from ..machine import ENOMEM, Word, clear_bytes, copy_bytes, fatal, set_errno, unlikely
 from .block import is_used, size_of
-from .cache import release_block
+from .cache import allocate_block, release_block
 from .control import Heap
 from .figures import Figures
-from .large import owner_of, unmap_spares
-from .layout import LARGEST, UNIT
-from .pages import FOREIGN, MAPPING, PRIVATE, kind_at
-from .places import anywhere, dispose_large, resize_in_place, usable
+from .large import is_mapped_block, owner_of, unmap_spares
+from .layout import LARGEST, PAGED, UNIT
+from .options import mmap_threshold
+from .pages import MAPPING, PRIVATE, kind_at
+from .places import (
+    CLEARED_LIMIT,
+    anywhere,
+    dispose_large,
+    fill_freed,
+    filled,
+    resize_in_place,
+    units_in,
+    usable,
+)
 from .refusals import count_refusal, note_reason
 from .vet import NOT_IN_USE
 
-NOT_OF_HEAP = b"snugmalloc: %x is no block of this heap"
+NOT_OF_HEAP = b"snugmalloc: %x is no block in use of this heap: freed twice, or from elsewhere"
 
 
 def refuse_private(heap: Heap) -> Word:
@@ -27,16 +38,35 @@ def refuse_private(heap: Heap) -> Word:
     return 0
 
 
+def small_block(heap: Heap, size: Word, cleared: bool) -> Word:
+    """A block of no whole pages; it is written to read as zero. Or 0."""
+    block = allocate_block(heap, units_in(heap, size))
+    if block != 0 and cleared:
+        clear_bytes(block, usable(block))
+    return block
+
+
+def by_size_and_alignment(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
+    """`size` bytes by the shortest way, or by any other; or 0."""
+    most = CLEARED_LIMIT if cleared else PAGED
+    pointer: Word = 0
+    if alignment == UNIT and size < most and size < mmap_threshold():
+        pointer = small_block(heap, size, cleared)
+    return pointer if pointer != 0 else anywhere(heap, size, alignment, cleared)
+
+
 def obtain_private(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
     """`size` bytes of a private heap at a multiple of `alignment`, a power of two; or NULL with errno."""
     if size > LARGEST or alignment > LARGEST:
         note_reason(Figures.refused_size)
         return refuse_private(heap)
     alignment = UNIT if alignment < UNIT else alignment
-    pointer = anywhere(heap, size, alignment, cleared)
+    pointer = by_size_and_alignment(heap, size, alignment, cleared)
     if unlikely(pointer == 0) and unmap_spares(heap):
-        pointer = anywhere(heap, size, alignment, cleared)
-    return pointer if pointer != 0 else refuse_private(heap)
+        pointer = by_size_and_alignment(heap, size, alignment, cleared)
+    if unlikely(pointer == 0):
+        return refuse_private(heap)
+    return pointer if cleared else filled(pointer)
 
 
 def is_of_private_heap(pointer: Word) -> bool:
@@ -46,16 +76,17 @@ def is_of_private_heap(pointer: Word) -> bool:
 
 
 def check_owner(heap: Heap, pointer: Word) -> None:
-    """Whatever is no block of this heap ends the process."""
-    kind = kind_at(pointer)
-    if kind == FOREIGN or not is_of_private_heap(pointer) or owner_of(pointer) != heap:
+    """Whatever is no block in use of this heap ends the process."""
+    is_block = kind_at(pointer) == PRIVATE and pointer & (UNIT - 1) == 0
+    if not (is_block or is_mapped_block(pointer)) or owner_of(pointer) != heap:
         fatal(NOT_OF_HEAP, pointer, 0)
-    if kind == PRIVATE and (pointer & (UNIT - 1) != 0 or not is_used(pointer)):
+    if is_block and not is_used(pointer):
         fatal(NOT_IN_USE, pointer, 0)
 
 
 def dispose_private(pointer: Word) -> None:
     """Free a block of a private heap."""
+    fill_freed(pointer)
     if kind_at(pointer) == PRIVATE:
         release_block(pointer, size_of(pointer))
     else:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from ..machine import (
     ENOMEM,
-    Byte,
     Word,
     clear_bytes,
     copy_bytes,
     fatal,
-    fill_bytes,
     fork_generation,
     highest_bit,
     libc_calloc,
@@ -42,20 +40,25 @@ from .figures import Figures, OwnFigures, figure, raise_figure, set_figure
 from .heap import free_block
 from .large import free_large, owner_of, unmap_spares
 from .layout import LARGEST, MIB, ONE, PAGED, UNIT, round_up, units_for
-from .options import fills_memory, hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
+from .options import hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
 from .pages import FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
-from .places import anywhere, dispose_large, lower_break_for, resize_in_place, usable
+from .places import (
+    CLEARED_LIMIT,
+    anywhere,
+    dispose_large,
+    fill_freed,
+    filled,
+    lower_break_for,
+    resize_in_place,
+    usable,
+)
 from .private import is_of_private_heap, resize_private
 from .refusals import count_refusal, note_reason
 from .shards import heap_count, heap_number
 from .slab import give_row
 from .vet import NOT_IN_USE, vet
 
-CLEARED_LIMIT = 8192  # calloc takes more from the heap, where fresh pages need no writing
 WORTH_HELPER = 4 * MIB
-
-HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
-FREED: Byte = 0x5A  # and bytes that it has freed
 
 helper_process: Word = (
     0  # the process that has a helper thread, as the number of forks before it and one; 0: none
@@ -116,13 +119,6 @@ def given(pointer: Word) -> Word:
     if pointer == 0:
         return refuse()
     note(Figures.malloc_calls, usable(pointer), 0)
-    return pointer
-
-
-def filled(pointer: Word) -> Word:
-    """The answer to a request for memory that need not be zero; with SNUG_FILL=1 it is full of HANDED_OUT."""
-    if unlikely(fills_memory()) and pointer != 0:
-        fill_bytes(pointer, usable(pointer), HANDED_OUT)
     return pointer
 
 
@@ -250,8 +246,7 @@ def dispose_vetted(pointer: Word) -> None:
     heap = owner_of(pointer) if kind_at(pointer) != FOREIGN else process_heap()
     held = enter(heap)
     vet(heap, pointer)
-    if fills_memory():
-        fill_bytes(pointer, usable(pointer), FREED)
+    fill_freed(pointer)
     kind = kind_at(pointer)
     length = usable(pointer)
     if is_block_kind(kind):
@@ -278,14 +273,13 @@ def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, by whatever way is left when the fast one is not."""
     if pointer == 0:
         return
-    if figure(process_heap(), Figures.counting) != 0:
+    if figure(process_heap(), Figures.counting) != 0 and not is_of_private_heap(pointer):
         note(Figures.free_calls, 0, usable(pointer))
     if unlikely(is_hardened()):
         dispose_vetted(pointer)
         return
     kind = kind_at(pointer)
-    if unlikely(fills_memory()):
-        fill_bytes(pointer, usable(pointer), FREED)
+    fill_freed(pointer)
     if is_block_kind(kind):
         dispose_tagged(pointer, kind == PRIVATE)
     elif is_slab_kind(kind):
@@ -315,12 +309,12 @@ def resize(pointer: Word, size: Word) -> Word:
     kind = kind_at(pointer)
     if unlikely(kind == FOREIGN) and hands_over():
         return libc_realloc(pointer, size)
-    if size > LARGEST:
-        return refuse_size()
     look_closely(pointer)
-    before = usable(pointer)
     if is_of_private_heap(pointer):
         return resize_private(owner_of(pointer), pointer, size)
+    if size > LARGEST:
+        return refuse_size()
+    before = usable(pointer)
     moved = resize_in_place(pointer, size, before)
     if moved == 0:
         return move(pointer, size, before)

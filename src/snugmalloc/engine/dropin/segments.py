@@ -62,6 +62,7 @@ GROWTH_SHIFT: Int = 4  # the heap grows by a sixteenth of itself, between these 
 LARGEST_REGION = 32 * GIB
 SMALLEST_REGION = 64 * MIB
 SMALLEST_PRIVATE_REGION = MIB
+WHOLE_REGION = GIB  # up to this limit the first region of a heap has room for all that it may take
 
 
 def add_memory(heap: Heap, start: Word, end: Word) -> bool:
@@ -166,10 +167,21 @@ def region_at(limit: Word) -> Region:
     return Region(page_links(limit))
 
 
+def private_region(limit: Word) -> Word:
+    """How many bytes the first region of a private heap has.
+
+    All that a limit allows: in regions that do not touch, what was freed could not be had in one piece.
+    """
+    if limit == 0 or limit > WHOLE_REGION:
+        return SMALLEST_PRIVATE_REGION * ONE
+    return round_up(limit, GRANULE) + 2 * GRANULE
+
+
 def smallest_region(heap: Heap) -> Word:
     """How many bytes the heap's next region has, if the system allows it and no block needs more."""
-    least = SMALLEST_REGION if heap.is_private == 0 else SMALLEST_PRIVATE_REGION
-    length = least * ONE
+    length = SMALLEST_REGION * ONE
+    if heap.is_private != 0:
+        length = private_region(figure(heap, Figures.limit_bytes))
     while length < figure(heap, Figures.heap_bytes) and length < LARGEST_REGION:
         length += length
     return length
@@ -210,8 +222,8 @@ def reserve_region(heap: Heap, count: Word) -> bool:
     return True
 
 
-def drop_region(heap: Heap) -> None:
-    """The newest region gave nothing: its addresses go back."""
+def drop_region(heap: Heap, end_before: Word, limit_before: Word) -> None:
+    """The newest region gave nothing: its addresses go back, and the heap goes on in the one before."""
     region = region_at(heap.region_limit)
     start = region.start
     end = heap.region_limit + GRANULE
@@ -219,20 +231,22 @@ def drop_region(heap: Heap) -> None:
     set_owner(start, end, 0)
     raise_figure(heap, Figures.munmap_calls, 1)
     unmap_memory(start, end - start)
-    heap.region_end = 0
-    heap.region_limit = 0
+    heap.region_end = end_before
+    heap.region_limit = limit_before
 
 
 def grow_region(heap: Heap, count: Word) -> bool:
     """Take `count` bytes more of the region, or of a new one if it has no room. Returns True on success."""
-    is_new = count > heap.region_limit - heap.region_end
+    end_before = heap.region_end
+    limit_before = heap.region_limit
+    is_new = count > limit_before - end_before
     if is_new and not reserve_region(heap, count):
         return False
     if commit_range(heap.region_end, count) and add_memory(heap, heap.region_end, heap.region_end + count):
         heap.region_end += count
         return True
     if is_new:
-        drop_region(heap)
+        drop_region(heap, end_before, limit_before)
     return False
 
 
@@ -259,7 +273,8 @@ def extend_for(heap: Heap, size: Word) -> bool:
     step = figure(heap, Figures.heap_bytes) >> GROWTH_SHIFT
     step = GROWTH if step < GROWTH else step
     step = MOST_GROWTH if step > MOST_GROWTH else step
-    step = round_up(prealloc() if figure(heap, Figures.heap_bytes) == 0 else step, page_size())
+    is_first = is_process_heap(heap) and figure(heap, Figures.heap_bytes) == 0
+    step = round_up(prealloc() if is_first else step, page_size())
     if step > need and extend(heap, step):
         return True
     return extend(heap, need)
