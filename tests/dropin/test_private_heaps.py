@@ -13,7 +13,7 @@ from snugmalloc.engine import Fatal, SimulatedMachine
 from ..builds import build_library
 from ..targets import Run, Target
 from .conftest import Compile
-from .heaps import MIB, InterpretedPrivateHeap, Model
+from .heaps import MIB, InterpretedHeap, InterpretedPrivateHeap, Model
 from .test_engine import play
 
 CASES = (
@@ -244,6 +244,26 @@ def create_after(heap: InterpretedPrivateHeap, limit: int, served: int) -> int:
     heap.machine.refuse = lambda name, arguments: False
     assert made or addresses_left(heap.machine) == before
     return made
+
+
+@pytest.mark.parametrize(
+    ("refused", "answer", "figure"),
+    [
+        ("mmap", 1, "refused_addresses"),
+        ("mmap", 2, "refused_mappings"),
+        ("mmap", 0, "refused_memory"),
+        ("mprotect", 0, "refused_memory"),
+    ],
+)
+def test_why_a_heap_could_not_be_made_is_counted(
+    machine: SimulatedMachine, refused: str, answer: int, figure: str
+) -> None:
+    heap = InterpretedHeap(machine)
+    heap.malloc(100)
+    machine.refusal = answer
+    machine.refuse = lambda name, arguments: name == refused
+    assert heap.engine.snug_heap_create(MIB, 0) == 0
+    assert heap.figure(figure) == heap.figure("refused_requests") == 1
 
 
 @pytest.mark.parametrize("limit", [0, 8 * MIB])

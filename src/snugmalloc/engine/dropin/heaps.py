@@ -27,9 +27,9 @@ from .control import NAME_BYTES, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures, raise_figure, set_figure
 from .large import length_of, newest_freed, newest_large, older_mapping
 from .layout import ONE, round_up
-from .pages import FOREIGN, GRANULE, IN_LEAF, page_of, set_kind, set_kinds, set_owner
-from .purge import purge_tables
-from .refusals import note_reason
+from .pages import FOREIGN, GRANULE, IN_LEAF, owner_place, page_of, set_kind, set_kinds, set_owner
+from .purge import purge_inside, purge_tables
+from .refusals import note_reason, note_why
 from .segments import SMALLEST_PRIVATE_REGION, open_region, private_region, region_at
 from .switch import ON
 
@@ -55,9 +55,10 @@ def make_heap(length: Word) -> Heap:
     """A heap in a region of `length` bytes, all zero and not listed yet; or 0."""
     start = reserve_range(length, GRANULE)
     if start == 0:
-        note_reason(Figures.refused_addresses)
+        note_why(length)
         return Heap(0)
     heap = Heap(start)
+    note_reason(Figures.refused_memory)  # if one of the next steps is refused
     if not commit_range(start, control_bytes()) or not open_region(heap, start, length):
         unmap_memory(start, length)
         return Heap(0)
@@ -123,6 +124,7 @@ def purge_all_tables(page: Word, end: Word) -> None:
         stop = (page | IN_LEAF) + 1
         stop = end if end < stop else stop
         purge_tables(page, stop)
+        purge_inside(owner_place(page), owner_place(stop - 1))
         page = stop
 
 
@@ -136,17 +138,21 @@ def unmap_list(mapping: Word) -> None:
         mapping = older
 
 
-def unmap_regions(limit: Word) -> None:
-    """All regions go back, from the one with this limit to the oldest, where the control block is."""
+def unmap_regions(limit: Word, end: Word) -> None:
+    """All regions go back, from the one with this limit to the oldest, where the control block is.
+
+    The newest is the heap's up to `end` only.
+    """
     while limit != 0:
         region = region_at(limit)
         older = region.older
         start = region.start
-        set_kinds(page_of(start), page_of(limit), FOREIGN)
+        set_kinds(page_of(start), page_of(end), FOREIGN)
         set_owner(start, limit + GRANULE, 0)
         purge_all_tables(page_of(start), page_of(limit))
         give_range(start, limit + GRANULE - start)
         limit = older
+        end = older
 
 
 def destroy_heap(heap: Heap) -> None:
@@ -154,4 +160,4 @@ def destroy_heap(heap: Heap) -> None:
     unlist_heap(heap)
     unmap_list(newest_large(heap))
     unmap_list(newest_freed(heap))
-    unmap_regions(heap.newest_region)
+    unmap_regions(heap.newest_region, heap.region_end)

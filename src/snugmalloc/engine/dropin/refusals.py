@@ -36,17 +36,22 @@ def allows(heap: Heap, count: Word) -> bool:
     return allowed
 
 
+def note_why(length: Word) -> None:
+    """The system refused a mapping of `length` bytes: note why."""
+    why = why_refused(length)
+    if why == NO_ADDRESSES:
+        note_reason(Figures.refused_addresses)
+    elif why == NO_MAPPINGS:
+        note_reason(Figures.refused_mappings)
+    else:
+        note_reason(Figures.refused_locked if why == NOT_LOCKED else Figures.refused_memory)
+
+
 def map_or_note(length: Word) -> Word:
     """A new mapping of `length` bytes, or 0, and why is noted."""
     found = map_memory(length)
     if found == 0:
-        why = why_refused(length)
-        if why == NO_ADDRESSES:
-            note_reason(Figures.refused_addresses)
-        elif why == NO_MAPPINGS:
-            note_reason(Figures.refused_mappings)
-        else:
-            note_reason(Figures.refused_locked if why == NOT_LOCKED else Figures.refused_memory)
+        note_why(length)
     return found
 
 
