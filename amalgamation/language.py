@@ -1,8 +1,9 @@
 """The engine language: reads the modules of one library and refuses what the language does not have.
 
-A library is a folder of the engine whose ``__init__.py`` lists its layers in reading order. Layers import only
-from the layers before them and from the machine. All of them are compiled as one unit, so a name is defined
-once. What may be written is described in ``docs/language.md``; each refusal here says what to write instead.
+A library is a folder of the engine whose ``__init__.py`` lists its layers in reading order. A layer
+``common.NAME`` is a module of the folder that libraries share. Layers import only from the layers before them
+and from the machine. All of them are compiled as one unit, so a name is defined once. What may be written is
+described in ``docs/language.md``; each refusal here says what to write instead.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from .model import (
 from .records import read_record
 
 RESERVED_PREFIXES = ("os_", "snug_")
+COMMON = "common."
+"""What the name of a layer begins with that libraries share: the folder that it is in."""
 
 
 def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit:
@@ -53,7 +56,7 @@ def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit
     layers = read_layer_names(engine / library / "__init__.py")
     refusals: list[Refusal] = []
     for layer in layers:
-        path = unit.sources[layer] = engine / library / f"{layer}.py"
+        path = unit.sources[layer] = layer_path(engine, library, layer)
         reader = LayerReader(path, layer, layer == layers[-1], names, where, layers, defines)
         unit.layers[layer] = reader.read()
         names[layer] = {definition.name: definition for definition in unit.layers[layer]}
@@ -65,10 +68,15 @@ def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit
             Refusal(last, 1, f"--define {name}: no layer has this constant", "name one that exists")
         )
     if refusals:
-        raise NotInLanguage(
-            sorted(refusals, key=lambda refusal: (layers.index(refusal.path.stem), refusal.line))
-        )
+        order = list(unit.sources.values())
+        raise NotInLanguage(sorted(refusals, key=lambda refusal: (order.index(refusal.path), refusal.line)))
     return unit
+
+
+def layer_path(engine: Path, library: str, layer: str) -> Path:
+    """The module of a layer: in the library's folder, or in the one that libraries share."""
+    folder = engine if layer.startswith(COMMON) else engine / library
+    return folder.joinpath(*layer.split(".")).with_suffix(".py")
 
 
 def read_layer_names(path: Path) -> list[str]:
@@ -226,23 +234,39 @@ class LayerReader:
     def read_import(self, node: ast.ImportFrom) -> None:
         if node.level == 0 and node.module == "__future__":
             return
-        if (node.level, node.module) == (2, "machine"):
-            module = "machine"
-        elif node.level == 1 and node.module in self.layers:
-            module = node.module
-            if self.layers.index(module) >= self.layers.index(self.layer):
-                raise Refused(
-                    node, f"{module} is not below {self.layer}", "layers import only from those before them"
-                )
-        else:
-            raise Refused(
-                node, "an import from outside the engine", "import from ..machine or from a layer below"
-            )
+        module = self.imported_module(node)
+        if module != "machine":
+            self.check_below(node, module)
         for alias in node.names:
             try:
                 self.import_name(module, alias)
             except Refused as refused:
                 self.refuse(refused)
+
+    def imported_module(self, node: ast.ImportFrom) -> str:
+        """The machine, or the layer that is imported from."""
+        folder = COMMON if self.layer.startswith(COMMON) else ""
+        match node.level, node.module:
+            case 2, "machine":
+                return "machine"
+            case 1, str(name):
+                module = folder + name
+            case 2, str(name) if name.startswith(COMMON):
+                module = name
+            case _:
+                raise Refused(
+                    node, "an import from outside the engine", "import from ..machine or from a layer below"
+                )
+        if module not in self.layers:
+            raise Refused(node, f"{module} is no layer of the library", "name it in LAYERS, or another here")
+        return module
+
+    def check_below(self, node: ast.ImportFrom, module: str) -> None:
+        """Refuse an import from a layer that does not come before this one."""
+        if self.layers.index(module) >= self.layers.index(self.layer):
+            raise Refused(
+                node, f"{module} is not below {self.layer}", "layers import only from those before them"
+            )
 
     def import_name(self, module: str, alias: ast.alias) -> None:
         name = alias.name

@@ -317,6 +317,40 @@ def test_a_name_is_defined_once_in_all_layers(refusals: Refuse) -> None:
     assert refusal == "front.py:1: f is defined in below already; a name is defined once in a library"
 
 
+NOTHING = "def nothing() -> None:\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("from .high import nothing\n", "common.high is not below common.low; layers import only from those"),
+        ("from ..common.high import nothing\n", "common.high is not below common.low; layers import only from"),
+        ("from .below import nothing\n", "common.below is no layer of the library; name it in LAYERS"),
+        ("from ..small.below import nothing\n", "an import from outside the engine; import from ..machine"),
+    ],
+)
+def test_a_shared_layer_imports_from_shared_layers_below(refusals: Refuse, text: str, refusal: str) -> None:
+    (told,) = refusals("", common=(text, NOTHING))
+    assert told.startswith(f"common/low.py:1: {refusal}")
+
+
+def test_what_a_shared_layer_has_is_defined_once(refusals: Refuse) -> None:
+    (refusal,) = refusals(NOTHING, common=("", NOTHING))
+    assert refusal.startswith("front.py:1: nothing is defined in common.high already")
+
+
+def test_a_shared_layer_that_the_library_does_not_name_is_not_its_own(refusals: Refuse) -> None:
+    (refusal,) = refusals("from ..common.other import nothing\n", common=("", ""))
+    assert refusal.startswith("front.py:1: common.other is no layer of the library; name it in LAYERS")
+
+
+def test_what_is_wrong_in_shared_layers_is_told_first(refusals: Refuse) -> None:
+    told = refusals("x = 1\n", "x = 1\n", common=("x = 1\n", "import os\n"))
+    assert [text.partition(": ")[0] for text in told] == [
+        *("common/low.py:1", "common/high.py:1", "below.py:1", "front.py:1")
+    ]
+
+
 @pytest.mark.parametrize("name", ["os_malloc", "snug_stats"])
 def test_only_the_last_layer_uses_the_prefix_of_exported_functions(
     refusals: Refuse, read: Read, name: str
