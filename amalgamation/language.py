@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .bodies import BodyReader
 from .model import (
+    COMMON,
     CONSTANT_NAME,
     RANGES,
     RECORD_WORDS,
@@ -40,8 +41,6 @@ from .model import (
 from .records import read_record
 
 RESERVED_PREFIXES = ("os_", "snug_")
-COMMON = "common."
-"""What the name of a layer begins with that libraries share: the folder that it is in."""
 
 
 def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit:

@@ -19,6 +19,9 @@ CYTHON_WORDS = frozenset(
 )
 CONSTANT_NAME = re.compile(r"_?[A-Z][A-Z0-9_]*$")
 
+COMMON = "common."
+"""What the name of a layer begins with that libraries share: the folder that it is in."""
+
 
 class Type(Enum):
     """What a value is in the compiled engine."""

@@ -95,20 +95,20 @@ cdef Word used "engine_used"
 
 
 #@ common/uses.py 10
-cdef void note_use "engine_note_use"() noexcept nogil:
+cdef inline void note_use "engine_note_use"() noexcept nogil:
     #@ common/uses.py 12
     global used
     used += 1
 
 
 #@ common/uses.py 16
-cdef Word uses "engine_uses"() noexcept nogil:
+cdef inline Word uses "engine_uses"() noexcept nogil:
     #@ common/uses.py 18
     return used
 
 
 #@ common/bits.py 11
-cdef Word lowest_bit_of_uses "engine_lowest_bit_of_uses"() noexcept nogil:
+cdef inline Word lowest_bit_of_uses "engine_lowest_bit_of_uses"() noexcept nogil:
     cdef Word bits
     #@ common/bits.py 13
     bits = uses() & ~IGNORED_BITS
