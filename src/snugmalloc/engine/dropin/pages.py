@@ -102,10 +102,10 @@ class Links(Record, size=16):
 class Leaf(Record):
     """What is known of 512 MiB of pages.
 
-          0  kinds  128 KiB
-     131072  tags   1 MiB
-    1179648  links  2 MiB
-    3276800  owners 64 KiB: of each granule the heap's control block, or 0 for the process's heap
+          0  kinds   128 KiB
+     131072  tags    1 MiB
+    1179648  links   2 MiB
+    3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
     3342336
     """
 
