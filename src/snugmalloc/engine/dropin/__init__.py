@@ -1,6 +1,9 @@
 """The drop-in malloc: the engine of libsnugmalloc.so. LAYERS lists its modules in reading order."""
 
 LAYERS = (
+    "common.sizes",
+    "common.bitmap",
+    "common.brk",
     "layout",
     "classes",
     "figures",

@@ -6,9 +6,8 @@ Most are kept up to date as the heap works; those marked * are computed when som
 
 from __future__ import annotations
 
+from ..common.sizes import WORD_BYTES
 from ..machine import Array, Record, Word, array, load_word, store_word
-
-WORD_BYTES = 8
 
 
 class Figures(Record):

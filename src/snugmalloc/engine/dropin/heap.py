@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, likely, store_word
 from .bins import behind, bin_of, find, first_in, next_bin
 from .block import (
@@ -21,7 +22,7 @@ from .block import (
 from .coalesce import detach, free_block_at, index, meet, merge, wilderness, wilderness_block
 from .control import Heap
 from .figures import count_in, count_out
-from .layout import ONE, PAGE, PAGE_UNITS, UNIT_SHIFT, round_up
+from .layout import PAGE, PAGE_UNITS, UNIT_SHIFT
 from .marks import claim, claim_to_return, claim_uncleared, mark_clean
 from .pages import PURGED, blocks_kind, page_address, page_of, set_kind
 from .segments import grow

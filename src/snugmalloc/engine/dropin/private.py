@@ -5,13 +5,14 @@ There are no slabs and no thread caches: each object is a block, with its 8 byte
 
 from __future__ import annotations
 
+from ..common.sizes import LARGEST
 from ..machine import ENOMEM, Word, copy_bytes, fatal, set_errno, unlikely
 from .block import is_used, size_of
 from .cache import release_block
 from .control import Heap
 from .figures import Figures
 from .large import owner_of, unmap_spares
-from .layout import LARGEST, UNIT
+from .layout import UNIT
 from .pages import FOREIGN, MAPPING, PRIVATE, kind_at
 from .places import anywhere, dispose_large, resize_in_place, usable
 from .refusals import count_refusal, note_reason

@@ -9,6 +9,7 @@ a limit.
 
 from __future__ import annotations
 
+from ..common.sizes import ONE
 from ..machine import (
     Word,
     atomic_load,
@@ -23,7 +24,6 @@ from ..machine import (
 from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import PUBLISHED, Figures, figure
 from .heaps import list_heap, make_heap
-from .layout import ONE
 from .segments import SMALLEST_REGION
 
 MAX_HEAPS = 64

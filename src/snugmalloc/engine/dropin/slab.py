@@ -16,14 +16,15 @@ benchmarks/workloads/python: garbage collection walks them in the order of their
 
 from __future__ import annotations
 
+from ..common.bitmap import WORD_SHIFT, set_plain_bit
+from ..common.sizes import ONE
 from ..machine import Half, Int, Record, Word, highest_bit, load_word, store_word
-from .bins import IN_WORD, WORD_SHIFT
 from .block import USED
 from .classes import object_bytes
 from .control import NOTED_WORDS, Heap
 from .figures import count_in, count_out
 from .heap import allocate_page, free_page
-from .layout import IN_PAGE, ONE, PAGE_BASE, UNIT_SHIFT
+from .layout import IN_PAGE, PAGE_BASE, UNIT_SHIFT
 from .pages import page_links, page_of, page_tag, set_kind
 
 COUNT_SHIFT: Int = 2
@@ -132,8 +133,7 @@ def note_places(heap: Heap, first: Word) -> None:
     part = first
     while part != 0:
         unit = (part & IN_PAGE) >> UNIT_SHIFT
-        place = heap.noted + (unit >> WORD_SHIFT) * 8
-        store_word(place, load_word(place) | ONE << (unit & IN_WORD))
+        set_plain_bit(heap.noted, unit)
         part = load_word(part)
 
 

@@ -17,6 +17,7 @@ if the remainder by 100 is below the share.
 
 from __future__ import annotations
 
+from ..common.sizes import ONE
 from ..machine import (
     Byte,
     Word,
@@ -31,7 +32,6 @@ from ..machine import (
 )
 from .control import process_heap
 from .figures import Figures, figure, set_figure
-from .layout import ONE
 from .values import MALFORMED, NONE, complain, number_in
 
 DISABLE = b"SNUG_DISABLE="

@@ -5,6 +5,7 @@ A segment begins at a page of ours behind one that is not, and ends at its senti
 
 from __future__ import annotations
 
+from ..common.sizes import round_up
 from ..machine import Int, Word, load_byte, load_word, store_byte, visit_block
 from .bins import is_in_place
 from .block import free_before, is_own, is_used, next_block, payload_bytes, size_before, size_of
@@ -22,7 +23,7 @@ from .large import (
     newest_large,
     older_mapping,
 )
-from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS, round_up
+from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS
 from .marks import dirty_pages, spare_pages
 from .pages import (
     DIRTY,

@@ -5,8 +5,9 @@ Everything here happens within one call, between `enter` and `leave`, under one 
 
 from __future__ import annotations
 
+from ..common.sizes import LARGEST, round_up
 from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, process_lock, set_errno, trap, unlock
-from .block import DEBUG, FREE, LIVE, MAPPED, META, round_up, size_of, status_of
+from .block import ALIGN, DEBUG, FREE, LIVE, MAPPED, META, size_of, status_of
 from .counters import Counters, count_up
 from .heap import allocate, can_grow, grow_into_next, grow_top, release, shrink
 from .mapping import map_block, unmap_block
@@ -14,7 +15,6 @@ from .seal import is_hardened, set_seal
 from .walk import OK, check, vet_pointer
 
 THRESHOLD = 131072
-LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
 NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in front of it reads %d"
 
 
@@ -48,7 +48,7 @@ def obtain(size: Word, limit: Word) -> Word:
         return 0
     if size > LARGEST:
         return refuse()
-    rounded = round_up(size)
+    rounded = round_up(size, ALIGN)
     block = allocate(rounded) if META + rounded < limit else map_block(rounded)
     if block == 0:
         return refuse()
@@ -103,7 +103,7 @@ def resize(pointer: Word, size: Word) -> Word:
         return refuse()
     before = size_of(block)
     if status == LIVE:
-        in_place = resize_in_place(block, round_up(size))
+        in_place = resize_in_place(block, round_up(size, ALIGN))
         set_seal(block)
         if in_place:
             return pointer

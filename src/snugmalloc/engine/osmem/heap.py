@@ -20,8 +20,10 @@ waits.
 
 from __future__ import annotations
 
+from ..common.sizes import round_up
 from ..machine import Word, load_word, reserve
 from .block import (
+    ALIGN,
     FREE,
     LIVE,
     META,
@@ -35,7 +37,6 @@ from .block import (
     next_block,
     place_of,
     previous_block,
-    round_up,
     set_edge,
     set_free_before,
     set_free_next,
@@ -50,7 +51,7 @@ from .block import (
 from .chain import push, unlink
 from .counters import Counters, count_down, count_up
 from .index import put, take, take_best_fit
-from .kernel import extend_break, find_break, foreign_break, heap_end, is_contested, map_pages
+from .kernel import extend_break, find_break, foreign_break, heap_end, is_break_contested, map_pages
 from .seal import vet_free
 
 PREALLOC = 131072
@@ -229,7 +230,7 @@ def grow_into_next(block: Word, size: Word) -> bool:
 
 def can_grow(block: Word) -> bool:
     """Whether `block` is the top, the break still stands right behind it, and it is ours to move."""
-    return block != 0 and block == top and foreign_break() == 0 and not is_contested()
+    return block != 0 and block == top and foreign_break() == 0 and not is_break_contested()
 
 
 def grow_top(size: Word) -> bool:
@@ -258,10 +259,10 @@ def build_wall(wall: Word, limit: Word) -> None:
 def new_top(size: Word) -> Word:
     """A block of `size` bytes at the end of the heap, behind what somebody else may have put there. Or 0."""
     global first, top
-    foreign = round_up(foreign_break())
-    if is_contested():
+    foreign = round_up(foreign_break(), ALIGN)
+    if is_break_contested():
         return 0
-    block = foreign + META if foreign != 0 else heap_end()
+    block = foreign + META if foreign != 0 else round_up(heap_end(), ALIGN)
     if not extend_break(block + META + size):
         return 0
     before: Word = 0
