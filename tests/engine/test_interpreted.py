@@ -101,7 +101,7 @@ def test_check_sees_free_neighbours_that_nobody_will_merge() -> None:
 def test_check_sees_totals_that_do_not_add_up() -> None:
     heap = Simulation()
     heap.os_malloc(64)
-    heap.engine.count_up(heap.engine.Counters.live_bytes, 8)
+    heap.engine.raise_figure(heap.engine.FIGURES, heap.engine.Figures.live_bytes, 8)
     assert heap.check() == 8
 
 
@@ -192,7 +192,7 @@ moved = heap.os_realloc(first, 5000)
 assert ctypes.string_at(moved, 104) == bytes([7]) * 104
 heap.os_free(far)
 assert heap.os_check() == 0
-print(heap.counted(heap.Counters.live_blocks), heap.counted(heap.Counters.mapped_blocks))
+print(*(heap.figure(heap.FIGURES, which) for which in (heap.Figures.live_blocks, heap.Figures.mapped_blocks)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1 0\n", "")

@@ -4,6 +4,7 @@ LAYERS = (
     "common.sizes",
     "common.bitmap",
     "common.brk",
+    "common.figures",
     "layout",
     "classes",
     "figures",

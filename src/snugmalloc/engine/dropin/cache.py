@@ -14,6 +14,7 @@ while, they go back.
 
 from __future__ import annotations
 
+from ..common.figures import figure, raise_figure, set_figure
 from ..common.sizes import ONE
 from ..machine import (
     Int,
@@ -43,7 +44,7 @@ from .classes import (
     usable_in_class,
 )
 from .control import Heap, lock_heap, process_heap, unlock_heap
-from .figures import Figures, figure, raise_figure, set_figure
+from .figures import Figures
 from .heap import allocate, allocate_run, free_block, set_aside
 from .large import owner_of
 from .layout import DEBUG, PAGE_BASE, PAGED, UNIT_SHIFT, units_for

@@ -12,10 +12,11 @@ All heaps' locks are in a list that begins with the process's heap, and changes 
 
 from __future__ import annotations
 
+from ..common.figures import raise_figure, set_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Word, commit_range, load_byte, page_size, reserve_range, store_byte, unmap_memory
 from .control import NAME_BYTES, Heap, lock_heap, process_heap, unlock_heap
-from .figures import STATS_VERSION, Figures, raise_figure, set_figure
+from .figures import STATS_VERSION, Figures
 from .large import length_of, newest_freed, newest_large, older_mapping
 from .pages import FOREIGN, GRANULE, page_of, set_kind, set_kinds, set_owner
 from .purge import purge_tables

@@ -20,6 +20,7 @@ The system calls that take long are made without the lock: what they are about i
 
 from __future__ import annotations
 
+from ..common.figures import figure, lower_figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import (
     Record,
@@ -34,7 +35,7 @@ from ..machine import (
     unmap_memory,
 )
 from .control import Heap, lock_heap, unlock_heap
-from .figures import Figures, count_in, count_out, figure, gave_back, lower_figure, raise_figure, took
+from .figures import Figures, count_in, count_out, gave_back, took
 from .layout import IN_PAGE, PAGE, PAGE_SHIFT
 from .marks import count_gone, count_new
 from .pages import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..common.figures import figure, raise_figure, set_figure
 from ..common.sizes import LARGEST, ONE, round_up
 from ..machine import (
     ENOMEM,
@@ -39,7 +40,7 @@ from .cache import (
 )
 from .classes import LISTED_LIMIT, SLAB_LIMIT, class_of, object_bytes
 from .control import process_heap
-from .figures import Figures, OwnFigures, figure, raise_figure, set_figure
+from .figures import Figures, OwnFigures
 from .heap import free_block
 from .large import free_large, owner_of, unmap_spares
 from .layout import MIB, PAGED, UNIT, units_for

@@ -21,6 +21,7 @@ linked us late, it is left to that one from the beginning.
 from __future__ import annotations
 
 from ..common.brk import Break, is_contested, look_at_break
+from ..common.figures import figure, lower_figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import (
     Int,
@@ -37,7 +38,7 @@ from ..machine import (
 from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
 from .control import Heap, is_process_heap
-from .figures import Figures, figure, gave_back, lower_figure, raise_figure, took
+from .figures import Figures, gave_back, took
 from .layout import GIB, MIB, PAGE, PAGE_SHIFT, PAGED, UNIT_SHIFT
 from .marks import count_gone, count_new, mark_clean, unmark
 from .options import prealloc

@@ -9,6 +9,7 @@ a limit.
 
 from __future__ import annotations
 
+from ..common.figures import figure
 from ..common.sizes import ONE
 from ..machine import (
     Word,
@@ -22,7 +23,7 @@ from ..machine import (
     store_word,
 )
 from .control import Heap, lock_heap, process_heap, unlock_heap
-from .figures import PUBLISHED, Figures, figure
+from .figures import PUBLISHED, Figures
 from .heaps import list_heap, make_heap
 from .segments import SMALLEST_REGION
 

@@ -5,6 +5,7 @@ A segment begins at a page of ours behind one that is not, and ends at its senti
 
 from __future__ import annotations
 
+from ..common.figures import figure, set_figure
 from ..common.sizes import round_up
 from ..machine import Int, Word, load_byte, load_word, store_byte, visit_block
 from .bins import is_in_place
@@ -12,7 +13,7 @@ from .block import free_before, is_own, is_used, next_block, payload_bytes, size
 from .classes import SLAB_CLASSES, object_bytes
 from .coalesce import free_block_at, free_blocks, is_indexed, wilderness
 from .control import Heap
-from .figures import Figures, OwnFigures, figure, set_figure
+from .figures import Figures, OwnFigures
 from .large import (
     bytes_in_flight,
     dirty_spare_pages,

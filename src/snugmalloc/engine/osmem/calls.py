@@ -5,10 +5,11 @@ Everything here happens within one call, between `enter` and `leave`, under one 
 
 from __future__ import annotations
 
+from ..common.figures import raise_figure
 from ..common.sizes import LARGEST, round_up
 from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, process_lock, set_errno, trap, unlock
 from .block import ALIGN, DEBUG, FREE, LIVE, MAPPED, META, size_of, status_of
-from .counters import Counters, count_up
+from .figures import FIGURES, Figures
 from .heap import allocate, can_grow, grow_into_next, grow_top, release, shrink
 from .mapping import map_block, unmap_block
 from .seal import is_hardened, set_seal
@@ -65,7 +66,7 @@ def dispose(pointer: Word) -> None:
     elif status == MAPPED:
         unmap_block(block)
     elif status == FREE:
-        count_up(Counters.ignored_frees, 1)
+        raise_figure(FIGURES, Figures.ignored_frees, 1)
     else:
         fatal(NO_BLOCK, pointer, status)
 

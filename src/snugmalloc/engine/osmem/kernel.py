@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..common.brk import Break, is_contested, look_at_break
+from ..common.figures import raise_figure
 from ..machine import Word, map_memory, move_break, reserve, system_break, unmap_memory
-from .counters import Counters, count_up
+from .figures import FIGURES, Figures
 
 OWN_BREAK = reserve(Break.SIZE)
 
@@ -19,7 +20,7 @@ def heap_end() -> Word:
 def find_break() -> None:
     """At first use: ask the kernel for the break, once and for all."""
     global start
-    count_up(Counters.brk_calls, 1)
+    raise_figure(FIGURES, Figures.brk_calls, 1)
     start = system_break()
     Break(OWN_BREAK).end = start
 
@@ -42,7 +43,7 @@ def is_break_contested() -> bool:
 
 def extend_break(target: Word) -> bool:
     """Move the break up to `target`, which becomes our end. Returns True on success."""
-    count_up(Counters.brk_calls, 1)
+    raise_figure(FIGURES, Figures.brk_calls, 1)
     if not move_break(target):
         return False
     Break(OWN_BREAK).end = target
@@ -51,11 +52,11 @@ def extend_break(target: Word) -> bool:
 
 def map_pages(length: Word) -> Word:
     """A new mapping of `length` bytes, or 0."""
-    count_up(Counters.mmap_calls, 1)
+    raise_figure(FIGURES, Figures.mmap_calls, 1)
     return map_memory(length)
 
 
 def unmap_pages(address: Word, length: Word) -> bool:
     """Give a mapping back. Returns True on success."""
-    count_up(Counters.munmap_calls, 1)
+    raise_figure(FIGURES, Figures.munmap_calls, 1)
     return unmap_memory(address, length)
