@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .model import (
-    COMMON,
     LINE,
     WIDTHS,
     Constant,
@@ -174,17 +173,11 @@ def _cython_declaration(definition: Definition) -> Iterator[str]:
                 yield f'Word {constant} "engine_{constant}"'
 
 
-def _linkage(function: Function, exported: bool) -> str:
-    """What is shared takes its memory as a parameter, which costs nothing where it is inlined."""
-    if exported:
-        return "public "
-    return "inline " if function.layer.startswith(COMMON) else ""
-
-
 def _function(function: Function, exported: bool, lines: list[str], place: str) -> Iterator[str]:
+    linkage = "public " if exported else "inline " if function.is_inline else ""
     yield f"#@ {place} {function.node.lineno}"
     yield (
-        f"cdef {_linkage(function, exported)}{_result(function)} {function.name} "
+        f"cdef {linkage}{_result(function)} {function.name} "
         f'"engine_{function.name}"({_parameters(function.parameters)}) noexcept nogil:'
     )
     for name, type_ in function.locals.items():

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from .bodies import BodyReader
 from .model import (
-    COMMON,
     CONSTANT_NAME,
+    LANGUAGE_WORDS,
     RANGES,
-    RECORD_WORDS,
     TYPES,
     WORD_MAX,
     Constant,
@@ -41,6 +40,8 @@ from .model import (
 from .records import read_record
 
 RESERVED_PREFIXES = ("os_", "snug_")
+COMMON = "common."
+"""What the name of a layer begins with that libraries share: the folder that it is in."""
 
 
 def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit:
@@ -91,11 +92,11 @@ def read_layer_names(path: Path) -> list[str]:
 
 
 def read_machine(path: Path) -> list[Definition]:
-    """The public functions and int constants of the machine; `reserve` and `array` belong to the language."""
+    """The public functions and int constants of the machine; `reserve` and the like belong to the language."""
     definitions: list[Definition] = []
     for node in ast.parse(path.read_text()).body:
         match node:
-            case ast.FunctionDef(name=name) if name[0] != "_" and name not in ("reserve", "array"):
+            case ast.FunctionDef(name=name) if name[0] != "_" and name not in ("reserve", *LANGUAGE_WORDS):
                 try:
                     definitions.append(read_signature(node, "machine", {}))
                 except Refused as refused:
@@ -110,8 +111,6 @@ def read_machine(path: Path) -> list[Definition]:
 def read_signature(node: ast.FunctionDef, layer: str, scope: Mapping[str, Definition]) -> Function:
     """The function of `node`, its body not read yet. `scope` has the records."""
     arguments = node.args
-    if node.decorator_list:
-        raise Refused(node.decorator_list[0], "a decorator", "write a plain function")
     if arguments.defaults or any(arguments.kw_defaults):
         raise Refused(node, f"{node.name} has a default argument", "give every argument at every call")
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs:
@@ -122,7 +121,17 @@ def read_signature(node: ast.FunctionDef, layer: str, scope: Mapping[str, Defini
     for parameter in parameters:
         if parameter.kind.type is Type.NONE:
             raise Refused(node, f"parameter {parameter.name} is None", "drop it")
-    return Function(node.name, layer, parameters, read_results(node, scope), node)
+    return Function(node.name, layer, parameters, read_results(node, scope), node, read_decorators(node))
+
+
+def read_decorators(node: ast.FunctionDef) -> bool:
+    """Whether the function is inline, the one thing that a decorator can say."""
+    match node.decorator_list:
+        case []:
+            return False
+        case [ast.Name("inline")]:
+            return True
+    raise Refused(node.decorator_list[0], "a decorator", "write a plain function, or @inline")
 
 
 def read_results(node: ast.FunctionDef, scope: Mapping[str, Definition]) -> tuple[Kind, ...]:
@@ -168,6 +177,7 @@ class LayerReader:
         self.refusals: list[Refusal] = []
         self.scope: dict[str, Definition] = {}
         self.can_reserve = False
+        self.can_inline = False
 
     def read(self) -> list[Definition]:
         """The layer's definitions in order. What is outside the language is in `refusals`."""
@@ -215,6 +225,8 @@ class LayerReader:
                 return None
             case ast.FunctionDef():
                 function = read_signature(node, self.layer, self.scope)
+                if function.is_inline and not self.can_inline:
+                    raise Refused(node, "inline is not known", "import it from ..machine")
                 if self.is_last and node.name[0] != "_":
                     check_exported(function)
                 if node.body[0].lineno == node.lineno:
@@ -271,7 +283,8 @@ class LayerReader:
         name = alias.name
         if alias.asname or name == "*":
             raise Refused(alias, f"import {ast.unparse(alias)}", "import names, one by one and as they are")
-        if module == "machine" and (name in TYPES or name in RECORD_WORDS):
+        if module == "machine" and (name in TYPES or name in LANGUAGE_WORDS):
+            self.can_inline |= name == "inline"
             return
         if module == "machine" and name == "reserve":
             self.can_reserve = True
@@ -400,6 +413,8 @@ CONSTANT_OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
 
 def check_exported(function: Function) -> None:
     """A caller in C need not clear the upper half of a register that carries less than a word."""
+    if function.is_inline:
+        raise Refused(function.node, f"{function.name} is exported and inline", "drop @inline")
     if len(function.results) > 1:
         raise Refused(function.node, f"{function.name} is exported and gives a tuple", "give one value there")
     for kind in (*function.results, *(parameter.kind for parameter in function.parameters)):

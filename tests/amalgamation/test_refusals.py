@@ -12,7 +12,7 @@ from .conftest import TOY, Read, Refuse
 
 HEAD = """\
 from ..machine import Array, Byte, Half, Int, Line, Record, Text, Word
-from ..machine import array, atomic_load, likely, load_half, load_word, reserve, store_byte, text_length
+from ..machine import array, atomic_load, inline, likely, load_half, load_word, reserve, store_byte, text_length
 SIZE = 8
 NAME = b"name"
 TABLE = (1, 2, 3)
@@ -45,7 +45,9 @@ AT_MODULE_LEVEL = {
     "from .below import nothing": "below has no nothing; import what it defines",
     "from .front import helper": "front is not below front; layers import only from those before",
     "async def wait() -> None: pass": "an async function; write a plain function",
-    "@staticmethod\ndef f() -> None:\n    pass": "a decorator; write a plain function",
+    "@staticmethod\ndef f() -> None:\n    pass": "a decorator; write a plain function, or @inline",
+    "@inline\n@inline\ndef _f() -> None:\n    pass": "a decorator; write a plain function, or @inline",
+    "@inline\ndef f() -> None:\n    pass": "f is exported and inline; drop @inline",
     "def f(a: Word = 1) -> Word:\n    return a": "f has a default argument; give every argument",
     "def f(*a: Word) -> None:\n    pass": "parameters of a special kind; list plain parameters",
     "def f(*, a: Word) -> None:\n    pass": "parameters of a special kind; list plain parameters",
@@ -364,6 +366,11 @@ def test_only_the_last_layer_uses_the_prefix_of_exported_functions(
 def test_a_name_that_was_not_imported_is_not_known(refusals: Refuse) -> None:
     (refusal,) = refusals("def f() -> None:\n    act()\n", below="def act() -> None:\n    pass\n")
     assert refusal.startswith("front.py:2: act is no function of the engine")
+
+
+def test_inline_is_imported_like_all_else(refusals: Refuse) -> None:
+    (refusal,) = refusals("", below="@inline\ndef act() -> None:\n    pass\n")
+    assert refusal == "below.py:2: inline is not known; import it from ..machine"
 
 
 def test_a_constant_that_nobody_has_is_not_defined(refusals: Refuse) -> None:

@@ -127,6 +127,14 @@ def test_only_public_functions_of_the_last_layer_are_exported(write: Write) -> N
     assert 'void engine_shown(void) __asm__("shown");' in unit
 
 
+def test_an_inline_function_is_inline_in_c(write: Write) -> None:
+    front = (
+        "from ..machine import inline\n@inline\ndef _low() -> None:\n    pass\ndef f() -> None:\n    _low()\n"
+    )
+    unit = write(front)
+    assert '#@ small/front.py 3\ncdef inline void _low "engine__low"() noexcept nogil:\n' in unit
+
+
 def test_a_record_is_its_offsets_and_its_uses_are_words(write: Write) -> None:
     front = """\
 from ..machine import Array, Byte, Half, Line, Record, Word, array

@@ -95,22 +95,22 @@ cdef Word used "engine_used"
 
 
 #@ common/uses.py 10
-cdef inline void note_use "engine_note_use"() noexcept nogil:
+cdef void note_use "engine_note_use"() noexcept nogil:
     #@ common/uses.py 12
     global used
     used += 1
 
 
 #@ common/uses.py 16
-cdef inline Word uses "engine_uses"() noexcept nogil:
+cdef Word uses "engine_uses"() noexcept nogil:
     #@ common/uses.py 18
     return used
 
 
-#@ common/bits.py 11
+#@ common/bits.py 12
 cdef inline Word lowest_bit_of_uses "engine_lowest_bit_of_uses"() noexcept nogil:
     cdef Word bits
-    #@ common/bits.py 13
+    #@ common/bits.py 14
     bits = uses() & ~IGNORED_BITS
     return bits & -bits
 

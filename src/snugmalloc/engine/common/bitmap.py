@@ -8,7 +8,7 @@ behind the last bit. Plain bits, without summary and last word, are named by the
 
 from __future__ import annotations
 
-from ..machine import Int, Record, Word, load_word, lowest_bit, store_word
+from ..machine import Int, Record, Word, inline, load_word, lowest_bit, store_word
 from .sizes import ONE, WORD_BYTES
 
 WORD_BITS = 64
@@ -34,12 +34,14 @@ def set_plain_bit(bits: Word, number: Word) -> None:
     store_word(word, load_word(word) | ONE << (number & IN_WORD))
 
 
+@inline
 def set_bit(bitmap: Bitmap, number: Word) -> None:
     """Note that bin `number` holds something."""
     set_plain_bit(bits_at(bitmap, 0), number)
     bitmap.summary |= ONE << (number >> WORD_SHIFT)
 
 
+@inline
 def clear_bit(bitmap: Bitmap, number: Word) -> None:
     """Note that bin `number` holds nothing."""
     index = number >> WORD_SHIFT
@@ -50,6 +52,7 @@ def clear_bit(bitmap: Bitmap, number: Word) -> None:
         bitmap.summary &= ~(ONE << index)
 
 
+@inline
 def next_set(bitmap: Bitmap, number: Word, none: Word) -> Word:
     """The first bin from `number` on that holds something, or `none`."""
     index = number >> WORD_SHIFT

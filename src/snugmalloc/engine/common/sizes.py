@@ -6,7 +6,7 @@ from 2**shift             16 for each doubling: a range of sizes
 
 from __future__ import annotations
 
-from ..machine import Int, Word, highest_bit
+from ..machine import Int, Word, highest_bit, inline
 
 ONE = 1
 WORD_BYTES = 8
@@ -22,6 +22,7 @@ def round_up(number: Word, step: Word) -> Word:
     return (number + step - 1) & ~(step - 1)
 
 
+@inline
 def bin_for(units: Word, exact_shift: Word) -> Word:
     """The bin of blocks of `units` units; those of more units have the same or a higher one."""
     if units < ONE << exact_shift:
