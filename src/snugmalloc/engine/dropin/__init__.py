@@ -15,6 +15,7 @@ LAYERS = (
     "options",
     "pages",
     "block",
+    "chain",
     "bins",
     "marks",
     "coalesce",

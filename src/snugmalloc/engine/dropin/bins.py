@@ -14,7 +14,8 @@ from __future__ import annotations
 from ..common.bitmap import Bitmap, clear_bit, next_set, set_bit
 from ..common.sizes import ONE, bin_for
 from ..machine import Word, load_word, store_word, unlikely
-from .block import links_at, size_of
+from .block import size_of
+from .chain import is_linked, leave_list, link, older
 from .control import BIN_COUNT, Heap
 
 EXACT_SHIFT = 6
@@ -38,11 +39,6 @@ def first_in(heap: Heap, number: Word) -> Word:
     return load_word(head_at(heap, number))
 
 
-def behind(block: Word) -> Word:
-    """The next block of the bin, or 0."""
-    return links_at(block).following
-
-
 def indexed_blocks(heap: Heap) -> Word:
     """How many blocks are free, the wilderness aside."""
     return heap.listed_blocks
@@ -54,15 +50,7 @@ def put(heap: Heap, block: Word, size: Word) -> None:
     if unlikely(size < SMALLEST_LISTED):
         return
     number = bin_of(size)
-    head = head_at(heap, number)
-    first = load_word(head)
-    links = links_at(block)
-    links.following = first
-    links.previous = 0
-    store_word(head, block)
-    if first != 0:
-        links_at(first).previous = block
-    else:
+    if link(head_at(heap, number), block) == 0:
         set_bit(Bitmap(heap.filled), number)
 
 
@@ -71,18 +59,12 @@ def take(heap: Heap, block: Word, size: Word) -> None:
     heap.listed_blocks -= 1
     if unlikely(size < SMALLEST_LISTED):
         return
-    links = links_at(block)
-    following = links.following
-    previous = links.previous
-    if following != 0:
-        links_at(following).previous = previous
-    if previous != 0:
-        links_at(previous).following = following
-        return
-    number = bin_of(size)
-    store_word(head_at(heap, number), following)
-    if following == 0:
-        clear_bit(Bitmap(heap.filled), number)
+    behind, before = leave_list(block)
+    if before == 0:
+        number = bin_of(size)
+        store_word(head_at(heap, number), behind)
+        if behind == 0:
+            clear_bit(Bitmap(heap.filled), number)
 
 
 def next_bin(heap: Heap, number: Word) -> Word:
@@ -100,20 +82,11 @@ def find(heap: Heap, size: Word) -> Word:
                 break
             if size_of(block) >= size:
                 return block
-            block = behind(block)
+            block = older(block)
         number += 1
     return first_in(heap, next_bin(heap, number))
 
 
 def is_in_place(heap: Heap, block: Word, size: Word) -> bool:
     """Whether the links around a free block agree, and it stands in the bin of its size."""
-    if size < SMALLEST_LISTED:
-        return True
-    links = links_at(block)
-    following = links.following
-    previous = links.previous
-    if following != 0 and links_at(following).previous != block:
-        return False
-    if previous != 0:
-        return links_at(previous).following == block
-    return load_word(head_at(heap, bin_of(size))) == block
+    return size < SMALLEST_LISTED or is_linked(head_at(heap, bin_of(size)), block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, likely, store_word
-from .bins import behind, bin_of, find, first_in, next_bin
+from .bins import bin_of, find, first_in, next_bin
 from .block import (
     FREE_BEFORE,
     OWN,
@@ -19,6 +19,7 @@ from .block import (
     tag_at,
     usable_bytes,
 )
+from .chain import older
 from .coalesce import detach, free_block_at, index, meet, merge, wilderness, wilderness_block
 from .control import Heap
 from .figures import count_in, count_out
@@ -149,7 +150,7 @@ def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
             if block != 0:
                 if fits(block, size, alignment):
                     return block
-                block = behind(block)
+                block = older(block)
         number = next_bin(heap, number + 1)
     return find_or_grow(heap, sure)
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 from ..common.figures import raise_figure, set_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Word, commit_range, load_byte, page_size, reserve_range, store_byte, unmap_memory
+from .chain import older
 from .control import NAME_BYTES, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
-from .large import length_of, newest_freed, newest_large, older_mapping
+from .large import length_of, newest_freed, newest_large
 from .pages import FOREIGN, GRANULE, page_of, set_kind, set_kinds, set_owner
 from .purge import purge_tables
 from .refusals import note_reason
@@ -97,24 +98,24 @@ def make_private_heap(limit: Word, name: Word) -> Heap:
 def unmap_list(mapping: Word) -> None:
     """All mappings of a list go back to the system."""
     while mapping != 0:
-        older = older_mapping(mapping)
+        behind = older(mapping)
         length = length_of(mapping)
         set_kind(page_of(mapping), FOREIGN)
         unmap_memory(mapping, length)
-        mapping = older
+        mapping = behind
 
 
 def unmap_regions(limit: Word) -> None:
     """All regions go back, from the one with this limit to the oldest, where the control block is."""
     while limit != 0:
         region = region_at(limit)
-        older = region.older
+        behind = region.older
         start = region.start
         set_kinds(page_of(start), page_of(limit), FOREIGN)
         set_owner(start, limit + GRANULE, 0)
         purge_tables(page_of(start), page_of(limit))
         unmap_memory(start, limit + GRANULE - start)
-        limit = older
+        limit = behind
 
 
 def destroy_heap(heap: Heap) -> None:
