@@ -105,15 +105,24 @@ def test_check_sees_totals_that_do_not_add_up() -> None:
     assert heap.check() == 8
 
 
-def test_with_threads_the_break_is_left_to_others_once_they_were_met_there() -> None:
+@pytest.mark.parametrize("moved", [64, -64])
+def test_with_threads_the_break_is_left_to_others_once_they_were_met_there(moved: int) -> None:
     heap = Simulation(SimulatedMachine(threads=True), constants={"DEBUG": 1})
     heap.os_malloc(100)
     heap.os_malloc(131_000)
-    heap.machine.foreign_break(64)
+    heap.machine.foreign_break(moved)
     heap.system_calls()
     heap.os_malloc(131_000)
     heap.os_malloc(131_000)
     assert [call.name for call in heap.system_calls()] == ["mmap", "mmap"]
+
+
+def test_nobody_is_met_on_a_break_that_was_never_aligned() -> None:
+    heap = Simulation(SimulatedMachine(threads=True), constants={"DEBUG": 1})
+    heap.machine.foreign_break(3)
+    heap.system_calls()
+    assert heap.os_malloc(100) % 8 == heap.os_malloc(131_000) % 8 == 0
+    assert {call.name for call in heap.system_calls()} == {"brk"}
 
 
 @pytest.fixture

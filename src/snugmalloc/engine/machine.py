@@ -181,7 +181,7 @@ def why_refused(length: Word) -> Word:
 
 
 def unmap_memory(address: Word, length: Word) -> bool:
-    """One ``munmap`` of `length` bytes at `address`. Whether the kernel did it."""
+    """One ``munmap`` of `length` bytes at `address`. Returns True on success."""
     return backend.unmap_memory(address, length)
 
 
@@ -204,12 +204,12 @@ def reserve_range(length: Word, alignment: Word) -> Word:
 
 
 def commit_range(address: Word, length: Word) -> bool:
-    """Make whole pages of a reserved range memory that reads as zero, once or again. Whether that went."""
+    """Make whole pages of a reserved range memory that reads as zero. Returns True on success."""
     return backend.commit_range(address, length)
 
 
 def purge_memory(address: Word, length: Word) -> bool:
-    """Give the kernel whole pages back, the addresses stay ours and read as zero. Whether it took them."""
+    """Give the kernel whole pages back, the addresses stay ours and read as zero. Returns True on success."""
     return backend.purge_memory(address, length)
 
 

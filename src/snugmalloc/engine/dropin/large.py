@@ -227,7 +227,7 @@ def is_short_of_mappings(heap: Heap) -> bool:
 
 
 def unmap_spares(heap: Heap) -> bool:
-    """Unmap all spare mappings, or until the system refuses. Whether it took any."""
+    """Unmap all spare mappings, or until the system refuses. Returns True if one was unmapped."""
     any_unmapped = False
     while unmap_spare(heap, False):
         any_unmapped = True

@@ -170,8 +170,8 @@ def region_at(limit: Word) -> Region:
 
 def smallest_region(heap: Heap) -> Word:
     """How many bytes the heap's next region has, if the system allows it and no block needs more."""
-    least = SMALLEST_REGION if heap.is_private == 0 else SMALLEST_PRIVATE_REGION
-    length = least * ONE
+    minimum = SMALLEST_REGION if heap.is_private == 0 else SMALLEST_PRIVATE_REGION
+    length = minimum * ONE
     while length < figure(heap, Figures.heap_bytes) and length < LARGEST_REGION:
         length += length
     return length

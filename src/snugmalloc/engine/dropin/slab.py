@@ -130,8 +130,8 @@ def link_noted(heap: Heap, slab: Word) -> Word:
     return chain
 
 
-def take_objects(heap: Heap, size_class: Word, most: Word, chain: Word) -> tuple[Word, Word]:
-    """Take up to `most` free objects of one slab of the class in front of a linked list.
+def take_objects(heap: Heap, size_class: Word, maximum: Word, chain: Word) -> tuple[Word, Word]:
+    """Take up to `maximum` free objects of one slab of the class in front of a linked list.
 
     Returns the list, and how many were taken.
     """
@@ -142,14 +142,14 @@ def take_objects(heap: Heap, size_class: Word, most: Word, chain: Word) -> tuple
             return chain, 0
     first = first_free(slab)
     count = free_count(slab)
-    taken = count if count < most else most
+    taken = count if count < maximum else maximum
     if count != capacity(size_class):  # else it is new, and they are in order
         note_places(heap, first)
         first = link_noted(heap, slab)
     last = first
     for _ in range(1, taken):
         last = load_word(last)
-    if count <= most:
+    if count <= maximum:
         set_free(slab, slab, 0)
         unlink(open_list(heap, size_class), slab)
     else:

@@ -72,7 +72,10 @@ def dispose(pointer: Word) -> None:
 
 
 def resize_in_place(block: Word, size: Word) -> bool:
-    """Give a live heap block `size` bytes where it stands. Whether that went (or it grew, not enough)."""
+    """Give a live heap block `size` bytes where it stands.
+
+    Returns True on success; else the block may have grown, but not enough.
+    """
     if META + size >= THRESHOLD:
         return False
     if size > size_of(block):

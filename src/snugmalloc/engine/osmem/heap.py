@@ -235,7 +235,7 @@ def can_grow(block: Word) -> bool:
 
 
 def grow_top(size: Word) -> bool:
-    """Move the break so that the top has `size` bytes; a free one leaves the index. Whether that went."""
+    """Move the break so that the top has `size` bytes; a free one leaves the index. Returns True on success."""
     more = size - size_of(top)
     if not extend_break(heap_end() + more):
         return False
@@ -282,11 +282,11 @@ def new_top(size: Word) -> Word:
 
 def new_region(size: Word) -> Word:
     """A block of at least `size` bytes in a mapped segment, for want of a break that moves. Or 0."""
-    least = META + META + size
-    length = least if least > PREALLOC else PREALLOC
+    minimum = META + META + size
+    length = minimum if minimum > PREALLOC else PREALLOC
     wall = map_pages(length)
-    if wall == 0 and length > least:
-        length = least
+    if wall == 0 and length > minimum:
+        length = minimum
         wall = map_pages(length)
     if wall == 0:
         return 0
