@@ -49,7 +49,7 @@ from .block import (
     tell_before,
     tell_next,
 )
-from .chain import push, unlink
+from .chain import link, unlink
 from .figures import FIGURES, Figures
 from .index import put, take, take_best_fit
 from .kernel import extend_break, find_break, foreign_break, heap_end, is_break_contested, map_pages
@@ -100,7 +100,7 @@ def retire(block: Word, free_before: bool, free_next: bool) -> None:
         tell_next(block, True)
     if free_before or free_next:
         set_place(block, WAITING)
-        push(WAITING_LIST, block)
+        link(WAITING_LIST, block)
     else:
         put(block)
 
@@ -252,7 +252,7 @@ def grow_top(size: Word) -> bool:
 def build_wall(wall: Word, limit: Word) -> None:
     """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
     make_block(wall, LIVE, limit, 0, True)
-    push(WALLS, wall)
+    link(WALLS, wall)
     raise_figure(FIGURES, Figures.wall_blocks, 1)
     raise_figure(FIGURES, Figures.heap_bytes, META)
 

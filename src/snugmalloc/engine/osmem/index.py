@@ -15,7 +15,7 @@ from ..common.bitmap import BITMAP_EXTRA, WORD_BITS, Bitmap, clear_bit, next_set
 from ..common.sizes import PER_DOUBLING, WORD_BYTES, bin_for
 from ..machine import Record, Word, load_word, reserve, store_word
 from .block import ALIGN, FRESH, NOWHERE, SORTED, place_of, set_place, size_of
-from .chain import older, push, unlink
+from .chain import link, older, unlink
 from .seal import vet_free
 from .tree import find_at_least, insert, remove, remove_at
 
@@ -70,7 +70,7 @@ def put(block: Word) -> None:
     """Take a merged free block into the index."""
     number = bin_of(size_of(block))
     set_place(block, FRESH)
-    push(fresh_list(number), block)
+    link(fresh_list(number), block)
     set_bit(Bitmap(FILLED), number)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..common.figures import lower_figure, raise_figure
 from ..machine import Word, load_word, reserve
 from .block import MAPPED, META, make_block, size_of
-from .chain import push, unlink
+from .chain import link, unlink
 from .figures import FIGURES, Figures
 from .kernel import map_pages, unmap_pages
 
@@ -31,7 +31,7 @@ def map_block(size: Word) -> Word:
     if block == 0:
         return 0
     make_block(block, MAPPED, size, 0, True)
-    push(MAPPINGS, block)
+    link(MAPPINGS, block)
     raise_figure(FIGURES, Figures.mapped_blocks, 1)
     raise_figure(FIGURES, Figures.mapped_bytes, size)
     return block
@@ -45,4 +45,4 @@ def unmap_block(block: Word) -> None:
         lower_figure(FIGURES, Figures.mapped_blocks, 1)
         lower_figure(FIGURES, Figures.mapped_bytes, size)
     else:
-        push(MAPPINGS, block)
+        link(MAPPINGS, block)

@@ -123,7 +123,7 @@ def total_figures() -> None:
 # ---- Checking ----
 
 
-def is_listed(head: Word, block: Word) -> bool:
+def is_linked(head: Word, block: Word) -> bool:
     """Whether the links around a block in a list agree."""
     before = Linked(block).newer
     behind = Linked(block).older
@@ -139,7 +139,7 @@ def count_list(head: Word, place: Half) -> Word:
     while (
         block != 0
         and place_of(block) == place
-        and is_listed(head, block)
+        and is_linked(head, block)
         and count <= Figures(FIGURES).free_blocks
     ):
         count += 1
