@@ -174,9 +174,10 @@ def _cython_declaration(definition: Definition) -> Iterator[str]:
 
 
 def _function(function: Function, exported: bool, lines: list[str], place: str) -> Iterator[str]:
+    linkage = "public " if exported else "inline " if function.is_inline else ""
     yield f"#@ {place} {function.node.lineno}"
     yield (
-        f"cdef {'public ' if exported else ''}{_result(function)} {function.name} "
+        f"cdef {linkage}{_result(function)} {function.name} "
         f'"engine_{function.name}"({_parameters(function.parameters)}) noexcept nogil:'
     )
     for name, type_ in function.locals.items():

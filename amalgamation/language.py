@@ -1,8 +1,9 @@
 """The engine language: reads the modules of one library and refuses what the language does not have.
 
-A library is a folder of the engine whose ``__init__.py`` lists its layers in reading order. Layers import only
-from the layers before them and from the machine. All of them are compiled as one unit, so a name is defined
-once. What may be written is described in ``docs/language.md``; each refusal here says what to write instead.
+A library is a folder of the engine whose ``__init__.py`` lists its layers in reading order. A layer
+``common.NAME`` is a module of the folder that libraries share. Layers import only from the layers before them
+and from the machine. All of them are compiled as one unit, so a name is defined once. What may be written is
+described in ``docs/language.md``; each refusal here says what to write instead.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from .bodies import BodyReader
 from .model import (
     CONSTANT_NAME,
+    LANGUAGE_WORDS,
     RANGES,
-    RECORD_WORDS,
     TYPES,
     WORD_MAX,
     Constant,
@@ -39,6 +40,8 @@ from .model import (
 from .records import read_record
 
 RESERVED_PREFIXES = ("os_", "snug_")
+COMMON = "common."
+"""What the name of a layer begins with that libraries share: the folder that it is in."""
 
 
 def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit:
@@ -53,7 +56,7 @@ def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit
     layers = read_layer_names(engine / library / "__init__.py")
     refusals: list[Refusal] = []
     for layer in layers:
-        path = unit.sources[layer] = engine / library / f"{layer}.py"
+        path = unit.sources[layer] = layer_path(engine, library, layer)
         reader = LayerReader(path, layer, layer == layers[-1], names, where, layers, defines)
         unit.layers[layer] = reader.read()
         names[layer] = {definition.name: definition for definition in unit.layers[layer]}
@@ -65,10 +68,15 @@ def read_library(engine: Path, library: str, defines: Mapping[str, int]) -> Unit
             Refusal(last, 1, f"--define {name}: no layer has this constant", "name one that exists")
         )
     if refusals:
-        raise NotInLanguage(
-            sorted(refusals, key=lambda refusal: (layers.index(refusal.path.stem), refusal.line))
-        )
+        order = list(unit.sources.values())
+        raise NotInLanguage(sorted(refusals, key=lambda refusal: (order.index(refusal.path), refusal.line)))
     return unit
+
+
+def layer_path(engine: Path, library: str, layer: str) -> Path:
+    """The module of a layer: in the library's folder, or in the one that libraries share."""
+    folder = engine if layer.startswith(COMMON) else engine / library
+    return folder.joinpath(*layer.split(".")).with_suffix(".py")
 
 
 def read_layer_names(path: Path) -> list[str]:
@@ -84,11 +92,11 @@ def read_layer_names(path: Path) -> list[str]:
 
 
 def read_machine(path: Path) -> list[Definition]:
-    """The public functions and int constants of the machine; `reserve` and `array` belong to the language."""
+    """The public functions and int constants of the machine; `reserve` and the like belong to the language."""
     definitions: list[Definition] = []
     for node in ast.parse(path.read_text()).body:
         match node:
-            case ast.FunctionDef(name=name) if name[0] != "_" and name not in ("reserve", "array"):
+            case ast.FunctionDef(name=name) if name[0] != "_" and name not in ("reserve", *LANGUAGE_WORDS):
                 try:
                     definitions.append(read_signature(node, "machine", {}))
                 except Refused as refused:
@@ -103,8 +111,6 @@ def read_machine(path: Path) -> list[Definition]:
 def read_signature(node: ast.FunctionDef, layer: str, scope: Mapping[str, Definition]) -> Function:
     """The function of `node`, its body not read yet. `scope` has the records."""
     arguments = node.args
-    if node.decorator_list:
-        raise Refused(node.decorator_list[0], "a decorator", "write a plain function")
     if arguments.defaults or any(arguments.kw_defaults):
         raise Refused(node, f"{node.name} has a default argument", "give every argument at every call")
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs:
@@ -115,7 +121,17 @@ def read_signature(node: ast.FunctionDef, layer: str, scope: Mapping[str, Defini
     for parameter in parameters:
         if parameter.kind.type is Type.NONE:
             raise Refused(node, f"parameter {parameter.name} is None", "drop it")
-    return Function(node.name, layer, parameters, read_results(node, scope), node)
+    return Function(node.name, layer, parameters, read_results(node, scope), node, read_decorators(node))
+
+
+def read_decorators(node: ast.FunctionDef) -> bool:
+    """Whether the function is inline, the one thing that a decorator can say."""
+    match node.decorator_list:
+        case []:
+            return False
+        case [ast.Name("inline")]:
+            return True
+    raise Refused(node.decorator_list[0], "a decorator", "write a plain function, or @inline")
 
 
 def read_results(node: ast.FunctionDef, scope: Mapping[str, Definition]) -> tuple[Kind, ...]:
@@ -161,6 +177,7 @@ class LayerReader:
         self.refusals: list[Refusal] = []
         self.scope: dict[str, Definition] = {}
         self.can_reserve = False
+        self.can_inline = False
 
     def read(self) -> list[Definition]:
         """The layer's definitions in order. What is outside the language is in `refusals`."""
@@ -208,6 +225,8 @@ class LayerReader:
                 return None
             case ast.FunctionDef():
                 function = read_signature(node, self.layer, self.scope)
+                if function.is_inline and not self.can_inline:
+                    raise Refused(node, "inline is not known", "import it from ..machine")
                 if self.is_last and node.name[0] != "_":
                     check_exported(function)
                 if node.body[0].lineno == node.lineno:
@@ -226,29 +245,46 @@ class LayerReader:
     def read_import(self, node: ast.ImportFrom) -> None:
         if node.level == 0 and node.module == "__future__":
             return
-        if (node.level, node.module) == (2, "machine"):
-            module = "machine"
-        elif node.level == 1 and node.module in self.layers:
-            module = node.module
-            if self.layers.index(module) >= self.layers.index(self.layer):
-                raise Refused(
-                    node, f"{module} is not below {self.layer}", "layers import only from those before them"
-                )
-        else:
-            raise Refused(
-                node, "an import from outside the engine", "import from ..machine or from a layer below"
-            )
+        module = self.imported_module(node)
+        if module != "machine":
+            self.check_below(node, module)
         for alias in node.names:
             try:
                 self.import_name(module, alias)
             except Refused as refused:
                 self.refuse(refused)
 
+    def imported_module(self, node: ast.ImportFrom) -> str:
+        """The machine, or the layer that is imported from."""
+        folder = COMMON if self.layer.startswith(COMMON) else ""
+        match node.level, node.module:
+            case 2, "machine":
+                return "machine"
+            case 1, str(name):
+                module = folder + name
+            case 2, str(name) if name.startswith(COMMON):
+                module = name
+            case _:
+                raise Refused(
+                    node, "an import from outside the engine", "import from ..machine or from a layer below"
+                )
+        if module not in self.layers:
+            raise Refused(node, f"{module} is no layer of the library", "name it in LAYERS, or another here")
+        return module
+
+    def check_below(self, node: ast.ImportFrom, module: str) -> None:
+        """Refuse an import from a layer that does not come before this one."""
+        if self.layers.index(module) >= self.layers.index(self.layer):
+            raise Refused(
+                node, f"{module} is not below {self.layer}", "layers import only from those before them"
+            )
+
     def import_name(self, module: str, alias: ast.alias) -> None:
         name = alias.name
         if alias.asname or name == "*":
             raise Refused(alias, f"import {ast.unparse(alias)}", "import names, one by one and as they are")
-        if module == "machine" and (name in TYPES or name in RECORD_WORDS):
+        if module == "machine" and (name in TYPES or name in LANGUAGE_WORDS):
+            self.can_inline |= name == "inline"
             return
         if module == "machine" and name == "reserve":
             self.can_reserve = True
@@ -377,6 +413,8 @@ CONSTANT_OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
 
 def check_exported(function: Function) -> None:
     """A caller in C need not clear the upper half of a register that carries less than a word."""
+    if function.is_inline:
+        raise Refused(function.node, f"{function.name} is exported and inline", "drop @inline")
     if len(function.results) > 1:
         raise Refused(function.node, f"{function.name} is exported and gives a tuple", "give one value there")
     for kind in (*function.results, *(parameter.kind for parameter in function.parameters)):

@@ -50,8 +50,8 @@ LINE_BYTES = 64
 WIDTHS = {"Word": 8, "Half": 4, "Byte": 1, LINE: 0}
 """The bytes of a record's fields. A Line has none: it is where the next cache line begins."""
 
-RECORD_WORDS = frozenset({"Record", "Array", "array", LINE})
-"""What records are declared with; like the types these words belong to the language."""
+LANGUAGE_WORDS = frozenset({"Record", "Array", "array", LINE, "inline"})
+"""What records are declared with, and functions; like the types these words belong to the language."""
 
 
 RANGES = {
@@ -176,6 +176,7 @@ class Function:
     parameters: list[Parameter]
     results: tuple[Kind, ...]
     node: ast.FunctionDef
+    is_inline: bool = False
     locals: dict[str, Type] = field(default_factory=dict)
     edits: list[Edit] = field(default_factory=list)
 
@@ -268,7 +269,7 @@ def read_annotation(
 
 def check_name(name: str, node: ast.AST) -> None:
     """Refuse what Cython would read as a word of its own."""
-    if name in CYTHON_WORDS or name in TYPES or name in RECORD_WORDS or name.startswith("__"):
+    if name in CYTHON_WORDS or name in TYPES or name in LANGUAGE_WORDS or name.startswith("__"):
         raise Refused(node, f"{name} is a word of Cython or of the language", "choose another name")
 
 

@@ -1,7 +1,8 @@
 # add_engine_library(LIBRARY [OUTPUT_NAME name] [SOURCES file...] [EXPORTS symbol...])
 #
-# Compiles the engine's folder LIBRARY into lib<name>.so (name: LIBRARY) and installs it into the package's lib/.
-# SOURCES are compiled into it too; EXPORTS (patterns) are what they export beside the engine's last layer.
+# Compiles the engine's folder LIBRARY, with what it names of the folder common, into lib<name>.so (name: LIBRARY) and
+# installs it into the package's lib/. SOURCES are compiled into it too; EXPORTS (patterns) are what they export beside
+# the engine's last layer.
 #
 # The way: amalgamation (engine -> LIBRARY.pyx, LIBRARY.map, LIBRARY_records.h), Cython (-> LIBRARY.c), line directives
 # led back to the engine, C compiler, linker. The linker drops what nothing exported needs: Cython's module set-up, and
@@ -56,7 +57,8 @@ function(add_engine_library library)
   set(map "${folder}/${library}.map")
   set(records "${folder}/${library}_records.h")
   set(c_file "${folder}/${library}.c")
-  file(GLOB engine CONFIGURE_DEPENDS "${ENGINE_FOLDER}/machine.py" "${ENGINE_FOLDER}/${library}/*.py")
+  file(GLOB engine CONFIGURE_DEPENDS "${ENGINE_FOLDER}/machine.py"
+       "${ENGINE_FOLDER}/common/*.py" "${ENGINE_FOLDER}/${library}/*.py")
   file(GLOB amalgamation CONFIGURE_DEPENDS "${AMALGAMATION_PARENT}/amalgamation/*.py")
 
   add_custom_command(

@@ -21,17 +21,30 @@ Refuse = Callable[..., list[str]]
 Write = Callable[..., str]
 
 
+def write_common(engine: Path, layers: tuple[str, str]) -> None:
+    """Give the small library two layers of the shared folder."""
+    (engine / "small" / "__init__.py").write_text('LAYERS = ("common.low", "common.high", "below", "front")\n')
+    (engine / "common").mkdir(exist_ok=True)
+    for name, text in zip(("low", "high"), layers, strict=True):
+        (engine / "common" / f"{name}.py").write_text(text)
+
+
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Reads a library of two layers, `below` and `front`, given as text, on the toy's machine."""
+    """Reads a library of two layers, `below` and `front`, given as text, on the toy's machine.
 
-    def read_layers(front: str, below: str = "", **defines: int) -> Unit:
+    With `common` there are `common.low` and `common.high`, too, below both.
+    """
+
+    def read_layers(front: str, below: str = "", common: tuple[str, str] | None = None, **defines: int) -> Unit:
         shutil.copy(TOY / "machine.py", tmp_path)
         folder = tmp_path / "small"
         folder.mkdir(exist_ok=True)
         (folder / "__init__.py").write_text('LAYERS = ("below", "front")\n')
         (folder / "below.py").write_text(below)
         (folder / "front.py").write_text(front)
+        if common:
+            write_common(tmp_path, common)
         return read_library(tmp_path, "small", defines)
 
     return read_layers
@@ -41,10 +54,13 @@ def read(tmp_path: Path) -> Read:
 def refusals(read: Read, tmp_path: Path) -> Refuse:
     """What is refused in such a library, each as `file:line: what; what to write instead`."""
 
-    def refused(front: str, below: str = "", **defines: int) -> list[str]:
+    def refused(
+        front: str, below: str = "", common: tuple[str, str] | None = None, **defines: int
+    ) -> list[str]:
         with pytest.raises(NotInLanguage) as caught:
-            read(front, below, **defines)
-        return [str(refusal).removeprefix(f"{tmp_path / 'small'}/") for refusal in caught.value.refusals]
+            read(front, below, common, **defines)
+        told = map(str, caught.value.refusals)
+        return [text.removeprefix(f"{tmp_path}/").removeprefix("small/") for text in told]
 
     return refused
 
@@ -53,8 +69,8 @@ def refusals(read: Read, tmp_path: Path) -> Refuse:
 def write(read: Read, tmp_path: Path) -> Write:
     """Writes the unit for such a library."""
 
-    def write_layers(front: str, below: str = "", **defines: int) -> str:
-        return write_unit(read(front, below, **defines), tmp_path)
+    def write_layers(front: str, below: str = "", common: tuple[str, str] | None = None, **defines: int) -> str:
+        return write_unit(read(front, below, common, **defines), tmp_path)
 
     return write_layers
 

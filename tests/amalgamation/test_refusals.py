@@ -12,7 +12,7 @@ from .conftest import TOY, Read, Refuse
 
 HEAD = """\
 from ..machine import Array, Byte, Half, Int, Line, Record, Text, Word
-from ..machine import array, atomic_load, likely, load_half, load_word, reserve, store_byte, text_length
+from ..machine import array, atomic_load, inline, likely, load_half, load_word, reserve, store_byte, text_length
 SIZE = 8
 NAME = b"name"
 TABLE = (1, 2, 3)
@@ -45,7 +45,9 @@ AT_MODULE_LEVEL = {
     "from .below import nothing": "below has no nothing; import what it defines",
     "from .front import helper": "front is not below front; layers import only from those before",
     "async def wait() -> None: pass": "an async function; write a plain function",
-    "@staticmethod\ndef f() -> None:\n    pass": "a decorator; write a plain function",
+    "@staticmethod\ndef f() -> None:\n    pass": "a decorator; write a plain function, or @inline",
+    "@inline\n@inline\ndef _f() -> None:\n    pass": "a decorator; write a plain function, or @inline",
+    "@inline\ndef f() -> None:\n    pass": "f is exported and inline; drop @inline",
     "def f(a: Word = 1) -> Word:\n    return a": "f has a default argument; give every argument",
     "def f(*a: Word) -> None:\n    pass": "parameters of a special kind; list plain parameters",
     "def f(*, a: Word) -> None:\n    pass": "parameters of a special kind; list plain parameters",
@@ -317,6 +319,40 @@ def test_a_name_is_defined_once_in_all_layers(refusals: Refuse) -> None:
     assert refusal == "front.py:1: f is defined in below already; a name is defined once in a library"
 
 
+NOTHING = "def nothing() -> None:\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("from .high import nothing\n", "common.high is not below common.low; layers import only from those"),
+        ("from ..common.high import nothing\n", "common.high is not below common.low; layers import only from"),
+        ("from .below import nothing\n", "common.below is no layer of the library; name it in LAYERS"),
+        ("from ..small.below import nothing\n", "an import from outside the engine; import from ..machine"),
+    ],
+)
+def test_a_shared_layer_imports_from_shared_layers_below(refusals: Refuse, text: str, refusal: str) -> None:
+    (told,) = refusals("", common=(text, NOTHING))
+    assert told.startswith(f"common/low.py:1: {refusal}")
+
+
+def test_what_a_shared_layer_has_is_defined_once(refusals: Refuse) -> None:
+    (refusal,) = refusals(NOTHING, common=("", NOTHING))
+    assert refusal.startswith("front.py:1: nothing is defined in common.high already")
+
+
+def test_a_shared_layer_that_the_library_does_not_name_is_not_its_own(refusals: Refuse) -> None:
+    (refusal,) = refusals("from ..common.other import nothing\n", common=("", ""))
+    assert refusal.startswith("front.py:1: common.other is no layer of the library; name it in LAYERS")
+
+
+def test_what_is_wrong_in_shared_layers_is_told_first(refusals: Refuse) -> None:
+    told = refusals("x = 1\n", "x = 1\n", common=("x = 1\n", "import os\n"))
+    assert [text.partition(": ")[0] for text in told] == [
+        *("common/low.py:1", "common/high.py:1", "below.py:1", "front.py:1")
+    ]
+
+
 @pytest.mark.parametrize("name", ["os_malloc", "snug_stats"])
 def test_only_the_last_layer_uses_the_prefix_of_exported_functions(
     refusals: Refuse, read: Read, name: str
@@ -330,6 +366,11 @@ def test_only_the_last_layer_uses_the_prefix_of_exported_functions(
 def test_a_name_that_was_not_imported_is_not_known(refusals: Refuse) -> None:
     (refusal,) = refusals("def f() -> None:\n    act()\n", below="def act() -> None:\n    pass\n")
     assert refusal.startswith("front.py:2: act is no function of the engine")
+
+
+def test_inline_is_imported_like_all_else(refusals: Refuse) -> None:
+    (refusal,) = refusals("", below="@inline\ndef act() -> None:\n    pass\n")
+    assert refusal == "below.py:2: inline is not known; import it from ..machine"
 
 
 def test_a_constant_that_nobody_has_is_not_defined(refusals: Refuse) -> None:

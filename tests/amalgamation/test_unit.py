@@ -59,6 +59,20 @@ def test_constants_of_a_layer_below_and_of_the_machine_are_known(write: Write) -
     assert "#define engine_BOTH ((Word)1016)" in write(front, "UNIT = 16\n")
 
 
+def test_shared_layers_are_part_of_the_unit(write: Write) -> None:
+    low = "SIZE = 3\nused: Word = 0\ndef uses() -> Word:\n    return used\n"
+    high = "from .low import SIZE, uses\ndef sum() -> Word:\n    return uses() + SIZE\n"
+    front = "from ..common.high import sum\nfrom .below import TWICE\n"
+    front += "def f() -> Word:\n    return sum() + TWICE\n"
+    unit = write(front, "from ..common.low import SIZE\nTWICE = 2 * SIZE\n", common=(low, high))
+    assert "#define engine_TWICE ((Word)6)" in unit
+    assert 'cdef Word used "engine_used"\n' in unit
+    assert re.findall(r"^#@ (.*)", unit, re.MULTILINE) == [
+        *("common/low.py 3", "common/high.py 2", "small/front.py 3")
+    ]
+    assert re.findall(r'cdef public Word (\w+) "', unit) == ["f"]
+
+
 def test_tables_are_constant_arrays_of_their_width_that_give_words(write: Write) -> None:
     unit = write("ONE = 1\nWIDE = (ONE, 2**40)\nTHIN: tuple[Byte, ...] = (1, 2, 3)\n")
     assert "static const Word engine_WIDE[2] = {1, 0x10000000000u};" in unit
@@ -111,6 +125,14 @@ def test_only_public_functions_of_the_last_layer_are_exported(write: Write) -> N
     )
     assert re.findall(r'cdef public void (\w+) "engine_', unit) == ["shown"]
     assert 'void engine_shown(void) __asm__("shown");' in unit
+
+
+def test_an_inline_function_is_inline_in_c(write: Write) -> None:
+    front = (
+        "from ..machine import inline\n@inline\ndef _low() -> None:\n    pass\ndef f() -> None:\n    _low()\n"
+    )
+    unit = write(front)
+    assert '#@ small/front.py 3\ncdef inline void _low "engine__low"() noexcept nogil:\n' in unit
 
 
 def test_a_record_is_its_offsets_and_its_uses_are_words(write: Write) -> None:

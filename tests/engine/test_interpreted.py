@@ -101,19 +101,28 @@ def test_check_sees_free_neighbours_that_nobody_will_merge() -> None:
 def test_check_sees_totals_that_do_not_add_up() -> None:
     heap = Simulation()
     heap.os_malloc(64)
-    heap.engine.count_up(heap.engine.Counters.live_bytes, 8)
+    heap.engine.raise_figure(heap.engine.FIGURES, heap.engine.Figures.live_bytes, 8)
     assert heap.check() == 8
 
 
-def test_with_threads_the_break_is_left_to_others_once_they_were_met_there() -> None:
+@pytest.mark.parametrize("moved", [64, -64])
+def test_with_threads_the_break_is_left_to_others_once_they_were_met_there(moved: int) -> None:
     heap = Simulation(SimulatedMachine(threads=True), constants={"DEBUG": 1})
     heap.os_malloc(100)
     heap.os_malloc(131_000)
-    heap.machine.foreign_break(64)
+    heap.machine.foreign_break(moved)
     heap.system_calls()
     heap.os_malloc(131_000)
     heap.os_malloc(131_000)
     assert [call.name for call in heap.system_calls()] == ["mmap", "mmap"]
+
+
+def test_nobody_is_met_on_a_break_that_was_never_aligned() -> None:
+    heap = Simulation(SimulatedMachine(threads=True), constants={"DEBUG": 1})
+    heap.machine.foreign_break(3)
+    heap.system_calls()
+    assert heap.os_malloc(100) % 8 == heap.os_malloc(131_000) % 8 == 0
+    assert {call.name for call in heap.system_calls()} == {"brk"}
 
 
 @pytest.fixture
@@ -192,7 +201,7 @@ moved = heap.os_realloc(first, 5000)
 assert ctypes.string_at(moved, 104) == bytes([7]) * 104
 heap.os_free(far)
 assert heap.os_check() == 0
-print(heap.counted(heap.Counters.live_blocks), heap.counted(heap.Counters.mapped_blocks))
+print(*(heap.figure(heap.FIGURES, which) for which in (heap.Figures.live_blocks, heap.Figures.mapped_blocks)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1 0\n", "")

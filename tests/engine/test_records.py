@@ -54,7 +54,6 @@ def test_the_engines_have_records_with_pictures() -> None:
         "Linked",
         "Node",
         "Bin",
-        "MappingLinks",
         "ThreadCache",
         "List",
         "Place",

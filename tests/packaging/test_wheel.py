@@ -81,6 +81,19 @@ def test_it_is_the_wheel_that_is_installed(installed: Installed, tmp_path: Path)
     assert ended.stdout.startswith(str(installed.bin.parent)) and ended.stdout.endswith("_osmem.abi3.so\n")
 
 
+@pytest.mark.parametrize("library", ["osmem", "dropin"])
+def test_the_interpreted_engine_is_whole(library: str, installed: Installed, tmp_path: Path) -> None:
+    code = (
+        "from snugmalloc.engine import FreshEngine, SimulatedMachine\n"
+        f'engine = FreshEngine("{library}", SimulatedMachine())\n'
+        "print([layer for layer in engine.layers if layer.startswith('common.')])"
+    )
+    (tmp_path / "whole.py").write_text(code)
+    ended = installed.run("python whole.py", tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "'common.bitmap'" in ended.stdout
+
+
 def test_the_readmes_python_examples_print_what_is_shown(installed: Installed) -> None:
     assert with_outputs(README, str(installed.python)) == README.read_text()
 

@@ -17,6 +17,14 @@ from typing import Any
 from .backend import Backend
 
 ENGINE = __package__
+COMMON = f"{ENGINE}.common."
+"""What the name of a module begins with that libraries share."""
+
+
+def resolve_layer(library: str, layer: str) -> str:
+    """The module of a layer: ``common.NAME`` is of the package that libraries share."""
+    name = f"{ENGINE}.{layer}"
+    return name if name.startswith(COMMON) else f"{ENGINE}.{library}.{layer}"
 
 
 class FreshEngine:
@@ -32,10 +40,11 @@ class FreshEngine:
         self._constants = dict(constants or {})
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._modules: dict[str, ModuleType] = {}
-        self.layers = {
-            layer: self._modules.get(f"{self._library}.{layer}") or self._load(f"{self._library}.{layer}")
-            for layer in package.LAYERS
-        }
+        self.layers = {layer: self._module(resolve_layer(library, layer)) for layer in package.LAYERS}
+
+    def _module(self, name: str) -> ModuleType:
+        """The module `name` of this engine, loaded at its first use."""
+        return self._modules.get(name) or self._load(name)
 
     def _load(self, name: str) -> ModuleType:
         spec = find_spec(name)
@@ -62,8 +71,8 @@ class FreshEngine:
         """The fresh module where the engine imports one of its own, else what it would get anyway."""
         if level and globals is not None:
             full = resolve_name("." * level + name, globals["__package__"])
-            if full == f"{ENGINE}.machine" or full.startswith(f"{self._library}."):
-                return self._modules.get(full) or self._load(full)
+            if full == f"{ENGINE}.machine" or full.startswith((f"{self._library}.", COMMON)):
+                return self._module(full)
         return builtins.__import__(name, globals, locals, fromlist, level)
 
     def __getattr__(self, name: str) -> Any:

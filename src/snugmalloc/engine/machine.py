@@ -14,7 +14,8 @@ Types: a ``Word`` is an unsigned 64-bit integer, and an address is a ``Word``; a
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 from .backend import Backend
 from .records import Array as Array
@@ -28,6 +29,8 @@ Half: TypeAlias = int
 Byte: TypeAlias = int
 Int: TypeAlias = int
 Text: TypeAlias = bytes
+
+Callee = TypeVar("Callee", bound=Callable[..., object])
 
 ENOMEM = 12
 EINVAL = 22
@@ -89,6 +92,11 @@ def reserve(count: Word) -> Word:
     Only at module level, with a constant: ``BINS = reserve(4096)``.
     """
     return backend.reserve(count)
+
+
+def inline(function: Callee) -> Callee:
+    """Ask the C compiler to put the function into those that call it; the interpreter calls it as it is."""
+    return function
 
 
 class Record(MemoryRecord):
@@ -173,7 +181,7 @@ def why_refused(length: Word) -> Word:
 
 
 def unmap_memory(address: Word, length: Word) -> bool:
-    """One ``munmap`` of `length` bytes at `address`. Whether the kernel did it."""
+    """One ``munmap`` of `length` bytes at `address`. Returns True on success."""
     return backend.unmap_memory(address, length)
 
 
@@ -196,12 +204,12 @@ def reserve_range(length: Word, alignment: Word) -> Word:
 
 
 def commit_range(address: Word, length: Word) -> bool:
-    """Make whole pages of a reserved range memory that reads as zero, once or again. Whether that went."""
+    """Make whole pages of a reserved range memory that reads as zero. Returns True on success."""
     return backend.commit_range(address, length)
 
 
 def purge_memory(address: Word, length: Word) -> bool:
-    """Give the kernel whole pages back, the addresses stay ours and read as zero. Whether it took them."""
+    """Give the kernel whole pages back, the addresses stay ours and read as zero. Returns True on success."""
     return backend.purge_memory(address, length)
 
 

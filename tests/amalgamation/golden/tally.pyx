@@ -23,6 +23,7 @@ cdef extern from *:
     #define engine_Word_SIZE ((Word)8)
     #define engine_Half_SIZE ((Word)4)
     #define engine_Byte_SIZE ((Word)1)
+    #define engine_IGNORED_BITS ((Word)3)
     #define engine_DEBUG ((Word)0)
     #define engine_COUNT ((Word)8)
     #define engine_HIGHEST ((Word)0xffffffffffffffffu)
@@ -62,6 +63,7 @@ cdef extern from *:
     Word Word_SIZE "engine_Word_SIZE"
     Word Half_SIZE "engine_Half_SIZE"
     Word Byte_SIZE "engine_Byte_SIZE"
+    Word IGNORED_BITS "engine_IGNORED_BITS"
     Word DEBUG "engine_DEBUG"
     Word COUNT "engine_COUNT"
     Word HIGHEST "engine_HIGHEST"
@@ -92,56 +94,64 @@ cdef extern from *:
 cdef Word used "engine_used"
 
 
-#@ tally/cells.py 17
-cdef Word cell "engine_cell"(Word number) noexcept nogil:
-    #@ tally/cells.py 19
-    return CELLS + 8 * number
-
-
-#@ tally/cells.py 22
-cdef bint is_cell "engine_is_cell"(Word number) noexcept nogil:
-    #@ tally/cells.py 24
-    return 0 <= number < COUNT
-
-
-#@ tally/cells.py 27
+#@ common/uses.py 10
 cdef void note_use "engine_note_use"() noexcept nogil:
-    #@ tally/cells.py 29
+    #@ common/uses.py 12
     global used
     used += 1
 
 
-#@ tally/cells.py 33
+#@ common/uses.py 16
 cdef Word uses "engine_uses"() noexcept nogil:
-    #@ tally/cells.py 35
+    #@ common/uses.py 18
     return used
 
 
-#@ tally/cells.py 38
+#@ common/bits.py 12
+cdef inline Word lowest_bit_of_uses "engine_lowest_bit_of_uses"() noexcept nogil:
+    cdef Word bits
+    #@ common/bits.py 14
+    bits = uses() & ~IGNORED_BITS
+    return bits & -bits
+
+
+#@ tally/cells.py 16
+cdef Word cell "engine_cell"(Word number) noexcept nogil:
+    #@ tally/cells.py 18
+    return CELLS + 8 * number
+
+
+#@ tally/cells.py 21
+cdef bint is_cell "engine_is_cell"(Word number) noexcept nogil:
+    #@ tally/cells.py 23
+    return 0 <= number < COUNT
+
+
+#@ tally/cells.py 26
 cdef Word load_cell "engine_load_cell"(Word number) noexcept nogil:
-    #@ tally/cells.py 40
+    #@ tally/cells.py 28
     return load_word(cell(number))
 
 
-#@ tally/cells.py 43
+#@ tally/cells.py 31
 cdef Word add "engine_add"(Word number, Word amount) noexcept nogil:
     cdef Word before
-    #@ tally/cells.py 45
+    #@ tally/cells.py 33
     note_use()
     before = load_cell(number)
     store_word(cell(number), before + amount)
     return before + amount
 
 
-#@ tally/cells.py 51
+#@ tally/cells.py 39
 cdef Word low_half_shifted "engine_low_half_shifted"(Word number) noexcept nogil:
-    #@ tally/cells.py 53
+    #@ tally/cells.py 41
     return load_half(cell(number)) << 32
 
 
-#@ tally/cells.py 56
+#@ tally/cells.py 44
 cdef Word weigh "engine_weigh"(Word number) noexcept nogil:
-    #@ tally/cells.py 58
+    #@ tally/cells.py 46
     return WEIGHTS[number] << 56
 
 
@@ -181,36 +191,34 @@ cdef (Word, Word) described "engine_described"(Word which) noexcept nogil:
     return load_half(which + Shelf_uses) << 40, total + ((which + Shelf_written) - which)
 
 
-#@ tally/front.py 12
+#@ tally/front.py 13
 cdef Word _clipped "engine__clipped"(Word amount) noexcept nogil:
-    #@ tally/front.py 13
+    #@ tally/front.py 14
     return amount if amount <= LIMIT else LIMIT  # private: not exported
 
 
-#@ tally/front.py 16
+#@ tally/front.py 17
 cdef public Word tally_add "engine_tally_add"(Word number, Word amount) noexcept nogil:
-    #@ tally/front.py 18
+    #@ tally/front.py 19
     if likely(is_cell(number)):
         return add(number, _clipped(amount))
     return HIGHEST
 
 
-#@ tally/front.py 23
+#@ tally/front.py 24
 cdef public Word tally_sum "engine_tally_sum"() noexcept nogil:
     cdef Word number
-    #@ tally/front.py 25
+    #@ tally/front.py 26
     total: Word = 0
     for number in range(COUNT):
         total += load_cell(number)
     return total
 
 
-#@ tally/front.py 31
+#@ tally/front.py 32
 cdef public Word tally_lowest_bit_of_uses "engine_tally_lowest_bit_of_uses"() noexcept nogil:
-    cdef Word bits
-    #@ tally/front.py 33
-    bits = uses() & ~3
-    return bits & -bits
+    #@ tally/front.py 34
+    return lowest_bit_of_uses()
 
 
 #@ tally/front.py 37

@@ -1,1 +1,1 @@
-"""A whole engine in small: its own machine, one library of two layers."""
+"""A whole engine in small: its own machine, one library, and what libraries share."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 from snugmalloc.engine.records import Array as Array
 from snugmalloc.engine.records import Line as Line
@@ -14,6 +15,8 @@ Half: TypeAlias = int
 Byte: TypeAlias = int
 Int: TypeAlias = int
 Text: TypeAlias = bytes
+
+Callee = TypeVar("Callee", bound=Callable[..., object])
 
 LIMIT = 1000
 
@@ -53,6 +56,11 @@ def store_byte(address: Word, value: Byte) -> None:
 def atomic_load(address: Word) -> Word:
     """The word at `address`; there is one thread."""
     return load_word(address)
+
+
+def inline(function: Callee) -> Callee:
+    """The function, which is inline in C."""
+    return function
 
 
 class Record(MemoryRecord):

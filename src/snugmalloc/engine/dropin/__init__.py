@@ -1,6 +1,10 @@
 """The drop-in malloc: the engine of libsnugmalloc.so. LAYERS lists its modules in reading order."""
 
 LAYERS = (
+    "common.sizes",
+    "common.bitmap",
+    "common.brk",
+    "common.figures",
     "layout",
     "classes",
     "figures",
@@ -11,6 +15,7 @@ LAYERS = (
     "options",
     "pages",
     "block",
+    "chain",
     "bins",
     "marks",
     "coalesce",

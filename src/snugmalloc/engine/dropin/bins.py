@@ -11,37 +11,22 @@ that has any. How deep one looks made no difference to memory between 1 and 1,02
 
 from __future__ import annotations
 
-from ..machine import (
-    Int,
-    Word,
-    highest_bit,
-    likely,
-    load_word,
-    lowest_bit,
-    store_word,
-    unlikely,
-)
-from .block import links_at, size_of
+from ..common.bitmap import Bitmap, clear_bit, next_set, set_bit
+from ..common.sizes import ONE, bin_for
+from ..machine import Word, load_word, store_word, unlikely
+from .block import size_of
+from .chain import is_linked, leave_list, link, older
 from .control import BIN_COUNT, Heap
-from .layout import ONE
 
-EXACT = 64
 EXACT_SHIFT = 6
-PER_DOUBLING = 16
-PART_SHIFT = 4
-PARTS = PER_DOUBLING - 1
-WORD_SHIFT: Int = 6
-IN_WORD = 63
+EXACT = ONE << EXACT_SHIFT
 DEPTH = 2
 SMALLEST_LISTED = 2
 
 
 def bin_of(size: Word) -> Word:
     """The bin of blocks of `size` units."""
-    if size < EXACT:
-        return size
-    doubling = highest_bit(size)
-    return EXACT + (doubling - EXACT_SHIFT) * PER_DOUBLING + (size >> (doubling - PART_SHIFT) & PARTS)
+    return bin_for(size, EXACT_SHIFT)
 
 
 def head_at(heap: Heap, number: Word) -> Word:
@@ -54,32 +39,9 @@ def first_in(heap: Heap, number: Word) -> Word:
     return load_word(head_at(heap, number))
 
 
-def behind(block: Word) -> Word:
-    """The next block of the bin, or 0."""
-    return links_at(block).following
-
-
 def indexed_blocks(heap: Heap) -> Word:
     """How many blocks are free, the wilderness aside."""
     return heap.listed_blocks
-
-
-def mark_filled(heap: Heap, number: Word) -> None:
-    """The bin has its first block."""
-    index = number >> WORD_SHIFT
-    word = heap.bitmap + index * 8
-    store_word(word, load_word(word) | ONE << (number & IN_WORD))
-    heap.filled_words |= ONE << index
-
-
-def mark_empty(heap: Heap, number: Word) -> None:
-    """The bin has no block any more."""
-    index = number >> WORD_SHIFT
-    word = heap.bitmap + index * 8
-    bits = load_word(word) & ~(ONE << (number & IN_WORD))
-    store_word(word, bits)
-    if bits == 0:
-        heap.filled_words &= ~(ONE << index)
 
 
 def put(heap: Heap, block: Word, size: Word) -> None:
@@ -88,16 +50,8 @@ def put(heap: Heap, block: Word, size: Word) -> None:
     if unlikely(size < SMALLEST_LISTED):
         return
     number = bin_of(size)
-    head = head_at(heap, number)
-    first = load_word(head)
-    links = links_at(block)
-    links.following = first
-    links.previous = 0
-    store_word(head, block)
-    if first != 0:
-        links_at(first).previous = block
-    else:
-        mark_filled(heap, number)
+    if link(head_at(heap, number), block) == 0:
+        set_bit(Bitmap(heap.filled), number)
 
 
 def take(heap: Heap, block: Word, size: Word) -> None:
@@ -105,58 +59,34 @@ def take(heap: Heap, block: Word, size: Word) -> None:
     heap.listed_blocks -= 1
     if unlikely(size < SMALLEST_LISTED):
         return
-    links = links_at(block)
-    following = links.following
-    previous = links.previous
-    if following != 0:
-        links_at(following).previous = previous
-    if previous != 0:
-        links_at(previous).following = following
-        return
-    number = bin_of(size)
-    store_word(head_at(heap, number), following)
-    if following == 0:
-        mark_empty(heap, number)
+    behind, before = leave_list(block)
+    if before == 0:
+        number = bin_of(size)
+        store_word(head_at(heap, number), behind)
+        if behind == 0:
+            clear_bit(Bitmap(heap.filled), number)
 
 
 def next_bin(heap: Heap, number: Word) -> Word:
     """The first bin from `number` on that has a block, or BIN_COUNT."""
-    index = number >> WORD_SHIFT
-    bits = load_word(heap.bitmap + index * 8) >> (number & IN_WORD)
-    if likely(bits != 0):
-        return number + lowest_bit(bits)
-    words = heap.filled_words >> index >> 1
-    if words == 0:
-        return BIN_COUNT
-    index += lowest_bit(words) + 1
-    return (index << WORD_SHIFT) + lowest_bit(load_word(heap.bitmap + index * 8))
+    return next_set(Bitmap(heap.filled), number, BIN_COUNT)
 
 
 def find(heap: Heap, size: Word) -> Word:
     """A free block of at least `size` units, the best fit or nearly so, or 0. It stays in its bin."""
-    own = bin_of(size)
-    number = next_bin(heap, own)
-    if number == own and own >= EXACT:
-        block = first_in(heap, own)
+    number = bin_of(size)
+    if number >= EXACT:
+        block = first_in(heap, number)
         for _ in range(DEPTH):
-            if size_of(block) >= size:
-                return block
-            block = behind(block)
             if block == 0:
                 break
-        number = next_bin(heap, own + 1)
-    return first_in(heap, number)
+            if size_of(block) >= size:
+                return block
+            block = older(block)
+        number += 1
+    return first_in(heap, next_bin(heap, number))
 
 
 def is_in_place(heap: Heap, block: Word, size: Word) -> bool:
     """Whether the links around a free block agree, and it stands in the bin of its size."""
-    if size < SMALLEST_LISTED:
-        return True
-    links = links_at(block)
-    following = links.following
-    previous = links.previous
-    if following != 0 and links_at(following).previous != block:
-        return False
-    if previous != 0:
-        return links_at(previous).following == block
-    return load_word(head_at(heap, bin_of(size))) == block
+    return size < SMALLEST_LISTED or is_linked(head_at(heap, bin_of(size)), block)

@@ -14,6 +14,8 @@ while, they go back.
 
 from __future__ import annotations
 
+from ..common.figures import figure, raise_figure, set_figure
+from ..common.sizes import ONE
 from ..machine import (
     Int,
     Word,
@@ -42,10 +44,10 @@ from .classes import (
     usable_in_class,
 )
 from .control import Heap, lock_heap, process_heap, unlock_heap
-from .figures import Figures, figure, raise_figure, set_figure
+from .figures import Figures
 from .heap import allocate, allocate_run, free_block, set_aside
 from .large import owner_of
-from .layout import DEBUG, ONE, PAGE_BASE, PAGED, UNIT_SHIFT, units_for
+from .layout import DEBUG, PAGE_BASE, PAGED, UNIT_SHIFT, units_for
 from .lists import List, ThreadCache, empty_list, fill, is_cache_sound, listed, pop, push, raise_limit
 from .options import fills_memory, read_options, thread_cache
 from .pages import is_slab_kind, kind_at

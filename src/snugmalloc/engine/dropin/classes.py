@@ -16,8 +16,9 @@ class of which no cache has a list.
 
 from __future__ import annotations
 
+from ..common.sizes import ONE
 from ..machine import Half, Int, Word, highest_bit, reserve, store_byte
-from .layout import HEADER, ONE, PAGE_UNITS, UNIT, UNIT_SHIFT, units_for
+from .layout import HEADER, PAGE_UNITS, UNIT, UNIT_SHIFT, units_for
 
 SLAB_LIMIT = 1024  # objects are at most so large
 LISTED_LIMIT = 16384  # no list has anything larger

@@ -7,9 +7,10 @@ block  |part of a page|  page  |  page  |  page  |part of a page|
 
 from __future__ import annotations
 
+from ..common.sizes import round_up
 from ..machine import Word, clear_bytes, page_size, purge_memory
 from .block import next_block, payload_bytes
-from .layout import IN_PAGE, round_up
+from .layout import IN_PAGE
 from .pages import UNCLEARED, kind_of, page_address, page_of
 
 GIVEN_ANEW = (

@@ -6,13 +6,14 @@ few functions that make slow system calls take it themselves, and say so.
 
 from __future__ import annotations
 
+from ..common.bitmap import BITMAP_EXTRA, WORD_BITS
+from ..common.brk import Break
 from ..machine import Array, Byte, Half, Line, Record, Word, array, lock, reserve, unlock
 from .classes import ALL_CLASSES, SLAB_CLASSES
 from .figures import OwnFigures
 from .layout import PAGE_UNITS
 
 BIN_COUNT = 448  # see bins.py
-BITMAP_WORDS = 7
 NOTED_WORDS = 4
 PLACES = 4  # see transfer.py
 NAME_BYTES = 32
@@ -67,8 +68,7 @@ class Heap(Record, align=64):
 
     # bins: the index of free blocks
     listed_blocks: Word
-    filled_words: Word  # a bit for each word of the bitmap that has any
-    bitmap: Array[Word] = array(BITMAP_WORDS + 1)  # a bit for each bin that has a block; the last word stays 0
+    filled: Array[Word] = array(BIN_COUNT // WORD_BITS + BITMAP_EXTRA)  # a bitmap of the bins that have a block
     heads: Array[Word] = array(BIN_COUNT + 1)  # of each bin the first block; the last stays empty
 
     # coalesce: the free blocks
@@ -90,8 +90,7 @@ class Heap(Record, align=64):
     end_page: Word
 
     # segments: growth
-    break_end: Word  # where the break was left, or 0
-    is_shared: Word  # somebody else moved it
+    own_break: Array[Break] = array(1)
     region_end: Word  # how far the newest region is the heap's,
     region_limit: Word  # and how far it can be: its last page
     newest_region: Word  # that page of the region that was reserved last, of a heap other than the process's

@@ -6,9 +6,9 @@ Most are kept up to date as the heap works; those marked * are computed when som
 
 from __future__ import annotations
 
+from ..common.figures import lower_figure, raise_figure
+from ..common.sizes import WORD_BYTES
 from ..machine import Array, Record, Word, array, load_word, store_word
-
-WORD_BYTES = 8
 
 
 class Figures(Record):
@@ -63,26 +63,6 @@ class OwnFigures(Record):
 
 STATS_VERSION = 2
 PUBLISHED = Figures.SIZE  # so many bytes are copied out
-
-
-def figure(heap: Word, which: Word) -> Word:
-    """The figure's value."""
-    return load_word(heap + which)
-
-
-def set_figure(heap: Word, which: Word, value: Word) -> None:
-    """Write the figure."""
-    store_word(heap + which, value)
-
-
-def raise_figure(heap: Word, which: Word, by: Word) -> None:
-    """Add to the figure."""
-    store_word(heap + which, load_word(heap + which) + by)
-
-
-def lower_figure(heap: Word, which: Word, by: Word) -> None:
-    """Subtract from the figure."""
-    store_word(heap + which, load_word(heap + which) - by)
 
 
 def count_out(heap: Word, bytes_out: Word, blocks: Word) -> None:

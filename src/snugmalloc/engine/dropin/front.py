@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..common.figures import raise_figure
+from ..common.sizes import LARGEST, round_up
 from ..machine import (
     EINVAL,
     ENOMEM,
@@ -27,9 +29,9 @@ from .block import OWN, SIZE_SHIFT, USED
 from .cache import enter, give_up_cache, is_own_cache_sound, leave, look_after, reclaim, total_all
 from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
 from .control import Heap, process_heap
-from .figures import PUBLISHED, Figures, raise_figure
+from .figures import PUBLISHED, Figures
 from .heaps import destroy_heap, make_private_heap
-from .layout import HEADER, IN_PAGE, LARGEST, UNIT, UNIT_SHIFT, round_up
+from .layout import HEADER, IN_PAGE, UNIT, UNIT_SHIFT
 from .lists import ENTRY_SHIFT, List, push
 from .options import hands_over, read_options, set_mmap_threshold
 from .pages import BLOCKS, kind_at

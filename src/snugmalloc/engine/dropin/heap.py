@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, likely, store_word
-from .bins import behind, bin_of, find, first_in, next_bin
+from .bins import bin_of, find, first_in, next_bin
 from .block import (
     FREE_BEFORE,
     OWN,
@@ -18,10 +19,11 @@ from .block import (
     tag_at,
     usable_bytes,
 )
+from .chain import older
 from .coalesce import detach, free_block_at, index, meet, merge, wilderness, wilderness_block
 from .control import Heap
 from .figures import count_in, count_out
-from .layout import ONE, PAGE, PAGE_UNITS, UNIT_SHIFT, round_up
+from .layout import PAGE, PAGE_UNITS, UNIT_SHIFT
 from .marks import claim, claim_to_return, claim_uncleared, mark_clean
 from .pages import PURGED, blocks_kind, page_address, page_of, set_kind
 from .segments import grow
@@ -148,7 +150,7 @@ def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
             if block != 0:
                 if fits(block, size, alignment):
                     return block
-                block = behind(block)
+                block = older(block)
         number = next_bin(heap, number + 1)
     return find_or_grow(heap, sure)
 

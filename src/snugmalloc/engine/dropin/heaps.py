@@ -12,6 +12,8 @@ All heaps' locks are in a list that begins with the process's heap, and changes 
 
 from __future__ import annotations
 
+from ..common.figures import raise_figure, set_figure
+from ..common.sizes import ONE, round_up
 from ..machine import (
     Word,
     commit_range,
@@ -23,10 +25,10 @@ from ..machine import (
     store_byte,
     unmap_memory,
 )
+from .chain import older
 from .control import NAME_BYTES, Heap, lock_heap, process_heap, unlock_heap
-from .figures import STATS_VERSION, Figures, raise_figure, set_figure
-from .large import length_of, newest_freed, newest_large, older_mapping
-from .layout import ONE, round_up
+from .figures import STATS_VERSION, Figures
+from .large import length_of, newest_freed, newest_large
 from .pages import FOREIGN, GRANULE, IN_LEAF, owner_place, page_of, set_kind, set_kinds, set_owner
 from .purge import purge_inside, purge_tables
 from .refusals import note_reason, note_why
@@ -131,11 +133,11 @@ def purge_all_tables(page: Word, end: Word) -> None:
 def unmap_list(mapping: Word) -> None:
     """All mappings of a list go back to the system."""
     while mapping != 0:
-        older = older_mapping(mapping)
+        behind = older(mapping)
         length = length_of(mapping)
         set_kind(page_of(mapping), FOREIGN)
         give_range(mapping, length)
-        mapping = older
+        mapping = behind
 
 
 def unmap_regions(limit: Word, end: Word) -> None:
@@ -145,14 +147,14 @@ def unmap_regions(limit: Word, end: Word) -> None:
     """
     while limit != 0:
         region = region_at(limit)
-        older = region.older
+        behind = region.older
         start = region.start
         set_kinds(page_of(start), page_of(end), FOREIGN)
         set_owner(start, limit + GRANULE, 0)
         purge_all_tables(page_of(start), page_of(limit))
         give_range(start, limit + GRANULE - start)
-        limit = older
-        end = older
+        limit = behind
+        end = behind
 
 
 def destroy_heap(heap: Heap) -> None:

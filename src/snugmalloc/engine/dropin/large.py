@@ -8,7 +8,7 @@ links beside the page map hold the rest:
 
     tag       the mapping's length in bytes; bit 0: it is clean, the system has all of it back
               of the second page, while the block is in use: the heap that it belongs to
-    links     its neighbours (`MappingLinks`) in one of two lists: of blocks in use, and of spare mappings
+    links     its neighbours in one of two lists: of blocks in use, and of spare mappings
 
 A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
 asked for more. The next request takes the smallest that suffices, and what it leaves stays spare. Where the
@@ -20,8 +20,9 @@ The system calls that take long are made without the lock: what they are about i
 
 from __future__ import annotations
 
+from ..common.figures import figure, lower_figure, raise_figure
+from ..common.sizes import ONE, round_up
 from ..machine import (
-    Record,
     Word,
     clear_bytes,
     load_word,
@@ -32,9 +33,10 @@ from ..machine import (
     store_word,
     unmap_memory,
 )
+from .chain import link, newer, older, unlink
 from .control import Heap, lock_heap, unlock_heap
-from .figures import Figures, count_in, count_out, figure, gave_back, lower_figure, raise_figure, took
-from .layout import IN_PAGE, ONE, PAGE, PAGE_SHIFT, round_up
+from .figures import Figures, count_in, count_out, gave_back, took
+from .layout import IN_PAGE, PAGE, PAGE_SHIFT
 from .marks import count_gone, count_new
 from .pages import (
     ADDRESS_BITS,
@@ -45,7 +47,6 @@ from .pages import (
     is_heap_kind,
     kind_at,
     owner_of_page,
-    page_links,
     page_of,
     page_tag,
     set_kind,
@@ -54,18 +55,6 @@ from .refusals import allows, map_or_note, note_reason
 
 CLEAN = 1
 LOOK_AT_SPARE = 32
-
-
-class MappingLinks(Record, size=16):
-    """What stands beside the page map about the first page of a mapping.
-
-     0  newer  the mapping before this one in its list, or 0
-     8  older  the one behind it, or 0
-    16
-    """
-
-    newer: Word
-    older: Word
 
 
 # ---- One mapping ----
@@ -79,16 +68,6 @@ def length_of(mapping: Word) -> Word:
 def is_clean(mapping: Word) -> bool:
     """Whether the system has all of a mapping: it reads as zero."""
     return load_word(page_tag(mapping)) & CLEAN != 0
-
-
-def older_mapping(mapping: Word) -> Word:
-    """The next of its list, or 0."""
-    return MappingLinks(page_links(mapping)).older
-
-
-def newer_mapping(mapping: Word) -> Word:
-    """The one before it in its list, or 0."""
-    return MappingLinks(page_links(mapping)).newer
 
 
 def is_mapped_block(pointer: Word) -> bool:
@@ -131,33 +110,11 @@ def owner_of(pointer: Word) -> Heap:
 # ---- The two lists ----
 
 
-def join_list(mapping: Word, newest: Word) -> None:
-    """Put the mapping in front of the list that begins with `newest`."""
-    links = MappingLinks(page_links(mapping))
-    links.newer = 0
-    links.older = newest
-    if newest != 0:
-        MappingLinks(page_links(newest)).newer = mapping
-
-
-def leave_list(mapping: Word) -> Word:
-    """Take the mapping out of its list; the one behind it, or 0."""
-    links = MappingLinks(page_links(mapping))
-    newer = links.newer
-    older = links.older
-    if older != 0:
-        MappingLinks(page_links(older)).newer = newer
-    if newer != 0:
-        MappingLinks(page_links(newer)).older = older
-    return older
-
-
 def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is a block in use; it reads as zero if it is `clean`."""
     store_word(page_tag(mapping), length | clean)
     store_word(page_tag(mapping + PAGE), heap)
-    join_list(mapping, heap.newest_used)
-    heap.newest_used = mapping
+    link(heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), MAPPING)
     raise_figure(heap, Figures.mapped_bytes, length)
     raise_figure(heap, Figures.mapped_blocks, 1)
@@ -167,8 +124,7 @@ def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 def remove_used(heap: Heap, mapping: Word) -> None:
     """The mapping is no block in use any more."""
     length = length_of(mapping)
-    older = leave_list(mapping)
-    heap.newest_used = older if heap.newest_used == mapping else heap.newest_used
+    unlink(heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), FOREIGN)
     lower_figure(heap, Figures.mapped_bytes, length)
     lower_figure(heap, Figures.mapped_blocks, 1)
@@ -178,8 +134,7 @@ def remove_used(heap: Heap, mapping: Word) -> None:
 def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is free."""
     store_word(page_tag(mapping), length | clean)
-    join_list(mapping, heap.newest_spare)
-    heap.newest_spare = mapping
+    link(heap + Heap.newest_spare, mapping)
     heap.first_spare = mapping if heap.first_spare == 0 else heap.first_spare
     set_kind(page_of(mapping), SPARE)
     raise_figure(heap, Figures.kept_bytes, length)
@@ -189,9 +144,8 @@ def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 def remove_spare(heap: Heap, mapping: Word) -> None:
     """The mapping is not in the list of free ones any more."""
     length = length_of(mapping)
-    heap.first_spare = newer_mapping(mapping) if heap.first_spare == mapping else heap.first_spare
-    older = leave_list(mapping)
-    heap.newest_spare = older if heap.newest_spare == mapping else heap.newest_spare
+    heap.first_spare = newer(mapping) if heap.first_spare == mapping else heap.first_spare
+    unlink(heap + Heap.newest_spare, mapping)
     set_kind(page_of(mapping), FOREIGN)
     lower_figure(heap, Figures.kept_bytes, length)
     heap.dirty_spare -= 0 if is_clean(mapping) else length
@@ -210,7 +164,7 @@ def find_spare(heap: Heap, length: Word, alignment: Word) -> Word:
         found = length_of(mapping)
         if found >= length and mapping & (alignment - 1) == 0 and (best == 0 or found < length_of(best)):
             best = mapping
-        mapping = older_mapping(mapping)
+        mapping = older(mapping)
     return best
 
 
@@ -235,7 +189,7 @@ def oldest_spare(heap: Heap, dirty: bool) -> Word:
     mapping = heap.first_spare
     looked_at: Word = 0
     while mapping != 0 and dirty and is_clean(mapping) and looked_at < LOOK_AT_SPARE:
-        mapping = newer_mapping(mapping)
+        mapping = newer(mapping)
         looked_at += 1
     return mapping
 
@@ -273,7 +227,7 @@ def is_short_of_mappings(heap: Heap) -> bool:
 
 
 def unmap_spares(heap: Heap) -> bool:
-    """Unmap all spare mappings, or until the system refuses. Whether it took any."""
+    """Unmap all spare mappings, or until the system refuses. Returns True if one was unmapped."""
     any_unmapped = False
     while unmap_spare(heap, False):
         any_unmapped = True

@@ -28,19 +28,12 @@ IN_PAGE = PAGE - 1
 PAGE_BASE = 0xFFFF_FFFF_FFFF_F000
 
 ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
-ONE = 1
 
 PAGED = 131072  # from so many bytes on a block consists of whole pages of the system, and shares none
-LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
 MOST_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
 
 MIB = 1 << 20
 GIB = 1 << 30
-
-
-def round_up(number: Word, step: Word) -> Word:
-    """`number`, rounded up to a multiple of `step`, a power of two."""
-    return (number + step - 1) & ~(step - 1)
 
 
 def units_for(size: Word) -> Word:

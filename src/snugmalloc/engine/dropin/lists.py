@@ -6,12 +6,13 @@ small heap fewer: a program that needs little keeps little.
 
 from __future__ import annotations
 
+from ..common.figures import figure
+from ..common.sizes import ONE
 from ..machine import Array, Half, Int, Record, Word, array, load_word, store_word
 from .block import is_used, size_of
 from .classes import ALL_CLASSES, SMALL_CLASSES, class_block_units, has_objects, usable_in_class
 from .control import Heap, process_heap
-from .figures import Figures, figure
-from .layout import ONE
+from .figures import Figures
 from .options import thread_cache
 from .pages import BLOCKS, DIRTY, kind_at
 

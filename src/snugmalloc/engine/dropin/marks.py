@@ -9,10 +9,11 @@ of the pages that it needs.
 
 from __future__ import annotations
 
+from ..common.figures import figure, lower_figure, raise_figure
 from ..machine import Int, Word, likely, multiply
 from .block import next_block
 from .control import Heap
-from .figures import Figures, figure, lower_figure, raise_figure
+from .figures import Figures
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT, PAGED
 from .pages import (
     DIRTY,

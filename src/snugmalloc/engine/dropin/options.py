@@ -6,6 +6,7 @@ on stderr and ignored.
 
 from __future__ import annotations
 
+from ..common.figures import set_figure
 from ..machine import (
     Word,
     atomic_load,
@@ -19,7 +20,7 @@ from ..machine import (
 )
 from .classes import LISTED_LIMIT
 from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
-from .figures import STATS_VERSION, Figures, set_figure
+from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
 from .switch import decide, is_off, read_switch
 from .values import MALFORMED, MOST_BYTES, NONE, UNKNOWN, complain, number_in

@@ -23,6 +23,7 @@ list for these objects; for all other kinds there is an entry that takes nothing
 
 from __future__ import annotations
 
+from ..common.sizes import round_up
 from ..machine import (
     Array,
     Byte,
@@ -44,7 +45,7 @@ from ..machine import (
 )
 from .classes import SLAB_CLASSES
 from .control import Heap, process_heap
-from .layout import ALL_BITS, PAGE, PAGE_SHIFT, round_up
+from .layout import ALL_BITS, PAGE, PAGE_SHIFT
 from .refusals import map_or_note
 
 ADDRESS_BITS: Int = 48

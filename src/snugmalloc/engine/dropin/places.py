@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..common.sizes import ONE, round_up
 from ..machine import Byte, Word, fatal, fill_bytes, libc_usable_size, page_size, unlikely
 from .block import is_used, payload_bytes, size_of
 from .cache import enter, leave, operations_for
@@ -19,7 +20,7 @@ from .large import (
     owner_of,
     resize_large,
 )
-from .layout import IN_PAGE, MOST_UNITS, ONE, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, round_up, units_for
+from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, units_for
 from .marks import mark_cleared
 from .options import fills_memory, hands_over, mmap_threshold
 from .pages import FOREIGN, MAPPING, is_block_kind, is_slab_kind, kind_at

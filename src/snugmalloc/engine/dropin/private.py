@@ -6,13 +6,14 @@ counted under SNUG_STATS=1.
 
 from __future__ import annotations
 
+from ..common.sizes import LARGEST
 from ..machine import ENOMEM, Word, clear_bytes, copy_bytes, fatal, set_errno, unlikely
 from .block import is_used, size_of
 from .cache import allocate_block, release_block
 from .control import Heap
 from .figures import Figures
 from .large import is_mapped_block, owner_of, unmap_spares
-from .layout import LARGEST, PAGED, UNIT
+from .layout import PAGED, UNIT
 from .options import mmap_threshold
 from .pages import MAPPING, PRIVATE, kind_at
 from .places import (

@@ -33,14 +33,16 @@ put back by the next who would give some.
 
 from __future__ import annotations
 
+from ..common.figures import figure, raise_figure
+from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory
 from .block import next_block, size_of
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
-from .figures import Figures, figure, raise_figure
+from .figures import Figures
 from .heap import return_pages, take_pages
 from .large import dirty_spare_pages, unmap_spare, unmap_spares
-from .layout import MIB, ONE, PAGE_SHIFT, round_up
+from .layout import MIB, PAGE_SHIFT
 from .marks import (
     dirty_end,
     dirty_pages,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..common.figures import figure, raise_figure, set_figure
+from ..common.sizes import LARGEST, ONE, round_up
 from ..machine import (
     ENOMEM,
     Word,
@@ -36,10 +38,10 @@ from .cache import (
 )
 from .classes import LISTED_LIMIT, SLAB_LIMIT, class_of, object_bytes
 from .control import process_heap
-from .figures import Figures, OwnFigures, figure, raise_figure, set_figure
+from .figures import Figures, OwnFigures
 from .heap import free_block
 from .large import free_large, owner_of, unmap_spares
-from .layout import LARGEST, MIB, ONE, PAGED, UNIT, round_up, units_for
+from .layout import MIB, PAGED, UNIT, units_for
 from .options import hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
 from .pages import FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
 from .places import (

@@ -14,21 +14,21 @@ then). Segments that touch are one. All other heaps have regions only:
 A region is whole granules, and the first and the last of them are no memory of its heap, so that nothing beside
 it has to do with its pages. The links of the page at the limit are the region's own (`Region`).
 
-The break has no lock that is common to us and to others who move it: to look where it is and to move it are two
-steps. So beside another malloc, in a process that only imported or linked us late, it is left to that one from
-the beginning; and once somebody else was met on it, a process with threads leaves it alone.
+Others may move the break as well (`common.brk`). Beside another malloc, in a process that only imported or
+linked us late, it is left to that one from the beginning.
 """
 
 from __future__ import annotations
 
+from ..common.brk import Break, is_contested, look_at_break
+from ..common.figures import figure, lower_figure, raise_figure
+from ..common.sizes import ONE, round_up
 from ..machine import (
     Int,
     Record,
     Word,
     commit_range,
-    has_threads,
     is_process_malloc,
-    known_break,
     move_break,
     page_size,
     reserve_range,
@@ -38,8 +38,8 @@ from ..machine import (
 from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
 from .control import Heap, is_process_heap
-from .figures import Figures, figure, gave_back, lower_figure, raise_figure, took
-from .layout import GIB, MIB, ONE, PAGE, PAGE_SHIFT, PAGED, UNIT_SHIFT, round_up
+from .figures import Figures, gave_back, took
+from .layout import GIB, MIB, PAGE, PAGE_SHIFT, PAGED, UNIT_SHIFT
 from .marks import count_gone, count_new, mark_clean, unmark
 from .options import prealloc
 from .pages import (
@@ -90,35 +90,36 @@ def add_memory(heap: Heap, start: Word, end: Word) -> bool:
 # ---- The break ----
 
 
-def is_contested(heap: Heap) -> bool:
-    """Whether somebody else who moves the break may be about to do it now."""
-    return heap.is_shared != 0 and has_threads()
+def own_break(heap: Heap) -> Break:
+    """The heap's part of the break."""
+    return Break(heap.own_break)
 
 
 def grow_break(heap: Heap, count: Word) -> bool:
     """Move the break up by `count` bytes, behind what others may have put there. Returns True on success."""
-    now = system_break() if heap.break_end == 0 else known_break()
-    heap.is_shared = 1 if heap.is_shared != 0 or (heap.break_end != 0 and now != heap.break_end) else 0
-    if now < heap.break_end or is_contested(heap):
+    own = own_break(heap)
+    now = system_break() if own.end == 0 else look_at_break(own)
+    if now < own.end or is_contested(own):
         return False
-    start = now if now == heap.break_end else round_up(now, page_size())
+    start = now if now == own.end else round_up(now, page_size())
     raise_figure(heap, Figures.brk_calls, 1)
     if not move_break(start + count):
         return False
     if not add_memory(heap, start, start + count):
         move_break(now)
         return False
-    heap.break_end = start + count
+    own.end = start + count
     return True
 
 
 def top_bytes(heap: Heap, pad: Word) -> Word:
     """How much of the free memory below the break `trim` would give back."""
-    before = free_before(heap.break_end) if heap.break_end != 0 else 0
-    if before == 0 or known_break() != heap.break_end or is_contested(heap):
+    own = own_break(heap)
+    before = free_before(own.end) if own.end != 0 else 0
+    if before == 0 or look_at_break(own) != own.end or is_contested(own):
         return 0
-    end = round_up(heap.break_end - (before << UNIT_SHIFT) + pad + PAGE, page_size())
-    return heap.break_end - end if end < heap.break_end else 0
+    end = round_up(own.end - (before << UNIT_SHIFT) + pad + PAGE, page_size())
+    return own.end - end if end < own.end else 0
 
 
 def trim(heap: Heap, pad: Word) -> Word:
@@ -126,21 +127,22 @@ def trim(heap: Heap, pad: Word) -> Word:
     count = top_bytes(heap, pad)
     if count == 0:
         return 0
-    before = free_before(heap.break_end)
-    block = heap.break_end - (before << UNIT_SHIFT)
-    end = heap.break_end - count
+    own = own_break(heap)
+    before = free_before(own.end)
+    block = own.end - (before << UNIT_SHIFT)
+    end = own.end - count
     raise_figure(heap, Figures.brk_calls, 1)
     if not move_break(end):
         return 0
-    unmark(heap, page_of(end), page_of(heap.break_end), FOREIGN)
+    unmark(heap, page_of(end), page_of(own.end), FOREIGN)
     size = (end - block) >> UNIT_SHIFT
     detach(heap, block, before)
-    lower_end(heap, heap.break_end, end)
+    lower_end(heap, own.end, end)
     set_tag(block, size, 0)
     index(heap, block, size)
     set_tag(end, 0, USED)
     set_size_before(end, size | FREE_BEFORE)
-    heap.break_end = end
+    own.end = end
     lower_figure(heap, Figures.heap_bytes, count)
     gave_back(heap, count)
     count_gone(heap, count >> PAGE_SHIFT)

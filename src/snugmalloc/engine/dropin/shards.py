@@ -9,6 +9,8 @@ has one heap, and so has one with a limit.
 
 from __future__ import annotations
 
+from ..common.figures import figure
+from ..common.sizes import ONE
 from ..machine import (
     Word,
     atomic_load,
@@ -21,9 +23,8 @@ from ..machine import (
     store_word,
 )
 from .control import Heap, lock_heap, process_heap, unlock_heap
-from .figures import PUBLISHED, Figures, figure
+from .figures import PUBLISHED, Figures
 from .heaps import list_heap, make_heap, unmap_regions
-from .layout import ONE
 from .options import MAX_HEAPS, max_heaps
 from .segments import SMALLEST_REGION
 
@@ -92,7 +93,7 @@ def offer_heap() -> None:
         add_heap(heap)
     unlock_heap(process_heap(), held)
     if not is_wanted_still:
-        unmap_regions(heap.newest_region)
+        unmap_regions(heap.newest_region, heap.region_end)
 
 
 def quietest_heap() -> Heap:

@@ -16,15 +16,17 @@ benchmarks/workloads/python: garbage collection walks them in the order of their
 
 from __future__ import annotations
 
+from ..common.bitmap import WORD_SHIFT, set_plain_bit
+from ..common.sizes import ONE, WORD_BYTES
 from ..machine import Half, Int, Record, Word, highest_bit, load_word, store_word
-from .bins import IN_WORD, WORD_SHIFT
 from .block import USED
+from .chain import link, unlink
 from .classes import object_bytes
 from .control import NOTED_WORDS, Heap
 from .figures import count_in, count_out
 from .heap import allocate_page, free_page
-from .layout import IN_PAGE, ONE, PAGE_BASE, UNIT_SHIFT
-from .pages import page_links, page_of, page_tag, set_kind
+from .layout import IN_PAGE, PAGE_BASE, UNIT_SHIFT
+from .pages import page_of, page_tag, set_kind
 
 COUNT_SHIFT: Int = 2
 COUNT_BITS = 1023
@@ -53,14 +55,14 @@ def capacity(size_class: Word) -> Word:
     return CAPACITIES[size_class]
 
 
+def open_list(heap: Heap, size_class: Word) -> Word:
+    """The head of the list of slabs of the class that have free objects."""
+    return heap.open_slabs + size_class * WORD_BYTES
+
+
 def open_slab(heap: Heap, size_class: Word) -> Word:
     """The first slab of the class with free objects, or 0."""
-    return load_word(heap.open_slabs + (size_class << 3))
-
-
-def next_slab(slab: Word) -> Word:
-    """The slab behind `slab` in its list, or 0."""
-    return page_links(slab).following
+    return load_word(open_list(heap, size_class))
 
 
 def slab_tag(slab: Word) -> SlabTag:
@@ -84,31 +86,6 @@ def set_free(slab: Word, first: Word, count: Word) -> None:
     slab_tag(slab).free = free | USED
 
 
-def link(heap: Heap, slab: Word, size_class: Word) -> None:
-    """Put a slab in front of its class's list."""
-    head = heap.open_slabs + (size_class << 3)
-    first = load_word(head)
-    links = page_links(slab)
-    links.following = first
-    links.previous = 0
-    store_word(head, slab)
-    if first != 0:
-        page_links(first).previous = slab
-
-
-def unlink(heap: Heap, slab: Word, size_class: Word) -> None:
-    """Take a slab out of its class's list."""
-    links = page_links(slab)
-    following = links.following
-    previous = links.previous
-    if following != 0:
-        page_links(following).previous = previous
-    if previous != 0:
-        page_links(previous).following = following
-    else:
-        store_word(heap.open_slabs + (size_class << 3), following)
-
-
 def new_slab(heap: Heap, size_class: Word) -> Word:
     """A slab with all objects free, in its class's list, or 0."""
     slab = allocate_page(heap)
@@ -123,7 +100,7 @@ def new_slab(heap: Heap, size_class: Word) -> Word:
         part += size
     store_word(last, 0)
     set_free(slab, slab, capacity(size_class))
-    link(heap, slab, size_class)
+    link(open_list(heap, size_class), slab)
     return slab
 
 
@@ -132,8 +109,7 @@ def note_places(heap: Heap, first: Word) -> None:
     part = first
     while part != 0:
         unit = (part & IN_PAGE) >> UNIT_SHIFT
-        place = heap.noted + (unit >> WORD_SHIFT) * 8
-        store_word(place, load_word(place) | ONE << (unit & IN_WORD))
+        set_plain_bit(heap.noted, unit)
         part = load_word(part)
 
 
@@ -143,8 +119,8 @@ def link_noted(heap: Heap, slab: Word) -> Word:
     word: Word = NOTED_WORDS
     while word != 0:
         word -= 1
-        bits = load_word(heap.noted + word * 8)
-        store_word(heap.noted + word * 8, 0)
+        bits = load_word(heap.noted + word * WORD_BYTES)
+        store_word(heap.noted + word * WORD_BYTES, 0)
         while bits != 0:
             last = highest_bit(bits)
             bits -= ONE << last
@@ -154,8 +130,8 @@ def link_noted(heap: Heap, slab: Word) -> Word:
     return chain
 
 
-def take_objects(heap: Heap, size_class: Word, most: Word, chain: Word) -> tuple[Word, Word]:
-    """Take up to `most` free objects of one slab of the class in front of a linked list.
+def take_objects(heap: Heap, size_class: Word, maximum: Word, chain: Word) -> tuple[Word, Word]:
+    """Take up to `maximum` free objects of one slab of the class in front of a linked list.
 
     Returns the list, and how many were taken.
     """
@@ -166,16 +142,16 @@ def take_objects(heap: Heap, size_class: Word, most: Word, chain: Word) -> tuple
             return chain, 0
     first = first_free(slab)
     count = free_count(slab)
-    taken = count if count < most else most
+    taken = count if count < maximum else maximum
     if count != capacity(size_class):  # else it is new, and they are in order
         note_places(heap, first)
         first = link_noted(heap, slab)
     last = first
     for _ in range(1, taken):
         last = load_word(last)
-    if count <= most:
+    if count <= maximum:
         set_free(slab, slab, 0)
-        unlink(heap, slab, size_class)
+        unlink(open_list(heap, size_class), slab)
     else:
         set_free(slab, load_word(last), count - taken)
     store_word(last, chain)
@@ -191,9 +167,9 @@ def give_row(heap: Heap, first: Word, last: Word, count: Word, size_class: Word)
     count_in(heap, object_bytes(size_class) * count, count)
     if before + count == capacity(size_class):
         if before != 0:
-            unlink(heap, slab, size_class)
+            unlink(open_list(heap, size_class), slab)
         free_page(heap, slab)
         return
     set_free(slab, first, before + count)
     if before == 0:
-        link(heap, slab, size_class)
+        link(open_list(heap, size_class), slab)

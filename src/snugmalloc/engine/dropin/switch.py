@@ -17,6 +17,8 @@ if the remainder by 100 is below the share.
 
 from __future__ import annotations
 
+from ..common.figures import figure, set_figure
+from ..common.sizes import ONE
 from ..machine import (
     Byte,
     Word,
@@ -30,8 +32,7 @@ from ..machine import (
     text_after,
 )
 from .control import process_heap
-from .figures import Figures, figure, set_figure
-from .layout import ONE
+from .figures import Figures
 from .values import MALFORMED, NONE, complain, number_in
 
 DISABLE = b"SNUG_DISABLE="

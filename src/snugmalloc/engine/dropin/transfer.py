@@ -8,10 +8,10 @@ place for small objects, too: batches take 1.15 of the time. Four for larger one
 
 from __future__ import annotations
 
+from ..common.sizes import ONE
 from ..machine import Word
 from .classes import ALL_CLASSES, SMALL_CLASSES, usable_in_class
 from .control import PLACES, ClassPlaces, Heap
-from .layout import ONE
 
 CALLS_OF_AGE = 32
 OLD = 2  # a list that was there when this was looked at twice

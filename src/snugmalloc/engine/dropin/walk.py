@@ -5,13 +5,16 @@ A segment begins at a page of ours behind one that is not, and ends at its senti
 
 from __future__ import annotations
 
+from ..common.figures import figure, set_figure
+from ..common.sizes import round_up
 from ..machine import Int, Word, load_byte, load_word, store_byte, visit_block
 from .bins import is_in_place
 from .block import free_before, is_own, is_used, next_block, payload_bytes, size_before, size_of
+from .chain import older
 from .classes import SLAB_CLASSES, object_bytes
 from .coalesce import free_block_at, free_blocks, is_indexed, wilderness
 from .control import Heap
-from .figures import Figures, OwnFigures, figure, set_figure
+from .figures import Figures, OwnFigures
 from .large import (
     bytes_in_flight,
     dirty_spare_pages,
@@ -20,9 +23,8 @@ from .large import (
     length_of,
     newest_freed,
     newest_large,
-    older_mapping,
 )
-from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS, round_up
+from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS
 from .marks import dirty_pages, spare_pages
 from .pages import (
     DIRTY,
@@ -42,7 +44,7 @@ from .pages import (
     page_of,
     used_pages,
 )
-from .slab import capacity, first_free, free_count, next_slab, open_slab
+from .slab import capacity, first_free, free_count, open_slab
 
 FREE: Int = 0
 LIVE: Int = 1
@@ -145,7 +147,7 @@ def walk(heap: Heap, visitor: Word, context: Word) -> bool:
     while block != 0:
         if not visit_block(visitor, block, length_of(block), MAPPED, context):
             return False
-        block = older_mapping(block)
+        block = older(block)
     return True
 
 
@@ -244,7 +246,7 @@ def check_open_slabs(heap: Heap) -> Int:
             if kind_at(slab) != size_class or free_count(slab) == 0 or found >= heap.seen_open:
                 return BAD_SLAB
             found += 1
-            slab = next_slab(slab)
+            slab = older(slab)
     return OK if found == heap.seen_open else BAD_SLAB
 
 
@@ -261,14 +263,14 @@ def check_large(heap: Heap) -> Int:
         count += 1
         mapped += length_of(mapping)
         see_live(heap, 1, length_of(mapping))
-        mapping = older_mapping(mapping)
+        mapping = older(mapping)
     mapping = newest_freed(heap)
     while mapping != 0:
         if kind_at(mapping) != SPARE or kept >= figure(heap, Figures.kept_bytes):
             return BAD_MAPPED
         kept += length_of(mapping)
         dirty += 0 if is_clean(mapping) else length_of(mapping)
-        mapping = older_mapping(mapping)
+        mapping = older(mapping)
     if count != figure(heap, Figures.mapped_blocks) or mapped != figure(heap, Figures.mapped_bytes):
         return BAD_MAPPED
     if kept != figure(heap, Figures.kept_bytes) or dirty >> PAGE_SHIFT != dirty_spare_pages(heap):

@@ -83,11 +83,6 @@ class LiveHeader(Record, size=META):
     unused: Array[Byte] = array(6)
 
 
-def round_up(size: Word) -> Word:
-    """`size` bytes as a payload size: the next multiple of 8."""
-    return (size + (ALIGN - 1)) & ~(ALIGN - 1)
-
-
 def size_of(block: Word) -> Word:
     """The payload's size in bytes."""
     return Header(block).size

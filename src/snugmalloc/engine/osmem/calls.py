@@ -5,16 +5,17 @@ Everything here happens within one call, between `enter` and `leave`, under one 
 
 from __future__ import annotations
 
+from ..common.figures import raise_figure
+from ..common.sizes import LARGEST, round_up
 from ..machine import ENOMEM, Word, copy_bytes, fatal, lock, process_lock, set_errno, trap, unlock
-from .block import DEBUG, FREE, LIVE, MAPPED, META, round_up, size_of, status_of
-from .counters import Counters, count_up
+from .block import ALIGN, DEBUG, FREE, LIVE, MAPPED, META, size_of, status_of
+from .figures import FIGURES, Figures
 from .heap import allocate, can_grow, grow_into_next, grow_top, release, shrink
 from .mapping import map_block, unmap_block
 from .seal import is_hardened, set_seal
 from .walk import OK, check, vet_pointer
 
 THRESHOLD = 131072
-LARGEST = 0x7FFF_FFFF_FFFF_FFFF  # PTRDIFF_MAX: no object may be larger
 NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in front of it reads %d"
 
 
@@ -48,7 +49,7 @@ def obtain(size: Word, limit: Word) -> Word:
         return 0
     if size > LARGEST:
         return refuse()
-    rounded = round_up(size)
+    rounded = round_up(size, ALIGN)
     block = allocate(rounded) if META + rounded < limit else map_block(rounded)
     if block == 0:
         return refuse()
@@ -65,13 +66,16 @@ def dispose(pointer: Word) -> None:
     elif status == MAPPED:
         unmap_block(block)
     elif status == FREE:
-        count_up(Counters.ignored_frees, 1)
+        raise_figure(FIGURES, Figures.ignored_frees, 1)
     else:
         fatal(NO_BLOCK, pointer, status)
 
 
 def resize_in_place(block: Word, size: Word) -> bool:
-    """Give a live heap block `size` bytes where it stands. Whether that went (or it grew, not enough)."""
+    """Give a live heap block `size` bytes where it stands.
+
+    Returns True on success; else the block may have grown, but not enough.
+    """
     if META + size >= THRESHOLD:
         return False
     if size > size_of(block):
@@ -103,7 +107,7 @@ def resize(pointer: Word, size: Word) -> Word:
         return refuse()
     before = size_of(block)
     if status == LIVE:
-        in_place = resize_in_place(block, round_up(size))
+        in_place = resize_in_place(block, round_up(size, ALIGN))
         set_seal(block)
         if in_place:
             return pointer

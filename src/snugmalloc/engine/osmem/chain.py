@@ -30,7 +30,7 @@ def older(block: Word) -> Word:
     return Linked(block).older
 
 
-def push(head: Word, block: Word) -> None:
+def link(head: Word, block: Word) -> None:
     """Make `block` the first of the list."""
     first = load_word(head)
     Linked(block).newer = 0

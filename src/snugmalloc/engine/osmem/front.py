@@ -15,7 +15,7 @@ from ..machine import (
 )
 from .block import LIVE, META, status_of
 from .calls import THRESHOLD, dispose, enter, leave, obtain, refuse, resize, vet
-from .counters import COUNTERS, PUBLISHED
+from .figures import FIGURES, PUBLISHED
 from .walk import check, total_figures, walk
 
 
@@ -69,7 +69,7 @@ def os_stats(stats: Word, size: Word) -> None:
     """Copy the first `size` bytes of the figures, at most all, to `stats`."""
     held = enter()
     total_figures()
-    copy_bytes(stats, COUNTERS, size if size < PUBLISHED else PUBLISHED)
+    copy_bytes(stats, FIGURES, size if size < PUBLISHED else PUBLISHED)
     leave(held)
 
 

@@ -20,8 +20,11 @@ waits.
 
 from __future__ import annotations
 
+from ..common.figures import lower_figure, raise_figure
+from ..common.sizes import round_up
 from ..machine import Word, load_word, reserve
 from .block import (
+    ALIGN,
     FREE,
     LIVE,
     META,
@@ -35,7 +38,6 @@ from .block import (
     next_block,
     place_of,
     previous_block,
-    round_up,
     set_edge,
     set_free_before,
     set_free_next,
@@ -47,10 +49,10 @@ from .block import (
     tell_before,
     tell_next,
 )
-from .chain import push, unlink
-from .counters import Counters, count_down, count_up
+from .chain import link, unlink
+from .figures import FIGURES, Figures
 from .index import put, take, take_best_fit
-from .kernel import extend_break, find_break, foreign_break, heap_end, is_contested, map_pages
+from .kernel import extend_break, find_break, foreign_break, heap_end, is_break_contested, map_pages
 from .seal import vet_free
 
 PREALLOC = 131072
@@ -91,14 +93,14 @@ def is_in_use() -> bool:
 def retire(block: Word, free_before: bool, free_next: bool) -> None:
     """A block is free now, and so are its neighbours or not: it waits to be merged, or goes into the index."""
     set_status(block, FREE)
-    count_up(Counters.free_blocks, 1)
+    raise_figure(FIGURES, Figures.free_blocks, 1)
     if not free_before:
         tell_before(block, True)
     if not free_next:
         tell_next(block, True)
     if free_before or free_next:
         set_place(block, WAITING)
-        push(WAITING_LIST, block)
+        link(WAITING_LIST, block)
     else:
         put(block)
 
@@ -132,8 +134,8 @@ def absorb_next(block: Word) -> None:
         top = block
     set_edge(block, is_edge(absorbed))
     set_size(block, size_of(block) + META + size_of(absorbed))
-    count_up(Counters.coalescings, 1)
-    count_down(Counters.free_blocks, 1)
+    raise_figure(FIGURES, Figures.coalescings, 1)
+    lower_figure(FIGURES, Figures.free_blocks, 1)
 
 
 def merge(block: Word) -> Word:
@@ -173,7 +175,7 @@ def split(block: Word, size: Word) -> Word:
     set_size(block, size)
     if block == top:
         top = rest
-    count_up(Counters.splits, 1)
+    raise_figure(FIGURES, Figures.splits, 1)
     return rest
 
 
@@ -185,19 +187,19 @@ def hand_out(block: Word, size: Word) -> Word:
     set_free_next(block, rest != 0)
     tell_before(block, False)
     if rest != 0:
-        count_up(Counters.free_blocks, 1)
+        raise_figure(FIGURES, Figures.free_blocks, 1)
         put(rest)
     else:
         tell_next(block, False)
-    count_up(Counters.live_blocks, 1)
-    count_up(Counters.live_bytes, size_of(block))
+    raise_figure(FIGURES, Figures.live_blocks, 1)
+    raise_figure(FIGURES, Figures.live_bytes, size_of(block))
     return block
 
 
 def release(block: Word) -> None:
     """Free a live block. Nothing is merged, and nothing written but headers."""
-    count_down(Counters.live_blocks, 1)
-    count_down(Counters.live_bytes, size_of(block))
+    lower_figure(FIGURES, Figures.live_blocks, 1)
+    lower_figure(FIGURES, Figures.live_bytes, size_of(block))
     retire(block, is_free_before(block), is_free_next(block))
 
 
@@ -208,7 +210,7 @@ def shrink(block: Word, size: Word) -> None:
     if rest != 0:
         retire(rest, False, is_free_next(block))
         set_free_next(block, True)
-    count_down(Counters.live_bytes, before - size_of(block))
+    lower_figure(FIGURES, Figures.live_bytes, before - size_of(block))
 
 
 def grow_into_next(block: Word, size: Word) -> bool:
@@ -220,7 +222,7 @@ def grow_into_next(block: Word, size: Word) -> bool:
     if is_free_next(block) and not has_free_next(block):
         set_free_next(block, False)
         tell_next(block, False)
-    count_up(Counters.live_bytes, size_of(block) - before)
+    raise_figure(FIGURES, Figures.live_bytes, size_of(block) - before)
     return size_of(block) >= size
 
 
@@ -229,39 +231,39 @@ def grow_into_next(block: Word, size: Word) -> bool:
 
 def can_grow(block: Word) -> bool:
     """Whether `block` is the top, the break still stands right behind it, and it is ours to move."""
-    return block != 0 and block == top and foreign_break() == 0 and not is_contested()
+    return block != 0 and block == top and foreign_break() == 0 and not is_break_contested()
 
 
 def grow_top(size: Word) -> bool:
-    """Move the break so that the top has `size` bytes; a free one leaves the index. Whether that went."""
+    """Move the break so that the top has `size` bytes; a free one leaves the index. Returns True on success."""
     more = size - size_of(top)
     if not extend_break(heap_end() + more):
         return False
     if status_of(top) == FREE:
         pick(top)
-        count_down(Counters.free_blocks, 1)
+        lower_figure(FIGURES, Figures.free_blocks, 1)
     else:
-        count_up(Counters.live_bytes, more)
+        raise_figure(FIGURES, Figures.live_bytes, more)
     set_size(top, size)
-    count_up(Counters.heap_bytes, more)
+    raise_figure(FIGURES, Figures.heap_bytes, more)
     return True
 
 
 def build_wall(wall: Word, limit: Word) -> None:
     """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
     make_block(wall, LIVE, limit, 0, True)
-    push(WALLS, wall)
-    count_up(Counters.wall_blocks, 1)
-    count_up(Counters.heap_bytes, META)
+    link(WALLS, wall)
+    raise_figure(FIGURES, Figures.wall_blocks, 1)
+    raise_figure(FIGURES, Figures.heap_bytes, META)
 
 
 def new_top(size: Word) -> Word:
     """A block of `size` bytes at the end of the heap, behind what somebody else may have put there. Or 0."""
     global first, top
-    foreign = round_up(foreign_break())
-    if is_contested():
+    foreign = round_up(foreign_break(), ALIGN)
+    if is_break_contested():
         return 0
-    block = foreign + META if foreign != 0 else heap_end()
+    block = foreign + META if foreign != 0 else round_up(heap_end(), ALIGN)
     if not extend_break(block + META + size):
         return 0
     before: Word = 0
@@ -274,23 +276,23 @@ def new_top(size: Word) -> Word:
         set_edge(top, False)
     make_block(block, FREE, size, before, True)
     top = block
-    count_up(Counters.heap_bytes, META + size)
+    raise_figure(FIGURES, Figures.heap_bytes, META + size)
     return block
 
 
 def new_region(size: Word) -> Word:
     """A block of at least `size` bytes in a mapped segment, for want of a break that moves. Or 0."""
-    least = META + META + size
-    length = least if least > PREALLOC else PREALLOC
+    minimum = META + META + size
+    length = minimum if minimum > PREALLOC else PREALLOC
     wall = map_pages(length)
-    if wall == 0 and length > least:
-        length = least
+    if wall == 0 and length > minimum:
+        length = minimum
         wall = map_pages(length)
     if wall == 0:
         return 0
     build_wall(wall, wall + length)
     make_block(wall + META, FREE, length - META - META, 0, True)
-    count_up(Counters.heap_bytes, length - META)
+    raise_figure(FIGURES, Figures.heap_bytes, length - META)
     return wall + META
 
 
@@ -321,7 +323,7 @@ def find(size: Word) -> Word:
     merge_waiting()
     block = take_best_fit(size)
     if block != 0:
-        count_down(Counters.free_blocks, 1)
+        lower_figure(FIGURES, Figures.free_blocks, 1)
     return block
 
 

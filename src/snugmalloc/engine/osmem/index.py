@@ -1,30 +1,27 @@
 """Owns the index of free blocks: finds the best fit, the smallest that is large enough and the lowest of those.
 
-Blocks are kept in bins by size: one bin per size up to EXACT units of 8 bytes, then 16 bins per doubling. A bin
+Blocks are kept in bins by size: one bin per size below 512 units of 8 bytes, then 16 bins per doubling. A bin
 holds a list of blocks that came in and were not looked at since (fresh), and a tree of the others (sorted). A
 search sorts what is fresh in the one bin that it looks at; blocks that are merged away before anybody looks
 never see the tree.
 
     BINS     [ fresh list | tree ] [ fresh list | tree ] ...     a Bin each
-    MARKS    one bit a bin: it holds something
-    summary  one bit a word of MARKS: it is not 0
+    FILLED   a bitmap of the bins that hold something
 """
 
 from __future__ import annotations
 
-from ..machine import Record, Word, highest_bit, load_word, lowest_bit, reserve, store_word
-from .block import FRESH, NOWHERE, SORTED, place_of, set_place, size_of
-from .chain import older, push, unlink
+from ..common.bitmap import BITMAP_EXTRA, WORD_BITS, Bitmap, clear_bit, next_set, set_bit
+from ..common.sizes import PER_DOUBLING, WORD_BYTES, bin_for
+from ..machine import Record, Word, load_word, reserve, store_word
+from .block import ALIGN, FRESH, NOWHERE, SORTED, place_of, set_place, size_of
+from .chain import link, older, unlink
 from .seal import vet_free
 from .tree import find_at_least, insert, remove, remove_at
 
-EXACT = 512
-EXACT_LOG = 9
-FINE_LOG = 4
-BIN_COUNT = EXACT + ((45 - EXACT_LOG) << FINE_LOG)
-MARK_WORDS = (BIN_COUNT + 63) // 64
-WORD_BYTES = 8
-ONE = 1
+EXACT_SHIFT = 9
+LARGEST_SHIFT = 45  # no block has 2 to the power of so many units
+BIN_COUNT = (1 << EXACT_SHIFT) + (LARGEST_SHIFT - EXACT_SHIFT) * PER_DOUBLING
 
 
 class Bin(Record, size=16):
@@ -40,18 +37,12 @@ class Bin(Record, size=16):
 
 
 BINS = reserve(BIN_COUNT * Bin.SIZE)
-MARKS = reserve(MARK_WORDS * WORD_BYTES)
-
-summary: Word = 0
+FILLED = reserve((BIN_COUNT // WORD_BITS + BITMAP_EXTRA) * WORD_BYTES)
 
 
 def bin_of(size: Word) -> Word:
     """The number of the bin for blocks of `size` bytes; larger sizes have the same or a higher bin."""
-    units = size >> 3
-    if units < EXACT:
-        return units
-    doubling = highest_bit(units)
-    return EXACT + ((doubling - EXACT_LOG) << FINE_LOG) + ((units >> (doubling - FINE_LOG)) & 15)
+    return bin_for(size // ALIGN, EXACT_SHIFT)
 
 
 def fresh_list(number: Word) -> Word:
@@ -69,45 +60,18 @@ def is_empty(number: Word) -> bool:
     return load_word(fresh_list(number)) | load_word(sorted_tree(number)) == 0
 
 
-def set_mark(number: Word) -> None:
-    """Note that the bin holds something."""
-    global summary
-    word = MARKS + (number >> 6) * WORD_BYTES
-    store_word(word, load_word(word) | ONE << (number & 63))
-    summary |= ONE << (number >> 6)
-
-
-def clear_mark_if_empty(number: Word) -> None:
+def clear_if_empty(number: Word) -> None:
     """Note that the bin holds nothing, if that is so."""
-    global summary
     if is_empty(number):
-        word = MARKS + (number >> 6) * WORD_BYTES
-        store_word(word, load_word(word) & ~(ONE << (number & 63)))
-        if load_word(word) == 0:
-            summary &= ~(ONE << (number >> 6))
-
-
-def next_marked(number: Word) -> Word:
-    """The first bin from `number` on that holds something, or BIN_COUNT."""
-    if number >= BIN_COUNT:
-        return BIN_COUNT
-    word = number >> 6
-    marks = load_word(MARKS + word * WORD_BYTES) >> (number & 63)
-    if marks != 0:
-        return number + lowest_bit(marks)
-    words = summary >> word >> 1
-    if words == 0:
-        return BIN_COUNT
-    word += 1 + lowest_bit(words)
-    return word * 64 + lowest_bit(load_word(MARKS + word * WORD_BYTES))
+        clear_bit(Bitmap(FILLED), number)
 
 
 def put(block: Word) -> None:
     """Take a merged free block into the index."""
     number = bin_of(size_of(block))
     set_place(block, FRESH)
-    push(fresh_list(number), block)
-    set_mark(number)
+    link(fresh_list(number), block)
+    set_bit(Bitmap(FILLED), number)
 
 
 def take(block: Word) -> None:
@@ -118,7 +82,7 @@ def take(block: Word) -> None:
     else:
         remove(sorted_tree(number), block)
     set_place(block, NOWHERE)
-    clear_mark_if_empty(number)
+    clear_if_empty(number)
 
 
 def sort_fresh(number: Word) -> None:
@@ -143,7 +107,7 @@ def take_from_bin(number: Word, size: Word) -> Word:
     vet_free(block)
     remove_at(cell)
     set_place(block, NOWHERE)
-    clear_mark_if_empty(number)
+    clear_if_empty(number)
     return block
 
 
@@ -154,7 +118,7 @@ def take_best_fit(size: Word) -> Word:
     if not is_empty(number):
         block = take_from_bin(number, size)
     if block == 0:
-        number = next_marked(number + 1)
+        number = next_set(Bitmap(FILLED), number + 1, BIN_COUNT)
         if number != BIN_COUNT:
             block = take_from_bin(number, size)
     return block

@@ -10,10 +10,11 @@ They are kept in a list, so that they can be walked.
 
 from __future__ import annotations
 
+from ..common.figures import lower_figure, raise_figure
 from ..machine import Word, load_word, reserve
 from .block import MAPPED, META, make_block, size_of
-from .chain import push, unlink
-from .counters import Counters, count_down, count_up
+from .chain import link, unlink
+from .figures import FIGURES, Figures
 from .kernel import map_pages, unmap_pages
 
 MAPPINGS = reserve(8)
@@ -30,9 +31,9 @@ def map_block(size: Word) -> Word:
     if block == 0:
         return 0
     make_block(block, MAPPED, size, 0, True)
-    push(MAPPINGS, block)
-    count_up(Counters.mapped_blocks, 1)
-    count_up(Counters.mapped_bytes, size)
+    link(MAPPINGS, block)
+    raise_figure(FIGURES, Figures.mapped_blocks, 1)
+    raise_figure(FIGURES, Figures.mapped_bytes, size)
     return block
 
 
@@ -41,7 +42,7 @@ def unmap_block(block: Word) -> None:
     size = size_of(block)
     unlink(MAPPINGS, block)
     if unmap_pages(block, META + size):
-        count_down(Counters.mapped_blocks, 1)
-        count_down(Counters.mapped_bytes, size)
+        lower_figure(FIGURES, Figures.mapped_blocks, 1)
+        lower_figure(FIGURES, Figures.mapped_bytes, size)
     else:
-        push(MAPPINGS, block)
+        link(MAPPINGS, block)

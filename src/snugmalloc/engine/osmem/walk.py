@@ -27,7 +27,7 @@ from .block import (
     status_of,
 )
 from .chain import Linked, older
-from .counters import Counters, counted, set_counter
+from .figures import FIGURES, Figures
 from .heap import WAITING_LIST, first_block, has_free_before, has_free_next, newest_wall, top_block
 from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
 from .kernel import heap_end
@@ -114,18 +114,16 @@ def walk(visitor: Word, context: Word) -> bool:
 
 def total_figures() -> None:
     """Bring the figures up to date that are computed only when asked for."""
-    blocks = counted(Counters.live_blocks) + counted(Counters.free_blocks) + counted(Counters.wall_blocks)
-    set_counter(
-        Counters.free_bytes, counted(Counters.heap_bytes) - blocks * META - counted(Counters.live_bytes)
-    )
-    mapped = counted(Counters.mapped_bytes) + counted(Counters.mapped_blocks) * META
-    set_counter(Counters.system_bytes, counted(Counters.heap_bytes) + mapped)
+    figures = Figures(FIGURES)
+    blocks = figures.live_blocks + figures.free_blocks + figures.wall_blocks
+    figures.free_bytes = figures.heap_bytes - blocks * META - figures.live_bytes
+    figures.system_bytes = figures.heap_bytes + figures.mapped_bytes + figures.mapped_blocks * META
 
 
 # ---- Checking ----
 
 
-def is_listed(head: Word, block: Word) -> bool:
+def is_linked(head: Word, block: Word) -> bool:
     """Whether the links around a block in a list agree."""
     before = Linked(block).newer
     behind = Linked(block).older
@@ -141,8 +139,8 @@ def count_list(head: Word, place: Half) -> Word:
     while (
         block != 0
         and place_of(block) == place
-        and is_listed(head, block)
-        and count <= counted(Counters.free_blocks)
+        and is_linked(head, block)
+        and count <= Figures(FIGURES).free_blocks
     ):
         count += 1
         block = older(block)
@@ -154,11 +152,11 @@ def count_tree(number: Word, node: Word, above: Word) -> Word:
     if node == 0:
         return 0
     if place_of(node) != SORTED or bin_of(size_of(node)) != number or (above != 0 and rank(node) > rank(above)):
-        return counted(Counters.free_blocks) + 1
+        return Figures(FIGURES).free_blocks + 1
     smaller = Node(node).smaller
     larger = Node(node).larger
     if (smaller != 0 and not precedes(smaller, node)) or (larger != 0 and not precedes(node, larger)):
-        return counted(Counters.free_blocks) + 1
+        return Figures(FIGURES).free_blocks + 1
     return 1 + count_tree(number, smaller, node) + count_tree(number, larger, node)
 
 
@@ -212,9 +210,9 @@ def check_segments() -> Int:
         wall = next_segment(wall)
         more = wall != 0
     if (
-        live != counted(Counters.live_blocks)
-        or free != counted(Counters.free_blocks)
-        or live_bytes != counted(Counters.live_bytes)
+        live != Figures(FIGURES).live_blocks
+        or free != Figures(FIGURES).free_blocks
+        or live_bytes != Figures(FIGURES).live_bytes
     ):
         return BAD_TOTALS
     return OK
@@ -226,7 +224,7 @@ def check_index() -> Int:
     for number in range(BIN_COUNT):
         found += count_list(fresh_list(number), FRESH)
         found += count_tree(number, load_word(sorted_tree(number)), 0)
-    return OK if found == counted(Counters.free_blocks) else BAD_INDEX
+    return OK if found == Figures(FIGURES).free_blocks else BAD_INDEX
 
 
 def check_mappings() -> Int:
@@ -240,7 +238,7 @@ def check_mappings() -> Int:
         count += 1
         total += size_of(block)
         block = older(block)
-    if count != counted(Counters.mapped_blocks) or total != counted(Counters.mapped_bytes):
+    if count != Figures(FIGURES).mapped_blocks or total != Figures(FIGURES).mapped_bytes:
         return BAD_MAPPED
     return OK
 

@@ -1,3 +1,3 @@
 """Counts in cells and keeps things on shelves: one of each thing that the language has."""
 
-LAYERS = ("cells", "shelves", "front")
+LAYERS = ("common.uses", "common.bits", "cells", "shelves", "front")

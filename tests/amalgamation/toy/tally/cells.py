@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..common.uses import note_use
 from ..machine import Byte, Int, Word, load_half, load_word, reserve, store_word
 
 DEBUG = 0
@@ -10,8 +11,6 @@ HIGHEST = 2**64 - 1
 WORST: Int = -1
 WEIGHTS: tuple[Byte, ...] = (1, 200, COUNT)
 CELLS = reserve(COUNT * 8)
-
-used: Word = 0
 
 
 def cell(number: Word) -> Word:
@@ -22,17 +21,6 @@ def cell(number: Word) -> Word:
 def is_cell(number: Word) -> bool:
     """Whether there is such a cell."""
     return 0 <= number < COUNT
-
-
-def note_use() -> None:
-    """Count one use."""
-    global used
-    used += 1
-
-
-def uses() -> Word:
-    """How often a cell was used."""
-    return used
 
 
 def load_cell(number: Word) -> Word:

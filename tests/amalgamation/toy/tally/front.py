@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..common.bits import lowest_bit_of_uses
 from ..machine import LIMIT, Int, Word, likely, text_length
-from .cells import COUNT, DEBUG, HIGHEST, WORST, add, is_cell, load_cell, low_half_shifted, uses, weigh
+from .cells import COUNT, DEBUG, HIGHEST, WORST, add, is_cell, load_cell, low_half_shifted, weigh
 from .shelves import SLOTS, described, put, shelf
 
 NAME = b'tally "\\" \xe9 ?'
@@ -29,9 +30,8 @@ def tally_sum() -> Word:
 
 
 def tally_lowest_bit_of_uses() -> Word:
-    """The lowest bit of the number of uses, the bits 0 and 1 cleared first."""
-    bits = uses() & ~3
-    return bits & -bits
+    """The same of a shared layer, exported."""
+    return lowest_bit_of_uses()
 
 
 def tally_halves(number: Word) -> Word:

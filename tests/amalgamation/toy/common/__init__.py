@@ -1,0 +1,1 @@
+"""What the toy's libraries would share, if it had more than one."""
