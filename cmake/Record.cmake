@@ -3,7 +3,11 @@
 
 set(recording "${CMAKE_CURRENT_LIST_DIR}/../benchmarks/c/recording.h")
 set(unit "${CMAKE_CURRENT_BINARY_DIR}/dropin/dropin.c")
-file(STRINGS "${PROJECT_SOURCE_DIR}/src/snugmalloc/engine/machine.h" one_lock REGEX "bool machine_lock\\(void\\)")
+set(machine "${PROJECT_SOURCE_DIR}/src/snugmalloc/engine/machine.h")
+file(STRINGS "${machine}" one_lock REGEX "bool machine_lock\\(void\\)") # before there were several heaps
 set_property(SOURCE "${unit}" APPEND PROPERTY COMPILE_OPTIONS -include "${recording}")
-set_property(SOURCE "${unit}" APPEND PROPERTY COMPILE_DEFINITIONS _GNU_SOURCE $<$<BOOL:${one_lock}>:RECORDING_ONE_LOCK>)
+set_property(SOURCE "${unit}" APPEND PROPERTY COMPILE_DEFINITIONS _GNU_SOURCE) # machine.h comes before Python.h
+if(one_lock)
+  set_property(SOURCE "${unit}" APPEND PROPERTY COMPILE_DEFINITIONS RECORDING_ONE_LOCK)
+endif()
 set_property(SOURCE "${unit}" APPEND PROPERTY OBJECT_DEPENDS "${recording}")
