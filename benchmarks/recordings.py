@@ -15,7 +15,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -118,7 +118,9 @@ class Profile:
 
     sequences: tuple[tuple[Step, ...], ...]
     operation_ns: float = 0
-    """How long an operation takes a thread that nobody is in the way of."""
+    """How long an operation takes a thread that nobody is in the way of, as it was recorded."""
+    unrecorded_ns: float = 0
+    """The same by the processor time of a run that was not recorded."""
     away_cost: float = 0
     hold_cost: float = 0
     """What recording added to each away time and to each hold, which is subtracted."""
@@ -141,6 +143,7 @@ class Profile:
         roles = {role: [step for step in steps if step.role is role and not step.is_push] for role in Role}
         return {
             "operation_ns": self.operation_ns,
+            "unrecorded_operation_ns": self.unrecorded_ns,
             **{f"{role.name.lower()}_sections": len(found) / thousands for role, found in roles.items()},
             **{f"{role.name.lower()}_hold_ns": mean_hold(found) for role, found in roles.items()},
             "pushes": sum(step.is_push for step in steps) / thousands,
@@ -202,7 +205,7 @@ def role_of(section: Section, process_lock: int) -> Role:
     return Role.HOME if section.lock == section.home else Role.OTHER
 
 
-def profile_of(recording: Recording, operations: float) -> Profile:
+def profile_of(recording: Recording, operations: float, unrecorded_ns: float = 0) -> Profile:
     """The profile of a program that did so many operations, without what recording cost.
 
     Between two pushes the clock is read once, as in an empty section.
@@ -221,7 +224,7 @@ def profile_of(recording: Recording, operations: float) -> Profile:
     kept = [settled(thread.last(KEPT_SECTIONS), lock) for thread in threads[-KEPT_THREADS:]]
     work = sum(thread.time() - len(thread) * (away_cost + hold_cost) for thread in threads)
     sequences = tuple(tuple(map(step_of, sections)) for sections in kept if sections)
-    return Profile(sequences, work / operations, away_cost, hold_cost)
+    return Profile(sequences, work / operations, unrecorded_ns, away_cost, hold_cost)
 
 
 def with_one_lock(profile: Profile) -> Profile:
@@ -231,10 +234,14 @@ def with_one_lock(profile: Profile) -> Profile:
         tuple(Step(step.away, Role.COMMON, hold if step.is_push else step.hold) for step in sequence)
         for sequence in profile.sequences
     )
-    more = sum(step.work for sequence in sequences for step in sequence) / sum(
-        step.work for step in profile.steps
+    before = sum(step.work for step in profile.steps)
+    more = sum(step.work for sequence in sequences for step in sequence) / before
+    return replace(
+        profile,
+        sequences=sequences,
+        operation_ns=profile.operation_ns * more,
+        unrecorded_ns=profile.unrecorded_ns * more,
     )
-    return Profile(sequences, profile.operation_ns * more, profile.away_cost, profile.hold_cost)
 
 
 # ---- Recording ----

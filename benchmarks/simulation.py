@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from random import Random
 from statistics import median
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -21,12 +22,14 @@ import simpy
 
 import snugmalloc
 from snugmalloc.launch.allocators import Allocator
+from snugmalloc.launch.launcher import measure as run_measured
 
 from . import catalogue, harness
 from .catalogue import Workload
 from .contenders import Contender
 from .harness import RESULTS, WORK, Figure, markdown_table, write_results
 from .recordings import (
+    HEAPS_VARIABLE,
     ROOT,
     Profile,
     Role,
@@ -47,8 +50,9 @@ RECORDED_THREADS = 4
 RECORDED_HEAPS = 8
 SEED = 1
 RUN = 64  # steps that are replayed one after another before others are chosen
-STEPS, QUICK_STEPS = 400, 100  # mean steps that a core could make while it is watched, at least,
+STEPS, QUICK_STEPS = 250, 60  # mean steps that a core could make while it is watched, at least,
 ALL_STEPS = 50  # and all cores together so many times as many
+UNRECORDED_ROUNDS = 3
 ROUNDS = 3  # simulations with other random numbers
 MEASURED_ROUNDS, QUICK_MEASURED_ROUNDS = 5, 2
 
@@ -336,7 +340,7 @@ def simulate(alone: Profile, profile: Profile, model: Model, costs: Costs, steps
     figures = {1: Figure(1, 1, 1)}
     for cores in CORES[1:]:
         work = sorted(throughput(profile, cores, model, costs, steps, SEED + turn) for turn in range(ROUNDS))
-        found = [each * alone.operation_ns / profile.operation_ns for each in work]
+        found = [each * alone.unrecorded_ns / profile.unrecorded_ns for each in work]
         figures[cores] = Figure(found[len(found) // 2], found[0], found[-1])
     return figures
 
@@ -344,7 +348,7 @@ def simulate(alone: Profile, profile: Profile, model: Model, costs: Costs, steps
 def simulate_many(alone: Profile, profile: Profile, model: Model, steps: int) -> list[float]:
     """The throughput of MANY cores with each of OTHER_COSTS."""
     return [
-        throughput(profile, MANY, model, Costs(*costs), steps) * alone.operation_ns / profile.operation_ns
+        throughput(profile, MANY, model, Costs(*costs), steps) * alone.unrecorded_ns / profile.unrecorded_ns
         for costs in OTHER_COSTS
     ]
 
@@ -354,9 +358,21 @@ def simulate_many(alone: Profile, profile: Profile, model: Model, steps: int) ->
 
 def record_pattern(pattern: Pattern, workload: Workload, library: Path, part: int, heaps: int = 0) -> Profile:
     """The profile of a pattern with a few threads on one processor, on one heap or with one for each thread."""
-    command = pattern.command(workload, max(1, pattern.amount * part // 100), RECORDED_THREADS)
-    recording, output = record(library, [*on_processors(1), *command], heaps)
-    return profile_of(recording, told(output)["operations"])
+    amount = max(1, pattern.amount * part // 100)
+    command = [*on_processors(1), *pattern.command(workload, amount, RECORDED_THREADS)]
+    recording, output = record(library, command, heaps)
+    options = {HEAPS_VARIABLE: str(heaps)} if heaps else {}
+    unrecorded = [processor_ns(command, library, options) for _ in range(UNRECORDED_ROUNDS)]
+    return profile_of(recording, told(output)["operations"], min(unrecorded))
+
+
+def processor_ns(command: list[str], library: Path, added: dict[str, str]) -> float:
+    """The processor time of an operation."""
+    with TemporaryFile() as output:
+        figures = run_measured(command, {"LD_PRELOAD": str(library), **added}, output=output, errors=output)
+        output.seek(0)
+        operations = told(output.read().decode())["operations"]
+    return 1e9 * figures.cpu_s / operations
 
 
 def on_processors(count: int) -> list[str]:
@@ -448,9 +464,11 @@ off. So is the cost of recording, measured on empty sections: {away_cost:.0f} ns
 - one lock: {before}
 
 Numbers of sections and pushes are those in 1,000 operations (blocks allocated and freed), times means in
-nanoseconds. An operation is all that the threads worked, divided by the operations of the run. Other: under
-the lock of another thread's heap; common: under that of the process's heap, where caches and heaps are listed,
-or, in `one heap` and `one lock`, everything is. Pushes take no lock.
+nanoseconds. Operation: all that the threads worked, divided by the operations of the run. Unrecorded: the
+processor time of an operation in a run of the same build that was not recorded, the least of {unrecorded}. By
+this the work of `heaps` is compared with that of `one heap`: the multiples above have the difference in them. Other:
+under the lock of another thread's heap; common: under that of the process's heap, where caches and heaps are
+listed, or, in `one heap` and `one lock`, everything is. Pushes take no lock.
 
 {profiles}
 
@@ -475,7 +493,8 @@ or, in `one heap` and `one lock`, everything is. Pushes take no lock.
 
 By the normal builds on this machine, with one and two threads on as many processors, the fastest of
 {measured_rounds} rounds, in nanoseconds for an operation; `handover` has two threads at least: with one
-processor both are on that. The last three columns are how many times as fast two processors are: by wall time;
+processor both are on that. Beside the processor time of one thread stands that of {threads} threads on one
+processor, of which the simulated time is made. The last three columns are how many times as fast two processors are: by wall time;
 by processor time (twice the ratio), which other work on the machine disturbs less, but in which a thread that
 sleeps costs nothing; and simulated.
 
@@ -517,6 +536,7 @@ def profile_table(outcomes: Mapping[str, Outcome], profile: str) -> str:
         "common_hold_ns": "common hold",
         "held_percent": "% held",
         "operation_ns": "operation",
+        "unrecorded_operation_ns": "unrecorded",
     }
     rows = []
     for name, outcome in outcomes.items():
@@ -534,12 +554,12 @@ def validation_table(outcomes: Mapping[str, Outcome]) -> str:
             if library not in outcome.measured:
                 continue
             one, two = outcome.measured[library][1], outcome.measured[library][2]
-            alone = outcome.profiles[ALONE if library == HEAPS.name else ONE_LOCK.name].operation_ns
+            alone = outcome.profiles[ALONE if library == HEAPS.name else ONE_LOCK.name].unrecorded_ns
             twice = outcome.simulated[model.name][2].median
             times = [one[CPU].min, alone, one[WALL].min, two[WALL].min, alone / twice]
             ratios = [one[WALL].min / two[WALL].min, 2 * one[CPU].min / two[CPU].min, twice]
             rows.append([f"{name}, {model.name}", *(f"{t:,.1f}" for t in times), *(f"{r:.2f}" for r in ratios)])
-    header = ["", "CPU, 1", "recorded, 1", "wall, 1", "wall, 2", "simulated, 2"]
+    header = ["", "CPU, 1", "4 threads on 1", "wall, 1", "wall, 2", "simulated, 2"]
     return markdown_table([*header, "by wall", "by CPU", "simulated"], rows)
 
 
@@ -573,6 +593,7 @@ def page_of(outcomes: Mapping[str, Outcome], costs: Costs, rounds: int, load: fl
         away_cost=outcomes[PATTERNS[0].name].profiles[HEAPS.name].away_cost,
         hold_cost=outcomes[PATTERNS[0].name].profiles[HEAPS.name].hold_cost,
         alone=ALONE,
+        unrecorded=UNRECORDED_ROUNDS,
         validation=validation_table(outcomes),
     )
 

@@ -257,7 +257,7 @@ __attribute__((destructor)) static void recording_process_ends(void) {
 
 static inline bool recorded_lock(Word lock, Word home) {
     Recording *own = recording_of_thread();
-    Word wanted = recording_now();
+    Word wanted = own ? recording_now() : 0;
     bool at_once = machine_has_threads() && RECORDING_TAKE_FREE(lock);
     bool held = at_once || RECORDING_TAKE(lock);
     if (held && own) recording_enter(own, lock, home, wanted, !at_once);
