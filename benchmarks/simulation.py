@@ -466,9 +466,9 @@ off. So is the cost of recording, measured on empty sections: {away_cost:.0f} ns
 Numbers of sections and pushes are those in 1,000 operations (blocks allocated and freed), times means in
 nanoseconds. Operation: all that the threads worked, divided by the operations of the run. Unrecorded: the
 processor time of an operation in a run of the same build that was not recorded, the least of {unrecorded}. By
-this the work of `heaps` is compared with that of `one heap`: the multiples above have the difference in them. Other:
-under the lock of another thread's heap; common: under that of the process's heap, where caches and heaps are
-listed, or, in `one heap` and `one lock`, everything is. Pushes take no lock.
+this the work of `heaps` is compared with that of `one heap`: the multiples above have the difference in them.
+Other: under the lock of another thread's heap; common: under that of the process's heap, where caches and heaps
+are listed, or, in `one heap` and `one lock`, everything is. Pushes take no lock.
 
 {profiles}
 
@@ -494,9 +494,9 @@ listed, or, in `one heap` and `one lock`, everything is. Pushes take no lock.
 By the normal builds on this machine, with one and two threads on as many processors, the fastest of
 {measured_rounds} rounds, in nanoseconds for an operation; `handover` has two threads at least: with one
 processor both are on that. Beside the processor time of one thread stands that of {threads} threads on one
-processor, of which the simulated time is made. The last three columns are how many times as fast two processors are: by wall time;
-by processor time (twice the ratio), which other work on the machine disturbs less, but in which a thread that
-sleeps costs nothing; and simulated.
+processor, of which the simulated time is made. The last three columns are how many times as fast two
+processors are: by wall time; by processor time (twice the ratio), which other work on the machine disturbs
+less, but in which a thread that sleeps costs nothing; and simulated.
 
 The machine's load average was {load:.1f} before: with more than nothing it had other work at the time.
 
