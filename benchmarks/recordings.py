@@ -135,6 +135,11 @@ class Profile:
         """Of a step."""
         return fmean(step.work for step in self.steps)
 
+    @cached_property
+    def home_hold(self) -> float:
+        """How long a section at home is held in the mean."""
+        return mean_hold(step for step in self.steps if step.role is Role.HOME)
+
     def described(self) -> dict[str, float]:
         """For the page and the raw results; numbers of sections and pushes are those in 1,000 operations."""
         steps = list(self.steps)

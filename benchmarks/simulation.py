@@ -35,7 +35,6 @@ from .recordings import (
     Role,
     Step,
     build_library,
-    mean_hold,
     profile_of,
     record,
     with_one_lock,
@@ -187,7 +186,7 @@ class Simulation:
         self.cores = [Core(self.heaps[number % len(self.heaps)]) for number in range(cores)]
         for core in self.cores:
             core.home.cores += 1
-        self.pushed_hold = mean_hold(step for step in profile.steps if step.role is Role.HOME)
+        self.pushed_hold = profile.home_hold
         self.runs = [
             sequence[start : start + RUN]
             for sequence in profile.sequences
