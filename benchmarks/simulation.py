@@ -441,7 +441,7 @@ and the work grows with N, so N would be perfect. Medians of {rounds} simulation
 
 {tables}
 
-- heaps: {heaps}. This is the best that the library can come to.
+- heaps: {heaps}.
 - moving: {moving}.
 - one lock: {one_lock}.
 
@@ -497,7 +497,9 @@ processor, of which the simulated time is made. The last three columns are how m
 processors are: by wall time; by processor time (twice the ratio), which other work on the machine disturbs
 less, but in which a thread that sleeps costs nothing; and simulated.
 
-The machine's load average was {load:.1f} before: with more than nothing it had other work at the time.
+The machine's load average was {load:.1f} before: if that is not near 0, it had other work. Then two
+threads seldom run at the same time: wall times tell little, and processor times leave out much of what it
+costs to share lines.
 
 {validation}
 """
