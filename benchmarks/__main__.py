@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from snugmalloc.launch.allocators import AllocatorError
 
-from . import catalogue, figures, four, goals, scaling, suite
+from . import catalogue, figures, four, goals, scaling, simulation, suite
 
-BENCHMARKS = ("four", "figures", "suite", "scaling", "goals")
+BENCHMARKS = ("four", "figures", "suite", "scaling", "simulate", "goals")
 WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
 
 
@@ -57,6 +59,26 @@ class ThreadCounts(click.ParamType):  # type: ignore[type-arg, unused-ignore] # 
     default=scaling.THREADS,
     help="Numbers of threads for scaling.  [default: 1,2,4,8,16,32]",
 )
+@click.option(
+    "--before",
+    metavar="TREE",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="For simulate: a source tree of snugmalloc as it was with one lock for everything.",
+)
+@click.option(
+    "--line-ns",
+    type=click.FloatRange(0),
+    default=simulation.Costs.line_ns,
+    show_default=True,
+    help="For simulate: nanoseconds until a cache line comes from another core.",
+)
+@click.option(
+    "--data-lines",
+    type=click.IntRange(0),
+    default=simulation.Costs.data_lines,
+    show_default=True,
+    help="For simulate: cache lines of data under a lock that come with it.",
+)
 @click.option("--fresh", is_flag=True, help="Do not go on with an interrupted run.")
 def main(
     names: tuple[str, ...],
@@ -65,13 +87,17 @@ def main(
     variants: tuple[str, ...],
     rounds: int | None,
     threads: tuple[int, ...],
+    before: Path | None,
+    line_ns: float,
+    data_lines: int,
     fresh: bool,
 ) -> None:
     """Measure NAMES, or everything.
 
     `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
-    allocator; `scaling` four patterns with many threads; `goals` writes docs/figures.md from what was measured.
-    A workload's name measures it alone, into benchmarks/work/.
+    allocator; `scaling` four patterns with many threads; `simulate` how patterns would scale on more cores than
+    there are here; `goals` writes docs/figures.md from what was measured. A workload's name measures it alone,
+    into benchmarks/work/.
     """
     chosen = [name.strip() for name in allocators.split(",") if name.strip()]
     wanted = names or BENCHMARKS
@@ -85,6 +111,8 @@ def main(
             suite.run(quick=quick, allocators=chosen, variants=variants, rounds=rounds, fresh=fresh)
         if "scaling" in wanted:
             scaling.run(quick=quick, allocators=chosen, rounds=rounds, threads=threads, fresh=fresh)
+        if "simulate" in wanted:
+            simulation.run(quick=quick, before=before, costs=simulation.Costs(line_ns, data_lines))
         if alone:
             suite.run(alone, quick=quick, allocators=chosen, variants=variants, rounds=rounds)
         if "goals" in wanted:

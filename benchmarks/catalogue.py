@@ -196,6 +196,8 @@ ALL = (
     ),
 )
 
+FOR_SIMULATION = (own("sizes-to-64-kib.c"),)  # what simulation.py runs beside some of ALL
+
 
 def missing_packages(wanted: Iterable[str]) -> list[str]:
     """Those of the Debian packages `wanted` that are not installed; none where dpkg does not rule."""

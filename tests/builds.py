@@ -13,7 +13,9 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 
-Variant = Literal["release", "debug", "debug-16384", "debug-65536", "shards", "undefined", "address"]
+Variant = Literal[
+    "release", "debug", "debug-16384", "debug-65536", "shards", "undefined", "address", "recording"
+]
 
 # What C does not define is a trap: from inside of malloc nothing can be printed by a library that allocates.
 TRAPS = "-fsanitize=undefined -fno-sanitize-recover -fsanitize-undefined-trap-on-error"
@@ -31,7 +33,7 @@ def build_library(library: str, variant: Variant, toolchain: str | None = None) 
     With a number behind that it sees a machine whose pages have so many bytes, and ends at misaligned calls.
     `shards` checks all, too, and there threads move from heap to heap as if they always waited for each other.
     `undefined` is the shipped one with a trap where C does not define what happens, `address` the one for
-    programs that gcc's address sanitizer looks at.
+    programs that gcc's address sanitizer looks at, `recording` the one that records what it does with locks.
     Builds into a folder of `build`, with a toolchain of cmake/toolchains if one is named. What has not changed
     is not built again. Raises CalledProcessError.
     """
@@ -49,6 +51,7 @@ def build_project(source: Path, folder: Path, variant: Variant, toolchain: str |
         "SNUG_DEBUG": "ON" if kind in ("debug", "shards") else "OFF",
         "SNUG_CONSTANTS": CONSTANTS.get(variant, ""),
         "SNUG_PAGE_SIZE": page,
+        "SNUG_RECORD_LOCKS": "ON" if kind == "recording" else "OFF",
         "SNUG_PYTHON": "OFF",
         "CMAKE_C_FLAGS": FLAGS.get(variant, ""),
         "Python_EXECUTABLE": sys.executable,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalogue import ALL, WORKLOADS, Workload
+from benchmarks.catalogue import ALL, FOR_SIMULATION, WORKLOADS, Workload
 from benchmarks.contenders import Contender, find_contenders, read_variant
 from benchmarks.suite import Cell, Store, clock, plan, samples_of, seconds_left, told
 from snugmalloc.launch.allocators import Allocator, AllocatorError, find_allocators
@@ -119,7 +119,7 @@ def test_an_own_program_runs_to_its_end(source: Path, tmp_path: Path) -> None:
 
 
 def test_every_own_program_is_in_the_catalogue() -> None:
-    names = {entry.name for entry in ALL if entry.family == "own"}
+    names = {entry.name for entry in (*ALL, *FOR_SIMULATION) if entry.family == "own"}
     assert names == {source.stem for source in OWN_SOURCES} | {"replay"}
 
 
