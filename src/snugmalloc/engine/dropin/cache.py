@@ -82,6 +82,8 @@ def enter(heap: Heap) -> bool:
 def look_after(heap: Heap) -> None:
     """Without a lock: what is done now and then. Memory that nobody needs goes back."""
     take_step(heap)
+    if heap.is_private != 0:
+        return
     if is_use_falling(heap) and empty_larger_lists():
         take_step(heap)
     if heap_count() > 1:
@@ -319,7 +321,7 @@ def class_of_listed(pointer: Word) -> Word:
 def collect_list(heap: Heap, chain: Word, count: Word) -> None:
     """Under the heap's lock: a list that was returned waits for others, or goes back as far as it is its."""
     size_class = class_of_listed(chain)
-    if count > 1 and hand_over(heap, chain, size_class, count):
+    if (count > 1 or not has_objects(size_class)) and hand_over(heap, chain, size_class, count):
         return
     rest = give_own(heap, chain, size_class)
     if rest != 0:

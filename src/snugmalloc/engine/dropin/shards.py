@@ -155,6 +155,8 @@ def choose_home(heap: Heap, is_crowded: bool) -> Heap:
 
 def next_home(heap: Heap, is_crowded: bool) -> Heap:
     """Without a lock: which heap serves a thread from now on that this one served so far."""
+    if not is_crowded and process_heap().threads != 0 and process_heap().counted_forks == fork_generation():
+        return heap
     held = lock_heap(process_heap())
     forget_threads()
     is_short = is_crowded and is_one_needed(heap)
