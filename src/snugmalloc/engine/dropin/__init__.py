@@ -36,5 +36,6 @@ LAYERS = (
     "places",
     "private",
     "requests",
+    "fast",
     "front",
 )

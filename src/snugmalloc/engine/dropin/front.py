@@ -9,158 +9,61 @@ from ..machine import (
     ENOMEM,
     Int,
     Word,
-    clear_bytes,
     copy_bytes,
     libc_mallopt,
     libc_trim,
-    likely,
-    load_byte,
-    load_half,
-    load_thread_word,
-    load_word,
     page_size,
     product_overflows,
     set_errno,
-    store_half,
     store_word,
-    unlikely,
 )
-from .block import OWN, SIZE_SHIFT, USED
 from .cache import enter, give_up_cache, is_own_cache_sound, leave, look_after, reclaim, total_all
-from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
 from .control import Heap, process_heap
+from .fast import allocate_cleared, allocate_fast, allocate_on, allocate_on_next, free_fast, reallocate
 from .figures import PUBLISHED, Figures
 from .heaps import destroy_heap, make_private_heap
-from .layout import HEADER, IN_PAGE, UNIT, UNIT_SHIFT
-from .lists import ENTRY_SHIFT, List, push
+from .layout import HEADER, UNIT
 from .options import hands_over, read_options, set_mmap_threshold
-from .pages import BLOCKS, kind_at
-from .places import CLEARED_LIMIT, usable
+from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
 from .requests import (
     dispose,
     is_power_of_two,
     look_closely,
-    obtain,
     obtain_aligned,
-    obtain_cleared,
-    power_of_two,
     refuse_size,
-    resize,
 )
 from .shards import TOTALS, heap_count, heap_number
 from .walk import BAD_CACHE, OK, check, total_figures, walk
 
-FLAGS = USED | OWN
 M_MXFAST: Int = 1
 M_MMAP_THRESHOLD: Int = -3
 MOST_MXFAST: Int = 160
 MOST_MMAP_THRESHOLD: Int = 32 << 20
 
 
-# ---- The fast paths: also called from below ----
+# ---- The standard names ----
 
 
 def malloc(size: Word) -> Word:
-    """malloc(3): from the front of this thread's list for the size, if it has one. 17 instructions.
-
-    The class comes from a table for every size: a branch for larger ones nobody could guess.
-    """
-    cache = load_thread_word()
-    if unlikely(size > LISTED_LIMIT):
-        return obtain(size)
-    entry = cache + (load_byte(CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT)) << ENTRY_SHIFT)
-    first = load_word(entry)
-    if likely(first != 0):
-        store_word(entry, load_word(first))
-        store_half(entry + List.room, load_half(entry + List.room) + 1)
-        return first
-    return obtain(size)
+    """malloc(3)."""
+    return allocate_fast(size)
 
 
 def free(pointer: Word) -> None:
-    """free(3): onto the front of this thread's list for the size, if it has room. 21 instructions.
-
-    The kind of its page tells the list.
-    """
-    cache = load_thread_word()
-    entry = cache + (kind_at(pointer) << ENTRY_SHIFT)
-    room = load_half(entry + List.room)
-    if likely(room != 0):
-        store_word(pointer, load_word(entry))
-        store_word(entry, pointer)
-        store_half(entry + List.room, room - 1)
-        return
-    if likely(entry == cache + BLOCKS * UNIT and pointer & (UNIT - 1) == 0):
-        _free_block(cache, pointer)
-    else:
-        dispose(pointer)
-
-
-def _free_block(cache: Word, block: Word) -> None:
-    """The same for a block: its tag tells the list."""
-    if likely(block & IN_PAGE != 0):
-        tag = load_half(block - HEADER)
-        units = tag >> SIZE_SHIFT
-        if likely(tag & FLAGS == USED and units <= MOST_LISTED_UNITS):
-            entry = List(cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT))
-            if likely(entry.room != 0):
-                push(entry, block)
-                return
-    dispose(block)
-
-
-def _clear_allocate(count: Word, size: Word) -> Word:
-    """`count` times `size` bytes that read as zero."""
-    if product_overflows(count, size):
-        return refuse_size()
-    total = count * size
-    if total > CLEARED_LIMIT:
-        return obtain_cleared(total)
-    pointer = malloc(total)
-    if pointer != 0:
-        clear_bytes(pointer, usable(pointer))
-    return pointer
-
-
-def _reallocate(pointer: Word, size: Word) -> Word:
-    """The block at `pointer` with room for `size` bytes."""
-    if pointer == 0:
-        return malloc(size)
-    if size == 0:
-        free(pointer)
-        return 0
-    return resize(pointer, size)
-
-
-def _allocate_aligned(alignment: Word, size: Word) -> Word:
-    """`size` bytes at a multiple of `alignment`, which must be a power of two."""
-    if not is_power_of_two(alignment):
-        set_errno(EINVAL)
-        return 0
-    return obtain_aligned(alignment, size)
-
-
-def _memalign(alignment: Word, size: Word) -> Word:
-    """The same for any alignment that has a next power of two, as glibc."""
-    if alignment > LARGEST + 1:
-        set_errno(EINVAL)
-        return 0
-    return obtain_aligned(power_of_two(alignment), size)
-
-
-# ---- The standard names ----
+    """free(3)."""
+    free_fast(pointer)
 
 
 def calloc(count: Word, size: Word) -> Word:
     """calloc(3)."""
-    return _clear_allocate(count, size)
+    return allocate_cleared(count, size)
 
 
 def realloc(pointer: Word, size: Word) -> Word:
     """realloc(3)."""
-    return _reallocate(pointer, size)
+    return reallocate(pointer, size)
 
 
 def reallocarray(pointer: Word, count: Word, size: Word) -> Word:
@@ -170,17 +73,17 @@ def reallocarray(pointer: Word, count: Word, size: Word) -> Word:
 
 def aligned_alloc(alignment: Word, size: Word) -> Word:
     """aligned_alloc(3)."""
-    return _allocate_aligned(alignment, size)
+    return allocate_on(alignment, size)
 
 
 def memalign(alignment: Word, size: Word) -> Word:
     """memalign(3)."""
-    return _memalign(alignment, size)
+    return allocate_on_next(alignment, size)
 
 
-def posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
-    """posix_memalign(3)."""
-    return snug_posix_memalign(target, alignment, size)
+def posixallocate_on_next(target: Word, alignment: Word, size: Word) -> Int:
+    """posixallocate_on_next(3)."""
+    return snug_posixallocate_on_next(target, alignment, size)
 
 
 def valloc(size: Word) -> Word:
@@ -238,33 +141,33 @@ def snug_free(pointer: Word) -> None:
 
 def snug_calloc(count: Word, size: Word) -> Word:
     """As calloc."""
-    return _clear_allocate(count, size)
+    return allocate_cleared(count, size)
 
 
 def snug_realloc(pointer: Word, size: Word) -> Word:
     """As realloc."""
-    return _reallocate(pointer, size)
+    return reallocate(pointer, size)
 
 
 def snug_reallocarray(pointer: Word, count: Word, size: Word) -> Word:
     """As reallocarray."""
     if product_overflows(count, size):
         return refuse_size()
-    return _reallocate(pointer, count * size)
+    return reallocate(pointer, count * size)
 
 
 def snug_aligned_alloc(alignment: Word, size: Word) -> Word:
     """As aligned_alloc."""
-    return _allocate_aligned(alignment, size)
+    return allocate_on(alignment, size)
 
 
-def snug_memalign(alignment: Word, size: Word) -> Word:
+def snugallocate_on_next(alignment: Word, size: Word) -> Word:
     """As memalign."""
-    return _memalign(alignment, size)
+    return allocate_on_next(alignment, size)
 
 
-def snug_posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
-    """As posix_memalign."""
+def snug_posixallocate_on_next(target: Word, alignment: Word, size: Word) -> Int:
+    """As posixallocate_on_next."""
     if not is_power_of_two(alignment) or alignment < HEADER:
         return EINVAL
     pointer = obtain_aligned(alignment, size)

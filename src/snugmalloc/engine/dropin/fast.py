@@ -1,0 +1,130 @@
+"""Owns the fast paths: what malloc and free do before anybody takes a lock, and their relatives' rules."""
+
+from __future__ import annotations
+
+from ..common.sizes import LARGEST
+from ..machine import (
+    EINVAL,
+    Word,
+    clear_bytes,
+    inline,
+    likely,
+    load_byte,
+    load_half,
+    load_thread_word,
+    load_word,
+    product_overflows,
+    set_errno,
+    store_half,
+    store_word,
+    unlikely,
+)
+from .block import OWN, SIZE_SHIFT, USED
+from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
+from .layout import HEADER, IN_PAGE, UNIT, UNIT_SHIFT
+from .lists import ENTRY_SHIFT, List, push
+from .pages import BLOCKS, kind_at
+from .places import CLEARED_LIMIT, usable
+from .requests import (
+    dispose,
+    is_power_of_two,
+    obtain,
+    obtain_aligned,
+    obtain_cleared,
+    power_of_two,
+    refuse_size,
+    resize,
+)
+
+FLAGS = USED | OWN
+
+
+@inline
+def allocate_fast(size: Word) -> Word:
+    """malloc(3): from the front of this thread's list for the size, if it has one. 17 instructions.
+
+    The class comes from a table for every size: a branch for larger ones nobody could guess.
+    """
+    cache = load_thread_word()
+    if unlikely(size > LISTED_LIMIT):
+        return obtain(size)
+    entry = cache + (load_byte(CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT)) << ENTRY_SHIFT)
+    first = load_word(entry)
+    if likely(first != 0):
+        store_word(entry, load_word(first))
+        store_half(entry + List.room, load_half(entry + List.room) + 1)
+        return first
+    return obtain(size)
+
+
+@inline
+def free_fast(pointer: Word) -> None:
+    """free(3): onto the front of this thread's list for the size, if it has room. 21 instructions.
+
+    The kind of its page tells the list.
+    """
+    cache = load_thread_word()
+    entry = cache + (kind_at(pointer) << ENTRY_SHIFT)
+    room = load_half(entry + List.room)
+    if likely(room != 0):
+        store_word(pointer, load_word(entry))
+        store_word(entry, pointer)
+        store_half(entry + List.room, room - 1)
+        return
+    if likely(entry == cache + BLOCKS * UNIT and pointer & (UNIT - 1) == 0):
+        free_listed_block(cache, pointer)
+    else:
+        dispose(pointer)
+
+
+@inline
+def free_listed_block(cache: Word, block: Word) -> None:
+    """The same for a block: its tag tells the list."""
+    if likely(block & IN_PAGE != 0):
+        tag = load_half(block - HEADER)
+        units = tag >> SIZE_SHIFT
+        if likely(tag & FLAGS == USED and units <= MOST_LISTED_UNITS):
+            entry = List(cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT))
+            if likely(entry.room != 0):
+                push(entry, block)
+                return
+    dispose(block)
+
+
+def allocate_cleared(count: Word, size: Word) -> Word:
+    """`count` times `size` bytes that read as zero."""
+    if product_overflows(count, size):
+        return refuse_size()
+    total = count * size
+    if total > CLEARED_LIMIT:
+        return obtain_cleared(total)
+    pointer = allocate_fast(total)
+    if pointer != 0:
+        clear_bytes(pointer, usable(pointer))
+    return pointer
+
+
+def reallocate(pointer: Word, size: Word) -> Word:
+    """The block at `pointer` with room for `size` bytes."""
+    if pointer == 0:
+        return allocate_fast(size)
+    if size == 0:
+        free_fast(pointer)
+        return 0
+    return resize(pointer, size)
+
+
+def allocate_on(alignment: Word, size: Word) -> Word:
+    """`size` bytes at a multiple of `alignment`, which must be a power of two."""
+    if not is_power_of_two(alignment):
+        set_errno(EINVAL)
+        return 0
+    return obtain_aligned(alignment, size)
+
+
+def allocate_on_next(alignment: Word, size: Word) -> Word:
+    """The same for any alignment that has a next power of two, as glibc."""
+    if alignment > LARGEST + 1:
+        set_errno(EINVAL)
+        return 0
+    return obtain_aligned(power_of_two(alignment), size)
