@@ -17,7 +17,7 @@ from types import MappingProxyType
 from snugmalloc.engine.dropin import options as engine
 from snugmalloc.engine.dropin import switch
 from snugmalloc.engine.dropin.layout import GIB
-from snugmalloc.engine.dropin.values import MOST_BYTES
+from snugmalloc.engine.dropin.values import MAX_BYTES
 
 PREFIX = "SNUG_"
 SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30}
@@ -76,7 +76,7 @@ class NumberOption(Option):
 
     @property
     def range(self) -> str:
-        if self.most >= MOST_BYTES:
+        if self.most >= MAX_BYTES:
             return f"{short_number(self.least)} and more {self.unit}"
         between = " or " if self.most - self.least == self.step else " to "
         return f"{short_number(self.least)}{between}{short_number(self.most)} {self.unit}".rstrip()
@@ -122,7 +122,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "bytes",
                 0,
                 0,
-                MOST_BYTES,
+                MAX_BYTES,
                 meaning="the most to take from the system, 0 for no limit; beyond it NULL and ENOMEM",
                 cost="nothing",
             ),
@@ -130,8 +130,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "mmap_threshold",
                 "bytes",
                 engine.DEFAULT_THRESHOLD,
-                engine.LEAST_THRESHOLD,
-                engine.MOST_THRESHOLD,
+                engine.MIN_THRESHOLD,
+                engine.MAX_THRESHOLD,
                 meaning="requests from this size on, above 16K, get a mapping of their own",
                 cost="lower: more system calls, one mapping for each such block;"
                 " higher: larger blocks in the heap",
@@ -150,7 +150,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "milliseconds",
                 engine.DEFAULT_PURGE_DELAY,
                 0,
-                engine.MOST_DELAY,
+                engine.MAX_DELAY,
                 meaning="free pages go back when they are most of the memory, or will not be needed within that"
                 " time; 1G: never",
                 cost="lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
@@ -160,7 +160,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "bytes",
                 engine.DEFAULT_THREAD_CACHE,
                 0,
-                engine.MOST_THREAD_CACHE,
+                engine.MAX_THREAD_CACHE,
                 meaning="what a thread keeps of each size class, but at most 8K and a 1024th of the heap;"
                 " 0 for no caches",
                 cost="more: more memory in each thread; 0: the lock at every call",

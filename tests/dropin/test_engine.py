@@ -292,7 +292,7 @@ def test_what_is_listed_is_what_a_page_map_or_a_tag_tells(heap: InterpretedHeap)
     heap.malloc(1)
     for units in range(engine.LISTED_LIMIT // 16 + 1):
         assert engine.load_byte(engine.CLASSES + units) == engine.class_of(16 * units)
-    for units in range(engine.MOST_LISTED_UNITS + 1):
+    for units in range(engine.MAX_LISTED_UNITS + 1):
         of_blocks = engine.load_byte(engine.BLOCK_CLASSES + units)
         assert of_blocks == 0 or engine.class_block_units(of_blocks) == units
     blocks = range(engine.SLAB_CLASSES + 1, engine.ALL_CLASSES + 1)

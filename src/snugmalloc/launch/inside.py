@@ -25,7 +25,7 @@ PT_LOAD, PT_DYNAMIC = 1, 2
 DT_STRTAB, DT_SYMTAB = 5, 6
 PAGE_MASK = ~4095
 MOST_SYMBOLS = 4096
-MOST_BYTES = 1 << 20  # of a table
+MAX_BYTES = 1 << 20  # of a table
 
 STATES: Mapping[int, str] = {
     0: "not decided: no call so far",
@@ -177,7 +177,7 @@ class _Memory:
         for at, *_, section, value, _ in SYMBOL_ENTRY.iter_unpack(
             self.read(symbols, count * SYMBOL_ENTRY.size)
         ):
-            if section and at < MOST_BYTES and self._has_text(strings + at, name + b"\0"):
+            if section and at < MAX_BYTES and self._has_text(strings + at, name + b"\0"):
                 return bias + int(value)
         return None
 

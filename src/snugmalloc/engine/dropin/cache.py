@@ -36,7 +36,7 @@ from .block import size_of
 from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
-    MOST_LISTED_UNITS,
+    MAX_LISTED_UNITS,
     SMALL_CLASSES,
     class_block_units,
     fill_tables,
@@ -459,7 +459,7 @@ def dispose_object(pointer: Word, size_class: Word) -> None:
 
 def dispose_block(pointer: Word, units: Word) -> None:
     """Free a block of so many units."""
-    size_class = load_byte(BLOCK_CLASSES + units) if units <= MOST_LISTED_UNITS else 0
+    size_class = load_byte(BLOCK_CLASSES + units) if units <= MAX_LISTED_UNITS else 0
     cache = own_cache() if size_class != 0 else ThreadCache(0)
     if cache != 0:
         keep(cache, pointer, size_class)

@@ -25,7 +25,7 @@ LISTED_LIMIT = 16384  # no list has anything larger
 EXACT_CLASSES = 16
 SLAB_CLASSES = 28
 SMALL_CLASSES = 24  # up to 512 bytes
-LEAST_IN_SLAB = 4
+MIN_IN_SLAB = 4
 BLOCKS_PER_DOUBLING_SHIFT: Int = 3
 BLOCKS_PER_DOUBLING = 1 << 3
 ALL_CLASSES = SLAB_CLASSES + 4 * BLOCKS_PER_DOUBLING
@@ -39,10 +39,10 @@ UNITS: tuple[Half, ...] = (
     288, 320, 352, 384, 416, 448, 480, 512,
     576, 640, 704, 768, 832, 896, 960, 1024,
 )  # fmt: skip
-MOST_LISTED_UNITS = LISTED_LIMIT // UNIT + 1  # of a block: 16 KiB and a tag
+MAX_LISTED_UNITS = LISTED_LIMIT // UNIT + 1  # of a block: 16 KiB and a tag
 
 CLASSES = reserve(LISTED_LIMIT // UNIT + 1)
-BLOCK_CLASSES = reserve(MOST_LISTED_UNITS + 1)
+BLOCK_CLASSES = reserve(MAX_LISTED_UNITS + 1)
 
 
 def class_of(size: Word) -> Word:
@@ -51,7 +51,7 @@ def class_of(size: Word) -> Word:
     if units <= EXACT_CLASSES:
         return units
     if size <= SLAB_LIMIT:
-        return SLAB_CLASSES + LEAST_IN_SLAB - PAGE_UNITS // units
+        return SLAB_CLASSES + MIN_IN_SLAB - PAGE_UNITS // units
     doubling = highest_bit(units - 1)
     part = (units - 1) >> (doubling - BLOCKS_PER_DOUBLING_SHIFT)
     return SLAB_CLASSES + (doubling - FIRST_DOUBLING - 1) * BLOCKS_PER_DOUBLING + part + 1

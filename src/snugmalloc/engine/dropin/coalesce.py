@@ -27,7 +27,7 @@ from .block import (
     tag_at,
 )
 from .control import Heap
-from .layout import IN_PAGE, MIB, MOST_UNITS, PAGE_UNITS, UNIT, UNIT_SHIFT
+from .layout import IN_PAGE, MAX_UNITS, MIB, PAGE_UNITS, UNIT, UNIT_SHIFT
 from .marks import mark_free, step_back, step_on
 from .pages import page_address, page_links, page_of, page_tag
 
@@ -159,11 +159,11 @@ def merge(heap: Heap, block: Word, size: Word) -> Word:
     total = size
     behind_it = next_block(block, size)
     tag = tag_at(behind_it).size
-    if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MOST_UNITS:
+    if tag & USED == 0 and total + (tag >> SIZE_SHIFT) <= MAX_UNITS:
         detach(heap, behind_it, tag >> SIZE_SHIFT)
         total += tag >> SIZE_SHIFT
     before = free_before(block)
-    if before != 0 and total + before <= MOST_UNITS:
+    if before != 0 and total + before <= MAX_UNITS:
         start = block - (before << UNIT_SHIFT)
         detach(heap, start, before)
         total += before

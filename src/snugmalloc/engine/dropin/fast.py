@@ -20,7 +20,7 @@ from ..machine import (
     unlikely,
 )
 from .block import OWN, SIZE_SHIFT, USED
-from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MOST_LISTED_UNITS
+from .classes import BLOCK_CLASSES, CLASSES, LISTED_LIMIT, MAX_LISTED_UNITS
 from .layout import HEADER, IN_PAGE, UNIT, UNIT_SHIFT
 from .lists import ENTRY_SHIFT, List, push
 from .pages import BLOCKS, kind_at
@@ -83,7 +83,7 @@ def free_listed_block(cache: Word, block: Word) -> None:
     if likely(block & IN_PAGE != 0):
         tag = load_half(block - HEADER)
         units = tag >> SIZE_SHIFT
-        if likely(tag & FLAGS == USED and units <= MOST_LISTED_UNITS):
+        if likely(tag & FLAGS == USED and units <= MAX_LISTED_UNITS):
             entry = List(cache + (load_byte(BLOCK_CLASSES + units) << ENTRY_SHIFT))
             if likely(entry.room != 0):
                 push(entry, block)

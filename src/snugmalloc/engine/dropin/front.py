@@ -39,8 +39,8 @@ from .walk import BAD_CACHE, OK, check, total_figures, walk
 
 M_MXFAST: Int = 1
 M_MMAP_THRESHOLD: Int = -3
-MOST_MXFAST: Int = 160
-MOST_MMAP_THRESHOLD: Int = 32 << 20
+MAX_MXFAST: Int = 160
+MAX_MMAP_THRESHOLD: Int = 32 << 20
 
 
 # ---- The standard names ----
@@ -214,9 +214,9 @@ def snug_mallopt(parameter: Int, value: Int) -> Int:
     if hands_over():
         return libc_mallopt(parameter, value)
     if parameter == M_MXFAST:
-        return 1 if value >= 0 and value <= MOST_MXFAST else 0
+        return 1 if value >= 0 and value <= MAX_MXFAST else 0
     if parameter == M_MMAP_THRESHOLD:
-        if value < 0 or value > MOST_MMAP_THRESHOLD:
+        if value < 0 or value > MAX_MMAP_THRESHOLD:
             return 0
         set_mmap_threshold(value)
     return 1

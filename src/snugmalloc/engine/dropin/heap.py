@@ -88,8 +88,8 @@ def allocate(heap: Heap, size: Word) -> Word:
     return hand_out(heap, find_or_grow(heap, size), size)
 
 
-def allocate_run(heap: Heap, size: Word, most: Word) -> tuple[Word, Word]:
-    """Up to `most` blocks of `size` units side by side, linked through their first words, and how many.
+def allocate_run(heap: Heap, size: Word, maximum: Word) -> tuple[Word, Word]:
+    """Up to `maximum` blocks of `size` units side by side, linked through their first words, and how many.
 
     The list is 0 if there is no memory.
     """
@@ -98,7 +98,7 @@ def allocate_run(heap: Heap, size: Word, most: Word) -> tuple[Word, Word]:
         return 0, 0
     found = size_of(block)
     count = found // size
-    count = most if count > most else count
+    count = maximum if count > maximum else count
     detach(heap, block, found)
     split(heap, block, found, count * size)
     if found >= PAGE_UNITS:

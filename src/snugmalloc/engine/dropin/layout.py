@@ -30,7 +30,7 @@ PAGE_BASE = 0xFFFF_FFFF_FFFF_F000
 ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
 PAGED = 131072  # from so many bytes on a block consists of whole pages of the system, and shares none
-MOST_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
+MAX_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
 
 MIB = 1 << 20
 GIB = 1 << 30

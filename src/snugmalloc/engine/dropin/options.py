@@ -23,7 +23,7 @@ from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
 from .switch import decide, is_off, read_switch
-from .values import MALFORMED, MOST_BYTES, NONE, UNKNOWN, complain, number_in
+from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
 
 OURS = b"SNUG_"
 MMAP_THRESHOLD = b"SNUG_MMAP_THRESHOLD="
@@ -44,10 +44,10 @@ DEFAULT_PREALLOC = 131072
 DEFAULT_PURGE_DELAY = 1024  # moments, about milliseconds
 DEFAULT_THREAD_CACHE = 65536
 
-LEAST_THRESHOLD = LISTED_LIMIT  # and a byte: up to there all comes from lists
-MOST_THRESHOLD = GIB
-MOST_DELAY = 1 << 30
-MOST_THREAD_CACHE = 65536
+MIN_THRESHOLD = LISTED_LIMIT  # and a byte: up to there all comes from lists
+MAX_THRESHOLD = GIB
+MAX_DELAY = 1 << 30
+MAX_THREAD_CACHE = 65536
 MAX_HEAPS = 64
 
 ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
@@ -82,7 +82,7 @@ def mmap_threshold() -> Word:
 def set_mmap_threshold(count: Word) -> None:
     """Change the threshold; it has a least value."""
     global threshold_bytes
-    threshold_bytes = count if count > LEAST_THRESHOLD else LEAST_THRESHOLD + 1
+    threshold_bytes = count if count > MIN_THRESHOLD else MIN_THRESHOLD + 1
 
 
 def prealloc() -> Word:
@@ -128,7 +128,7 @@ def read_option(entry: Word) -> None:
     global prealloc_bytes, delay_moments, cache_bytes, hardened, fills, helps, heaps
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
-        number = number_in(entry, value, LEAST_THRESHOLD, MOST_THRESHOLD)
+        number = number_in(entry, value, MIN_THRESHOLD, MAX_THRESHOLD)
         if number != NONE:
             set_mmap_threshold(number)
         return
@@ -139,18 +139,18 @@ def read_option(entry: Word) -> None:
         return
     value = text_after(entry, LIMIT)
     if value != 0:
-        number = number_in(entry, value, 0, MOST_BYTES)
+        number = number_in(entry, value, 0, MAX_BYTES)
         if number != NONE:
             set_figure(process_heap(), Figures.limit_bytes, number)
         return
     value = text_after(entry, PURGE_DELAY)
     if value != 0:
-        number = number_in(entry, value, 0, MOST_DELAY)
+        number = number_in(entry, value, 0, MAX_DELAY)
         delay_moments = number if number != NONE else delay_moments
         return
     value = text_after(entry, THREAD_CACHE)
     if value != 0:
-        number = number_in(entry, value, 0, MOST_THREAD_CACHE)
+        number = number_in(entry, value, 0, MAX_THREAD_CACHE)
         cache_bytes = number if number != NONE else cache_bytes
         return
     value = text_after(entry, STATS)

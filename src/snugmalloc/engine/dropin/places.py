@@ -20,14 +20,14 @@ from .large import (
     owner_of,
     resize_large,
 )
-from .layout import IN_PAGE, MOST_UNITS, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, units_for
+from .layout import IN_PAGE, MAX_UNITS, PAGE_UNITS, PAGED, UNIT, UNIT_SHIFT, units_for
 from .marks import mark_cleared
 from .options import fills_memory, hands_over, mmap_threshold
 from .pages import FOREIGN, MAPPING, is_block_kind, is_slab_kind, kind_at
 from .segments import top_bytes, trim
 from .vet import NOT_IN_USE, NOT_OURS
 
-LEAST_CUT = 4  # units; a block is not shrunk by less
+MIN_CUT = 4  # units; a block is not shrunk by less
 CLEARED_LIMIT = 8192  # calloc takes more where fresh pages need no writing
 
 HANDED_OUT: Byte = 0xA5  # with SNUG_FILL=1, bytes that the program has not written
@@ -80,7 +80,7 @@ def in_heap(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
     if size >= PAGED:
         units = round_up(size, page_size()) >> UNIT_SHIFT
         alignment = page_size() if alignment < page_size() else alignment
-    if units + (alignment >> UNIT_SHIFT) > MOST_UNITS:
+    if units + (alignment >> UNIT_SHIFT) > MAX_UNITS:
         return 0
     held = enter(heap)
     block = allocate_aligned(heap, units, alignment, cleared)
@@ -153,7 +153,7 @@ def resize_block(pointer: Word, size: Word) -> bool:
     heap = owner_of(pointer)
     before = size_of(pointer)
     units = units_to_resize(heap, pointer, before, size)
-    if units + LEAST_CUT > before and units <= before:
+    if units + MIN_CUT > before and units <= before:
         return True
     done = True
     held = enter(heap)

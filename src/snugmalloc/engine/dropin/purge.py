@@ -52,7 +52,7 @@ from .marks import (
     take_long_refaults,
     take_refaults,
 )
-from .options import MOST_DELAY, purge_delay
+from .options import MAX_DELAY, purge_delay
 from .pages import (
     crosses_leaf,
     lowest_page,
@@ -175,7 +175,7 @@ def look_at_pace(heap: Heap, now: Word) -> None:
         heap.maximum_used = used
 
 
-def look_at_most(heap: Heap, now: Word) -> None:
+def look_at_maximum(heap: Heap, now: Word) -> None:
     """The most that was in use within the last `purge_delay`, and within the one before."""
     used = pages_in_use(heap)
     patience = purge_delay() << (PATIENCE_SHIFT if heap.budget + EXCESS_CREDIT < DEBT else 0)
@@ -209,8 +209,8 @@ def needed_before(heap: Heap) -> Word:
     Twice as many as use fell by: when it grows again, others than those that are free now may be taken.
     """
     used = pages_in_use(heap)
-    most = heap.epoch_maximum if heap.epoch_maximum > heap.earlier_maximum else heap.earlier_maximum
-    return most - used + most - used if most > used else 0
+    maximum = heap.epoch_maximum if heap.epoch_maximum > heap.earlier_maximum else heap.earlier_maximum
+    return maximum - used + maximum - used if maximum > used else 0
 
 
 def left_alone(heap: Heap) -> Word:
@@ -472,7 +472,7 @@ def take_step(heap: Heap) -> None:
     """Without the lock: look at clock, pace and peak; where pages should go back, the clock hand moves on."""
     held = lock_heap(heap)
     heap.waiting = 0
-    if purge_delay() == MOST_DELAY:
+    if purge_delay() == MAX_DELAY:
         settle_end(heap)
         unlock_heap(heap, held)
         return
@@ -480,7 +480,7 @@ def take_step(heap: Heap) -> None:
     now = clock()
     earn(heap, now)
     look_at_pace(heap, now)
-    look_at_most(heap, now)
+    look_at_maximum(heap, now)
     look_at_drop(heap)
     room = room_wanted(heap)
     if room == 0:

@@ -57,7 +57,7 @@ from .pages import (
 from .refusals import allows
 
 GROWTH = 131072
-MOST_GROWTH = 4 * MIB
+MAX_GROWTH = 4 * MIB
 GROWTH_SHIFT: Int = 4  # the heap grows by a sixteenth of itself, between these two
 LARGEST_REGION = 32 * GIB
 SMALLEST_REGION = 64 * MIB
@@ -274,7 +274,7 @@ def extend_for(heap: Heap, size: Word) -> bool:
     need = round_up(need - at_end if need > at_end else need, page_size())
     step = figure(heap, Figures.heap_bytes) >> GROWTH_SHIFT
     step = GROWTH if step < GROWTH else step
-    step = MOST_GROWTH if step > MOST_GROWTH else step
+    step = MAX_GROWTH if step > MAX_GROWTH else step
     is_first = is_process_heap(heap) and figure(heap, Figures.heap_bytes) == 0
     step = round_up(prealloc() if is_first else step, page_size())
     if step > need and extend(heap, step):

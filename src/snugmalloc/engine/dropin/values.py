@@ -11,7 +11,7 @@ from .layout import GIB, MIB
 UNKNOWN = b"snugmalloc: no such option, ignored: "
 MALFORMED = b"snugmalloc: not a value of this option, ignored: "
 
-MOST_BYTES = 1 << 60
+MAX_BYTES = 1 << 60
 NONE = 0xFFFF_FFFF_FFFF_FFFF
 
 DIGIT_0 = 48
@@ -37,7 +37,7 @@ def number_at(text: Word) -> Word:
         return NONE
     while digit >= DIGIT_0 and digit <= DIGIT_9:
         number = number * 10 + digit - DIGIT_0
-        if number > MOST_BYTES:
+        if number > MAX_BYTES:
             return NONE
         text += 1
         digit = load_byte(text)
@@ -51,13 +51,13 @@ def number_at(text: Word) -> Word:
     elif suffix == LETTER_G:
         number *= GIB
         text += 1
-    return number if load_byte(text) == 0 and number <= MOST_BYTES else NONE
+    return number if load_byte(text) == 0 and number <= MAX_BYTES else NONE
 
 
-def number_in(entry: Word, value: Word, least: Word, most: Word) -> Word:
+def number_in(entry: Word, value: Word, minimum: Word, maximum: Word) -> Word:
     """The number at `value`, the end of `entry`, or NONE and a complaint if it is none between these two."""
     number = number_at(value)
-    if number < least or number > most:
+    if number < minimum or number > maximum:
         complain(MALFORMED, entry)
         return NONE
     return number

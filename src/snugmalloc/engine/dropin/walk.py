@@ -24,7 +24,7 @@ from .large import (
     newest_freed,
     newest_large,
 )
-from .layout import IN_PAGE, MOST_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS
+from .layout import IN_PAGE, MAX_UNITS, PAGE, PAGE_SHIFT, PAGE_UNITS
 from .marks import dirty_pages, spare_pages
 from .pages import (
     DIRTY,
@@ -94,14 +94,14 @@ def mark_objects(heap: Heap, slab: Word) -> bool:
     """Mark a slab's free objects in the control block. Whether its list is sound."""
     size_class = kind_at(slab)
     size = object_bytes(size_class)
-    most = capacity(size_class)
-    for number in range(most):
+    maximum = capacity(size_class)
+    for number in range(maximum):
         store_byte(heap.marks + number, 0)
     count = free_count(slab)
     pointer = first_free(slab) if count != 0 else 0
     while pointer != 0 and count != 0:
-        number = (pointer - slab) // size if pointer >= slab else most
-        if number >= most or slab + number * size != pointer or load_byte(heap.marks + number) != 0:
+        number = (pointer - slab) // size if pointer >= slab else maximum
+        if number >= maximum or slab + number * size != pointer or load_byte(heap.marks + number) != 0:
             return False
         store_byte(heap.marks + number, 1)
         pointer = load_word(pointer)
@@ -204,7 +204,7 @@ def check_block(heap: Heap, block: Word, size: Word) -> Int:
         see_live(heap, 1, payload_bytes(block, size))
     if not used:
         heap.seen_free += 1
-        if free_before(block) != 0 and size + free_before(block) <= MOST_UNITS:
+        if free_before(block) != 0 and size + free_before(block) <= MAX_UNITS:
             return BAD_MERGED
         if not (is_in_place(heap, block, size) if is_indexed(heap, block, size) else size == wilderness(heap)):
             return BAD_INDEX
