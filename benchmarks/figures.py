@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rich.progress import track
 from snugmalloc.launch.allocators import OURS, SYSTEM
 from snugmalloc.launch.launcher import measure
 
-from . import catalogue, goals
+from . import catalogue, goals, harness
 from .contenders import Contender, find_contenders
 from .harness import (
     RESULTS,
@@ -35,6 +36,7 @@ PATTERNS = {
     "batch48": "1000 x 48 B batch",
     "random127": "random 16-127 B",
     "random": "random 16-999 B",
+    "random8192": "random 16-8192 B",
     "pair8192": "8 KiB pair",
     "pair16000": "split + coalesce",
 }
@@ -49,13 +51,14 @@ STARTS = 31
 
 PAGE = """# Figures of their own
 
-Medians of {rounds} interleaved rounds (least-most), but for instructions, which are counted once, and starts,
-of which {starts} were made.
+Medians of {rounds} interleaved rounds (minimum-maximum), but for instructions, which are counted once, and
+starts, of which {starts} were made.
 
 ## Instructions for malloc + free
 
-Counted by callgrind, the loop included. "split + coalesce" is a pair of 16,000 bytes, more than snugmalloc's
-thread cache keeps.
+Counted by callgrind, the loop included; the last line is the program's own part of that, the loop with its
+calls, which is the same for all. "split + coalesce" is a pair of 16,000 bytes, more than snugmalloc's thread
+cache keeps.
 
 {instructions}
 
@@ -98,38 +101,47 @@ def run_on(contender: Contender, command: Sequence[str]) -> subprocess.Completed
     return subprocess.run(["env", *added, *command], check=True, capture_output=True, text=True)
 
 
-def instructions(program: Path, pattern: str, calls: int, contender: Contender) -> int:
+@dataclass(frozen=True)
+class Instructions:
+    """How many were counted: everywhere, and of these in the program's own code."""
+
+    total: float
+    own: float
+
+
+def own_instructions(annotated: str, program: Path) -> int:
+    """How many of the instructions that callgrind_annotate lists are of `program`, not of a library."""
+    lines = (line.split() for line in annotated.splitlines() if line.endswith(f"[{program}]"))
+    return sum(int(words[0].replace(",", "")) for words in lines)
+
+
+def instructions(program: Path, pattern: str, calls: int, contender: Contender) -> Instructions:
     """How many instructions `calls` calls in a pattern take, start and end of the program included."""
-    command = [
-        "valgrind",
-        "--tool=callgrind",
-        "--callgrind-out-file=/dev/null",
-        str(program),
-        pattern,
-        str(calls),
-    ]
-    said = subprocess.run(
-        ["env", *(f"{name}={value}" for name, value in contender.environment().items()), *command],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stderr
+    with tempfile.NamedTemporaryFile() as profile:
+        callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile.name}"]
+        said = run_on(contender, [*callgrind, str(program), pattern, str(calls)]).stderr
+        annotated = harness.printed(["callgrind_annotate", "--threshold=100", profile.name])
     counted = re.search(r"Collected : (\d+)", said)
-    if counted is None:
+    own = own_instructions(annotated, program)
+    if counted is None or not own:
         raise RuntimeError(f"callgrind does not tell what it counted: {said}")
-    return int(counted[1])
+    return Instructions(int(counted[1]), own)
 
 
-def count_instructions(contenders: Sequence[Contender]) -> dict[str, dict[str, float]]:
-    """Instructions for one malloc and free, by contender and pattern."""
+def count_instructions(
+    contenders: Sequence[Contender], few: int = FEW, many: int = MANY
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Instructions for one malloc and free by contender and pattern, loop included; and the loop's alone."""
     program = compile_program("c/calls.c", "calls-system", "-DSYSTEM")
-    pairs = (MANY - FEW) / 2 * ROUNDS_OF_A_PATTERN
+    pairs = (many - few) / 2 * ROUNDS_OF_A_PATTERN
     every = [(contender, pattern) for contender in contenders for pattern in PATTERNS]
     counted: dict[str, dict[str, float]] = {contender.name: {} for contender in contenders}
+    loop = {}
     for contender, pattern in track(every, "instructions", disable=not sys.stderr.isatty()):
-        few, many = (instructions(program, pattern, calls, contender) for calls in (FEW, MANY))
-        counted[contender.name][pattern] = (many - few) / pairs
-    return counted
+        first, second = (instructions(program, pattern, calls, contender) for calls in (few, many))
+        counted[contender.name][pattern] = (second.total - first.total) / pairs
+        loop[pattern] = (second.own - first.own) / pairs
+    return counted, loop
 
 
 def printed(command: Sequence[str], contender: Contender) -> float:
@@ -220,7 +232,7 @@ def run(quick: bool, allocators: Sequence[str] = ()) -> None:
     catalogue.require(["gcc", "valgrind", "binutils"])
     rounds = 3 if quick else 5
     contenders = [c for c in find_contenders(allocators) if not c.is_for_python and not c.options]
-    counted = count_instructions(contenders)
+    counted, loop = count_instructions(contenders)
     numbers = LIVE[:-1] if quick else LIVE
     live = measure_live(contenders, numbers, rounds)
     threads = measure_threads(contenders, quick, rounds)
@@ -231,7 +243,10 @@ def run(quick: bool, allocators: Sequence[str] = ()) -> None:
         starts=STARTS,
         instructions=markdown_table(
             ["allocator", *PATTERNS.values()],
-            [[name, *(f"{taken[pattern]:.0f}" for pattern in PATTERNS)] for name, taken in counted.items()],
+            [
+                [name, *(f"{taken[pattern]:.0f}" for pattern in PATTERNS)]
+                for name, taken in {**counted, "the loop alone": loop}.items()
+            ],
         ),
         live=markdown_table(
             ["allocator", *(f"{number:,}" for number in numbers), "last / first"],
@@ -269,6 +284,7 @@ def run(quick: bool, allocators: Sequence[str] = ()) -> None:
     raw = {
         "contenders": {contender.name: contender.described() for contender in contenders},
         "instructions": counted,
+        "loop_instructions": loop,
         "live": live,
         "threads": threads,
         "start": start,

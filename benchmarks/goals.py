@@ -14,13 +14,22 @@ from .contenders import KEEPING
 from .harness import HERE, RESULTS, markdown_table
 from .summary import Table
 
-CPU, PEAK, MEAN = "cpu_s", "peak_resident_bytes", "mean_resident_bytes"
+CPU, WALL, PEAK, MEAN = "cpu_s", "wall_s", "peak_resident_bytes", "mean_resident_bytes"
+WALL_OF_OPERATION, FUTEXES = "wall_ns", "futexes_per_million"  # as scaling.py calls them
+BEFORE = "before"  # the column of the library as it was
+MIMALLOC = "mimalloc"
+RIVALS = (MIMALLOC, "mimalloc3", "tcmalloc")  # whose median is the bound where threads share
+RIVALS_TOLD = "mimalloc 2.0, mimalloc 3 and tcmalloc"
+SHARED = {"mixed-handover": 2, "pipeline": 4, "slots": 2, "sharing": 2}  # and how many threads the suite gives
+SIMULATED_CORES = 64
+LIBRARYS_RULES = "moving"  # the model of simulation.py in which threads find their heaps as in the library
 MB = 1e6
 KIB = 1024
 
 PAGE = """# The figures
 
-What snugmalloc is to reach, and what was measured. Written by `python -m benchmarks goals` from
+What snugmalloc is to reach, and what was measured; what is called simulated was not measured, but comes from
+the model that `benchmarks/results/simulation.md` describes. Written by `python -m benchmarks goals` from
 `benchmarks/results/`, where the whole tables and the raw figures are; not edited by hand. An MB is a million
 bytes.
 
@@ -32,10 +41,13 @@ bytes.
 
 @dataclass(frozen=True)
 class Results:
-    """What the runs left: the suite's table, and the figures of their own; None if there was no such run."""
+    """What the runs left: tables, or figures of their own; None if there was no such run."""
 
-    suite: Table | None
-    figures: Mapping[str, Any] | None
+    suite: Table | None = None
+    figures: Mapping[str, Any] | None = None
+    scaling: Table | None = None
+    """By pattern with its number of threads."""
+    simulation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,18 +66,18 @@ class Goal:
     bound: float
     take: Callable[[Results], Reading | None]
     unit: str = ""
-    least: bool = False
-    """The bound is the least, not the most."""
+    minimum: bool = False
+    """The bound is the minimum, not the maximum."""
     digits: int = 0
 
     def holds(self, value: float) -> bool:
         """Whether `value`, as it is printed, keeps the bound."""
         value = round(value, self.digits)
-        return value >= self.bound if self.least else value <= self.bound
+        return value >= self.bound if self.minimum else value <= self.bound
 
     def row(self, results: Results) -> list[str]:
         """Figure, goal, what was measured, and whether it is reached."""
-        goal = f"{'at least' if self.least else 'at most'} {self._text(self.bound)}"
+        goal = f"{'at least' if self.minimum else 'at most'} {self._text(self.bound)}"
         reading = self.take(results)
         if reading is None:
             return [self.figure, goal, "not measured", ""]
@@ -74,6 +86,14 @@ class Goal:
 
     def _text(self, value: float) -> str:
         return f"{value:,.{self.digits}f}{self.unit}"
+
+
+def beside(values: Mapping[str, float], digits: int, own: str = OURS) -> Reading | None:
+    """The value of `own`; the others' in the note."""
+    if own not in values:
+        return None
+    others = ", ".join(f"{name} {value:.{digits}f}" for name, value in values.items() if name != own)
+    return Reading(values[own], others)
 
 
 # ---- Readings of the suite ----
@@ -99,6 +119,38 @@ def worst(ratios: Mapping[str, float], bound: float) -> Reading | None:
 def against_median_peer(results: Results) -> Reading | None:
     """The workload on which processor time over the median peer's is worst."""
     return worst(results.suite.over_median_peer(OURS, CPU), 1.15) if results.suite else None
+
+
+def against_rivals(workload: str) -> Callable[[Results], Reading | None]:
+    """A workload's wall time over the median of RIVALS; processor time in the note."""
+
+    def ratio(suite: Table, metric: str) -> float | None:
+        own, base = suite.get(workload, OURS, metric), suite.median_of(workload, metric, RIVALS)
+        return own.median / base if own and base else None
+
+    def take(results: Results) -> Reading | None:
+        wall, cpu = (ratio(results.suite, m) if results.suite else None for m in (WALL, CPU))
+        return None if wall is None else Reading(wall, f"processor time {cpu:.2f}" if cpu is not None else "")
+
+    return take
+
+
+def worst_churn(results: Results) -> Reading | None:
+    """The longest wall time of churn over mimalloc's median; ours in the median in the note."""
+    ratio = results.suite.ratio("churn", OURS, WALL, MIMALLOC) if results.suite else None
+    return Reading(ratio.max, f"median {ratio.median:.2f}") if ratio else None
+
+
+def peak_where_threads_share(results: Results) -> Reading | None:
+    """The workload of SHARED on which peak memory over the best peer's is worst."""
+    ratios = results.suite.over_best_peer(OURS, PEAK) if results.suite else {}
+    return worst({name: ratios[name] for name in SHARED if name in ratios}, 1.05)
+
+
+def against_before(results: Results) -> Reading | None:
+    """Mean processor time over that of the library as it was."""
+    mean = results.suite.mean_ratio(OURS, CPU, BEFORE) if results.suite else None
+    return None if mean is None else Reading(mean)
 
 
 def against_system(metric: str) -> Callable[[Results], Reading | None]:
@@ -129,20 +181,20 @@ def peak_against_best_peer(results: Results) -> Reading | None:
     return worst(results.suite.over_best_peer(OURS, PEAK), 1.02) if results.suite else None
 
 
+def beside_others(table: Table | None, workload: str, metric: str, unit: float = 1) -> Reading | None:
+    """A figure in `unit`; the system's and the best peer's in the note."""
+    own = table.get(workload, OURS, metric) if table else None
+    if table is None or own is None:
+        return None
+    system, best = table.get(workload, SYSTEM, metric), table.best_peer(workload, metric)
+    notes = [f"system {system.median / unit:.0f}"] if system else []
+    notes += [f"{best[0]} {best[1] / unit:.0f}"] if best else []
+    return Reading(own.median / unit, ", ".join(notes))
+
+
 def megabytes(workload: str, metric: str) -> Callable[[Results], Reading | None]:
-    """A workload's memory; the system's and the best peer's in the note."""
-
-    def take(results: Results) -> Reading | None:
-        suite = results.suite
-        own = suite.get(workload, OURS, metric) if suite else None
-        if suite is None or own is None:
-            return None
-        system, best = suite.get(workload, SYSTEM, metric), suite.best_peer(workload, metric)
-        notes = [f"system {system.median / MB:.0f}"] if system else []
-        notes += [f"{best[0]} {best[1] / MB:.0f}"] if best else []
-        return Reading(own.median / MB, ", ".join(notes))
-
-    return take
+    """A workload's memory."""
+    return lambda results: beside_others(results.suite, workload, metric, MB)
 
 
 def price_of_giving_back(results: Results) -> Reading | None:
@@ -155,6 +207,44 @@ def price_of_giving_back(results: Results) -> Reading | None:
     return Reading((ratios[name] - 1) * 100, f"{name}; in the mean {((mean or 1) - 1) * 100:+.1f} %")
 
 
+# ---- Readings of many threads and cores ----
+
+
+def with_threads(pattern: str, threads: int) -> str:
+    """What scaling.py calls a pattern with so many threads."""
+    return f"{pattern} {threads}"
+
+
+def sharing_with_more_threads(results: Results) -> Reading | None:
+    """Wall time of an operation of sharing with 8 threads over that with one; the others' in the note."""
+    table = results.scaling
+    if table is None:
+        return None
+    ratios = {}
+    for name in table.contenders:
+        many, one = (table.get(with_threads("sharing", n), name, WALL_OF_OPERATION) for n in (8, 1))
+        if many and one:
+            ratios[name] = many.median / one.median
+    return beside(ratios, 2)
+
+
+def futexes(pattern: str, threads: int) -> Callable[[Results], Reading | None]:
+    """Calls of futex in a million operations."""
+    return lambda results: beside_others(results.scaling, with_threads(pattern, threads), FUTEXES)
+
+
+def simulated(pattern: str) -> Callable[[Results], Reading | None]:
+    """Simulated throughput of many cores over that of one; that of the other models in the note."""
+
+    def take(results: Results) -> Reading | None:
+        models = (results.simulation or {}).get("patterns", {}).get(pattern, {}).get("simulated", {})
+        cores = str(SIMULATED_CORES)
+        found = {model: times[cores]["median"] for model, times in models.items() if cores in times}
+        return beside(found, 1, LIBRARYS_RULES)
+
+    return take
+
+
 # ---- Readings of the figures of their own ----
 
 
@@ -164,15 +254,15 @@ def section(results: Results, name: str) -> Mapping[str, Any]:
     return found
 
 
-def instructions(pattern: str) -> Callable[[Results], Reading | None]:
-    """Instructions a pair; the others' in the note."""
+def instructions(pattern: str, *, without_loop: bool = False) -> Callable[[Results], Reading | None]:
+    """Instructions a pair; the others' in the note. Those of the loop are among them or are taken off."""
 
     def take(results: Results) -> Reading | None:
-        counted = section(results, "instructions")
-        if OURS not in counted:
+        loop = section(results, "loop_instructions").get(pattern) if without_loop else 0
+        if loop is None:
             return None
-        others = ", ".join(f"{name} {taken[pattern]:.0f}" for name, taken in counted.items() if name != OURS)
-        return Reading(counted[OURS][pattern], others)
+        counted = section(results, "instructions")
+        return beside({name: taken[pattern] - loop for name, taken in counted.items() if pattern in taken}, 0)
 
     return take
 
@@ -183,12 +273,10 @@ def growth_with_live_blocks(order: str) -> Callable[[Results], Reading | None]:
     def take(results: Results) -> Reading | None:
         growth = {}
         for name, costs in section(results, "live").items():
-            most, few = (costs.get(f"{order} {live}") for live in (10**7, 10**3))
-            if most and few:
-                growth[name] = most["median"] / few["median"]
-        if OURS not in growth:
-            return None
-        return Reading(growth[OURS], ", ".join(f"{n} {value:.1f}" for n, value in growth.items() if n != OURS))
+            many, few = (costs.get(f"{order} {live}") for live in (10**7, 10**3))
+            if many and few:
+                growth[name] = many["median"] / few["median"]
+        return beside(growth, 1)
 
     return take
 
@@ -218,6 +306,7 @@ GOALS = (
     Goal("processor time, mean, against the fastest peer's", 1.00, against_leading_peer, digits=2),
     Goal("processor time on any workload, against the median peer", 1.15, against_median_peer, digits=2),
     Goal("processor time, mean, against the system's malloc", 0.72, against_system(CPU), digits=2),
+    Goal("processor time, mean, against the library as it was before", 0.93, against_before, digits=2),
     Goal("peak resident memory, mean, against the system's malloc", 0.90, against_system(PEAK), digits=2),
     Goal("peak resident memory on any workload, against the best peer", 1.02, peak_against_best_peer, digits=2),
     Goal("Python programs: processor time, mean, of stock Python", 1.00, against_stock_python(CPU), digits=2),
@@ -246,12 +335,69 @@ GOALS = (
     ),
     Goal("malloc + free, 64 bytes: instructions", 45, instructions("pair64")),
     Goal("malloc + free, random 16-127 bytes: instructions", 80, instructions("random127")),
-    Goal("malloc + free, random 16-999 bytes: instructions", 95, instructions("random")),
+    Goal(
+        "malloc + free, 1000 x 48 bytes: instructions, loop taken off",
+        42,
+        instructions("batch48", without_loop=True),
+    ),
+    Goal(
+        "malloc + free, random 16-999 bytes: instructions, loop taken off",
+        55,
+        instructions("random", without_loop=True),
+    ),
+    Goal(
+        "malloc + free, random 16-8,192 bytes: instructions, loop taken off",
+        200,
+        instructions("random8192", without_loop=True),
+    ),
+    Goal(
+        "malloc + free, 8 KiB: instructions, loop taken off",
+        120,
+        instructions("pair8192", without_loop=True),
+    ),
     Goal("split + coalesce: instructions", 200, instructions("pair16000")),
     Goal("a call with 10^7 live blocks against 10^3, random", 2.5, growth_with_live_blocks("random"), digits=1),
     Goal("a call with 10^7 live blocks against 10^3, oldest", 2.5, growth_with_live_blocks("oldest"), digits=1),
     Goal("/bin/true: resident above the system's malloc", 64, start_above_system, unit=" KiB"),
-    Goal("two threads handing blocks over: throughput", 1.00, handover_against_best_peer, least=True, digits=2),
+    Goal(
+        "two threads handing blocks over: throughput", 1.00, handover_against_best_peer, minimum=True, digits=2
+    ),
+    *(
+        Goal(
+            f"{workload}, {threads} threads: wall time, against the median of {RIVALS_TOLD}",
+            1.00,
+            against_rivals(workload),
+            digits=2,
+        )
+        for workload, threads in SHARED.items()
+    ),
+    Goal("churn, 2 threads: wall time of the worst run, against mimalloc 2.0", 1.25, worst_churn, digits=2),
+    Goal(f"{', '.join(SHARED)}: peak, against the best peer", 1.05, peak_where_threads_share, digits=2),
+    Goal(
+        "sharing, 8 threads: wall time of an operation, against 1 thread",
+        0.70,
+        sharing_with_more_threads,
+        digits=2,
+    ),
+    *(
+        Goal(
+            f"pipeline, {threads} threads: calls of futex in a million operations",
+            bound,
+            futexes("pipeline", threads),
+        )
+        for threads, bound in ((2, 5), (16, 20))
+    ),
+    *(
+        Goal(
+            f"simulated: {pattern}, throughput of {SIMULATED_CORES} cores against 1",
+            bound,
+            simulated(pattern),
+            unit=" times",
+            minimum=True,
+            digits=1,
+        )
+        for pattern, bound in (("churn", 40), ("handover", 30), ("sizes-to-64-kib", 30))
+    ),
 )
 
 
@@ -260,21 +406,30 @@ def table(results: Results) -> str:
     return markdown_table(["figure", "goal", "measured", "reached"], [goal.row(results) for goal in GOALS])
 
 
+def table_of(run: Mapping[str, Any] | None) -> Table | None:
+    """The table of a run's samples, if there was one."""
+    if run is None:
+        return None
+    return Table.of(run["samples"], [name for name, told in run["contenders"].items() if told["peer"]])
+
+
 def read(folder: Path) -> tuple[Results, str]:
     """The results in `folder`, and lines that say where they come from."""
     found, origin = {}, []
-    for name in ("suite", "figures"):
+    for name in ("suite", "figures", "scaling", "simulation"):
         path = folder / f"{name}.json"
         if path.exists():
             content = json.loads(path.read_text())
             found[name] = content["figures"]
             where = ", ".join(content["machine"].values())
             origin.append(f"- `{content['command']}`: {where}")
-    suite = found.get("suite")
-    peers = [name for name, described in suite["contenders"].items() if described["peer"]] if suite else []
-    return Results(Table.of(suite["samples"], peers) if suite else None, found.get("figures")), "\n".join(
-        origin
+    results = Results(
+        suite=table_of(found.get("suite")),
+        figures=found.get("figures"),
+        scaling=table_of(found.get("scaling")),
+        simulation=found.get("simulation"),
     )
+    return results, "\n".join(origin)
 
 
 def write(folder: Path = RESULTS) -> Path:

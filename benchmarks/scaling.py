@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from . import catalogue, harness
+from . import catalogue, goals, harness
 from .catalogue import Workload
 from .contenders import Contender, find_contenders
 from .harness import RESULTS, WORK, Figure, markdown_table, write_results
@@ -240,4 +240,5 @@ def run(
     raw = raw_of(rounds, amount, contenders, samples, failures)
     folder = WORK if quick else RESULTS
     write_results("scaling", command, page, raw, folder)
+    goals.write(folder)
     click.echo(f"{folder / 'scaling'}.md")

@@ -24,7 +24,7 @@ import snugmalloc
 from snugmalloc.launch.allocators import Allocator
 from snugmalloc.launch.launcher import measure as run_measured
 
-from . import catalogue, harness
+from . import catalogue, goals, harness
 from .catalogue import Workload
 from .contenders import Contender
 from .harness import RESULTS, WORK, Figure, markdown_table, write_results
@@ -660,4 +660,5 @@ def run(*, quick: bool = False, before: Path | None = None, costs: Costs | None 
     write_results(
         "simulation", command, page_of(outcomes, costs, rounds, load, before is not None), raw, folder
     )
+    goals.write(folder)
     click.echo(f"{folder / 'simulation'}.md")

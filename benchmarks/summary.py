@@ -14,7 +14,7 @@ Samples = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 
 
 def figure(samples: Sequence[float]) -> Figure:
-    """Median, least and most."""
+    """Median, minimum and maximum."""
     return Figure(statistics.median(samples), min(samples), max(samples))
 
 
@@ -89,7 +89,7 @@ class Table:
         return {peer: found.median for peer, found in every.items() if found}
 
     def best_peer(self, workload: str, metric: str) -> tuple[str, float] | None:
-        """The peer with the least median there, and that median."""
+        """The peer with the lowest median there, and that median."""
         medians = self._of_peers(workload, metric)
         best = min(medians, key=medians.__getitem__, default=None)
         return None if best is None else (best, medians[best])
@@ -99,8 +99,14 @@ class Table:
         medians = self._of_peers(workload, metric)
         return statistics.median(medians.values()) if medians else None
 
+    def median_of(self, workload: str, metric: str, contenders: Iterable[str]) -> float | None:
+        """The median of the medians of `contenders` there; None if one of them has none."""
+        every = [self.get(workload, contender, metric) for contender in contenders]
+        known = [found.median for found in every if found]
+        return statistics.median(known) if known and len(known) == len(every) else None
+
     def leading_peer(self, metric: str, base: str) -> str | None:
-        """The peer whose mean ratio to `base` is the least."""
+        """The peer whose mean ratio to `base` is the lowest."""
         means = {peer: self.mean_ratio(peer, metric, base) for peer in self.peers}
         known = {peer: mean for peer, mean in means.items() if mean is not None}
         return min(known, key=known.__getitem__, default=None)

@@ -4,7 +4,7 @@
  *   pair4096, pair8192, pair16000  the same with so many bytes
  *   batch48   allocate 1000 blocks of 48 bytes, free them in order
  *   random    keep 1000 blocks of 16 to 999 bytes, replace random ones
- *   random127 the same with 16 to 127 bytes */
+ *   random127, random8192  the same with 16 to 127 bytes, to 8192 bytes */
 #include "allocator.h"
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +31,12 @@ static void batches(size_t calls) {
     }
 }
 
-static void replacements(size_t most, size_t calls) {
+static void replacements(size_t maximum, size_t calls) {
     for (size_t i = 0; i < calls / 2; i++) {
         uint64_t r = next_random();
         size_t at = (r >> 32) % BATCH;
         if (slots[at]) RELEASE(slots[at]);
-        slots[at] = obtain(16 + (r & 0xFFFFFFFF) % (most - 15));
+        slots[at] = obtain(16 + (r & 0xFFFFFFFF) % (maximum - 15));
     }
 }
 
@@ -50,6 +50,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(pattern, "batch48")) batches(calls);
         else if (!strcmp(pattern, "random")) replacements(999, calls);
         else if (!strcmp(pattern, "random127")) replacements(127, calls);
+        else if (!strcmp(pattern, "random8192")) replacements(8192, calls);
         else return 2;
         if (round) printf("%.2f\n", (processor_seconds() - begin) * 1e9 / (double)calls);
     }

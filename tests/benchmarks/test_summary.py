@@ -26,7 +26,7 @@ def table() -> Table:
     return Table.of(samples, ["a", "b"])
 
 
-def test_a_figure_is_the_median_with_the_least_and_the_most() -> None:
+def test_a_figure_is_the_median_with_minimum_and_maximum() -> None:
     assert figure([5, 1, 3]) == Figure(3, 1, 5)
     assert figure([4, 1, 3, 2]) == Figure(2.5, 1, 4)
 
@@ -54,6 +54,13 @@ def test_ratios_are_over_the_workloads_that_both_ran(table: Table) -> None:
     assert table.ratios("ours", CPU, "system") == {"one": 1.0, "three": 2.0}
     assert table.mean_ratio("ours", CPU, "system") == pytest.approx(2**0.5)
     assert table.mean_ratio("a", CPU, "system") == pytest.approx(1)
+
+
+def test_the_median_of_some_is_that_of_all_of_them_or_none(table: Table) -> None:
+    assert table.median_of("one", CPU, ["a", "b", "system"]) == 3
+    assert table.median_of("two", CPU, ["a", "b"]) == 12.5
+    assert table.median_of("three", CPU, ["a", "b"]) is None
+    assert table.median_of("one", CPU, []) is None
 
 
 def test_a_mean_can_be_of_some_workloads_only(table: Table) -> None:
