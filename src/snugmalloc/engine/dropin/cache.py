@@ -386,10 +386,9 @@ def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
 
 
 def serves_others(heap: Heap) -> bool:
-    """Whether the heap serves other threads and not this one."""
+    """Whether the heap serves other threads, and this one has another home."""
     state = load_thread_state()
-    is_own = state > ENDED and ThreadCache(state).home == heap
-    return not is_own and heap.threads != 0
+    return state > ENDED and ThreadCache(state).home != heap and heap.threads != 0
 
 
 def pass_on(entry: List, size_class: Word) -> None:
