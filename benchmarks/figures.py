@@ -38,7 +38,7 @@ PATTERNS = {
     "random": "random 16-999 B",
     "random8192": "random 16-8192 B",
     "pair8192": "8 KiB pair",
-    "pair16000": "split + coalesce",
+    "pair40000": "split + coalesce",
 }
 FEW, MANY = 100_000, 300_000  # calls: the difference of two runs leaves the start out
 ROUNDS_OF_A_PATTERN = 2  # c/calls.c plays it twice
@@ -57,7 +57,7 @@ starts, of which {starts} were made.
 ## Instructions for malloc + free
 
 Counted by callgrind, the loop included; the last line is the program's own part of that, the loop with its
-calls, which is the same for all. "split + coalesce" is a pair of 16,000 bytes, more than snugmalloc's thread
+calls, which is the same for all. "split + coalesce" is a pair of 40,000 bytes, more than snugmalloc's thread
 cache keeps.
 
 {instructions}

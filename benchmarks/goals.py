@@ -355,7 +355,7 @@ GOALS = (
         120,
         instructions("pair8192", without_loop=True),
     ),
-    Goal("split + coalesce: instructions", 200, instructions("pair16000")),
+    Goal("split + coalesce: instructions", 200, instructions("pair40000")),
     Goal("a call with 10^7 live blocks against 10^3, random", 2.5, growth_with_live_blocks("random"), digits=1),
     Goal("a call with 10^7 live blocks against 10^3, oldest", 2.5, growth_with_live_blocks("oldest"), digits=1),
     Goal("/bin/true: resident above the system's malloc", 64, start_above_system, unit=" KiB"),

@@ -1,7 +1,7 @@
 /* Calls per second in plain patterns: `calls PATTERN CALLS` prints nanoseconds per call.
  *
  *   pair64    allocate 64 bytes, free them
- *   pair4096, pair8192, pair16000  the same with so many bytes
+ *   pair4096, pair8192, pair40000  the same with so many bytes
  *   batch48   allocate 1000 blocks of 48 bytes, free them in order
  *   random    keep 1000 blocks of 16 to 999 bytes, replace random ones
  *   random127, random8192  the same with 16 to 127 bytes, to 8192 bytes */

@@ -24,7 +24,7 @@ from benchmarks.goals import (
 from benchmarks.summary import Samples, Table
 
 NOTHING = Results()
-INSTRUCTIONS = ("pair64", "batch48", "random127", "random", "random8192", "pair8192", "pair16000")
+INSTRUCTIONS = ("pair64", "batch48", "random127", "random", "random8192", "pair8192", "pair40000")
 
 
 def threads_of_a_workload() -> dict[str, dict[str, list[float]]]:
