@@ -277,9 +277,15 @@ static inline Word recording_home(Word home_field, Word lock_field) {
     Word state = machine_load_thread_state();
     return state > 1 ? machine_load_word(state + home_field) + lock_field : 0;
 }
+/* The engine replaces other words, too: those of the page map. */
+static bool recording_is_lock(Word lock) {
+    const MachineLock *listed = machine_first_lock;
+    while (listed && (Word)listed != lock) listed = listed->next;
+    return listed != NULL;
+}
 static inline bool recorded_replace(Word address, Word expected, Word value, Word lock, Word home) {
     bool done = machine_atomic_replace(address, expected, value);
-    Recording *own = done ? recording_of_thread() : NULL;
+    Recording *own = done && recording_is_lock(lock) ? recording_of_thread() : NULL;
     if (own) recording_push(own, lock, home);
     return done;
 }

@@ -386,9 +386,10 @@ def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
 
 
 def serves_others(heap: Heap) -> bool:
-    """Whether the heap serves other threads, and this one has another home."""
+    """Whether the heap serves other threads and not this one, which lives on."""
     state = load_thread_state()
-    return state > ENDED and ThreadCache(state).home != heap and heap.threads != 0
+    is_own = state > ENDED and ThreadCache(state).home == heap
+    return heap.threads != 0 and not is_own and state != ENDED
 
 
 def pass_on(entry: List, size_class: Word) -> None:
