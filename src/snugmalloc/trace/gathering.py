@@ -10,6 +10,7 @@ from snugmalloc.trace.rows import Row
 from snugmalloc.trace.vectors import WORD
 
 EVENTS_IN_CHUNK = 1 << 16
+TYPES = "BBQQQQQQqqQ"  # of the columns, as they stand in Columns
 
 
 class Gatherer:
@@ -23,27 +24,8 @@ class Gatherer:
         self.begin()
 
     def begin(self) -> None:
-        columns = self.columns = Columns(self.events, self.blocks)
-        # The same arrays, of which the type checker knows that they grow.
-        self.arrays: tuple[array[int], ...] = (
-            operation := array("B"),
-            refused := array("B"),
-            thread := array("Q"),
-            time := array("Q"),
-            size := array("Q"),
-            number := array("Q"),
-            address := array("Q"),
-            old := array("Q"),
-            block := array("q"),
-            freed := array("q"),
-            stack := array("Q"),
-        )
-        columns.operation, columns.refused, columns.thread, columns.time = operation, refused, thread, time
-        columns.size, columns.number, columns.address, columns.old = size, number, address, old
-        columns.block, columns.freed, columns.stack = block, freed, stack
-
-    def __len__(self) -> int:
-        return len(self.columns)
+        self.first, self.first_block = self.events, self.blocks
+        self.rows: list[tuple[int, ...]] = []
 
     def add(
         self,
@@ -56,25 +38,25 @@ class Gatherer:
         old: int,
         stack: int,
         refused: bool,
-    ) -> None:
-        """One more event."""
+    ) -> int:
+        """One more event. How many are collected now."""
         freed = block = NO_BLOCK
         if old and HAS_POINTER[operation]:
             keeps = refused and size
             freed = self.block_at.get(old, NO_BLOCK) if keeps else self.block_at.pop(old, NO_BLOCK)
-        if GIVES_BLOCK[operation] and not refused:
+            if freed != NO_BLOCK:
+                old = 0
+        if not refused and GIVES_BLOCK[operation]:
             self.block_at[address] = block = self.blocks
             self.blocks += 1
-        foreign = old if freed == NO_BLOCK else 0
-        row = (operation, refused, thread, time, size, number, address, foreign, block, freed, stack)
-        for column, value in zip(self.arrays, row, strict=True):
-            column.append(value)
+        self.rows.append((operation, refused, thread, time, size, number, address, old, block, freed, stack))
         self.events += 1
+        return len(self.rows)
 
-    def add_row(self, row: Row, start: int) -> None:
-        """One more event, of a recording that began at `start`."""
+    def add_row(self, row: Row, start: int) -> int:
+        """One more event, of a recording that began at `start`. How many are collected now."""
         refused = row.refused or (not row.address and bool(GIVES_BLOCK[row.operation]))
-        self.add(
+        return self.add(
             row.operation,
             row.thread,
             row.time - start & WORD,
@@ -88,6 +70,8 @@ class Gatherer:
 
     def take(self) -> Columns:
         """What was collected."""
-        taken = self.columns
+        columns = zip(*self.rows, strict=True) if self.rows else ((),) * len(TYPES)
+        arrays = (array(kind, column) for kind, column in zip(TYPES, columns, strict=True))
+        taken = Columns(self.first, self.first_block, *arrays)
         self.begin()
         return taken

@@ -197,12 +197,11 @@ class TraceReader:
         damaged = None
         try:
             for row in self.rows():
-                gatherer.add_row(row, self.header.start)
-                if len(gatherer) == EVENTS_IN_CHUNK:
+                if gatherer.add_row(row, self.header.start) == EVENTS_IN_CHUNK:
                     yield gatherer.take()
         except DamagedChunk as error:
             damaged = error
-        if len(gatherer):
+        if gatherer.rows:
             yield gatherer.take()
         if damaged:
             raise damaged

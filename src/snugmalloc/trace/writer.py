@@ -68,8 +68,8 @@ class TraceWriter:
         is written as refused.
         """
         refused = refused or (not address and bool(GIVES_BLOCK[operation]))
-        self.gatherer.add(operation, thread, time, size, number, address, old, stack, refused)
-        if len(self.gatherer) >= self.events_in_chunk:
+        count = self.gatherer.add(operation, thread, time, size, number, address, old, stack, refused)
+        if count >= self.events_in_chunk:
             self.flush()
 
     def stack(self, frames: Iterable[Frame]) -> int:
