@@ -12,14 +12,13 @@ docs/trace-format.md describes the file.
 
 from __future__ import annotations
 
-import math
-
 from snugmalloc.trace.columns import NO_BLOCK, Columns, Event
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.format import Flags, Header
 from snugmalloc.trace.operations import Operation
 from snugmalloc.trace.reader import TraceReader, is_trace, rebuild_index
 from snugmalloc.trace.tables import Frame, NativeFrame, SourceFrame
+from snugmalloc.trace.weight import blocks_behind
 from snugmalloc.trace.writer import TraceWriter
 
 __all__ = [
@@ -39,13 +38,3 @@ __all__ = [
     "is_trace",
     "rebuild_index",
 ]
-
-
-def blocks_behind(size: int, mean_gap: int) -> float:
-    """How many blocks of `size` bytes one sampled block of that size stands for; 1 if every call is recorded.
-
-    A sample is taken every `mean_gap` bytes in the mean, at gaps of an exponential distribution.
-    """
-    if not mean_gap:
-        return 1.0
-    return 1 / -math.expm1(-max(size, 1) / mean_gap)

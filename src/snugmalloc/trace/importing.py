@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from snugmalloc.trace import android, heaptrack, mtrace
+from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.format import Flags, Header
 from snugmalloc.trace.reader import TraceReader, is_trace
 from snugmalloc.trace.texts import open_text
 from snugmalloc.trace.writer import TraceWriter
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done, of how much."""
 
 NOTHING = Flags(0)
 LOOKED_AT = 16  # lines: enough to see what a file is
