@@ -6,10 +6,9 @@ in order. `RowBuffer` is what an engine does, in Python.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from snugmalloc.trace.cursor import Cursor
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.format import Flags, Form, Head, Kind, pack_chunk
 from snugmalloc.trace.operations import (
@@ -21,14 +20,14 @@ from snugmalloc.trace.operations import (
     REFUSED,
     Operation,
 )
-from snugmalloc.trace.vectors import WORD, encode_varints, unzigzag, zigzag
+from snugmalloc.trace.vectors import WORD, decode_varints, encode_varints, listed, unzigzag, zigzag
 
 STEPS = 0x20
-"""In the first byte of a row: the sequence number grew, and by how much follows."""
+"""In the first number of a row: the sequence number grew, and by how much follows."""
 STACK = 0x40
-"""In the first byte of a row: the number of a stack follows."""
-LARGEST_ROW = 1 + 7 * 10
-"""Bytes: the first one, and seven numbers. So much room is enough for any row."""
+"""In the first number of a row: the number of a stack follows."""
+LARGEST_ROW = 2 + 7 * 10
+"""Bytes: the first number, and seven more. So much room is enough for any row."""
 
 
 class Row(NamedTuple):
@@ -67,17 +66,15 @@ class RowBuffer:
         if self.first is None or self.last is None:
             self.first = self.last = row
         step = row.sequence - self.last.sequence
-        byte = row.operation | (REFUSED if row.refused else 0)
-        byte |= (STEPS if step else 0) | (STACK if row.stack else 0)
-        numbers = [row.time - self.last.time] if Flags.TIMES in self.flags else []
+        kind = row.operation | (REFUSED if row.refused else 0)
+        numbers = [kind | (STEPS if step else 0) | (STACK if row.stack else 0)]
+        numbers += [row.time - self.last.time] if Flags.TIMES in self.flags else []
         numbers += [step] if step else []
-        kind = byte & ~(STEPS | STACK)
         numbers += [row.size] if HAS_SIZE[kind] else []
         numbers += [row.number] if HAS_NUMBER[kind] else []
         numbers += [self.step_to(row.old)] if HAS_POINTER[kind] else []
         numbers += [self.step_to(row.address)] if HAS_ADDRESS[kind] else []
         numbers += [row.stack] if row.stack else []
-        self.written.append(byte)
         self.written += encode_varints(numbers)
         self.count += 1
         self.last = row
@@ -109,28 +106,50 @@ class RowBuffer:
 
 def unpack_rows(head: Head, payload: bytes, flags: Flags) -> Iterator[Row]:
     """The rows of a chunk. Raises TraceError where the payload makes no sense."""
-    cursor = Cursor(payload)
-    sequence, time, pointer = head.first, head.first_time, 0
+    try:
+        numbers = listed(decode_varints(payload))
+        yield from _rows_of(head, numbers, Flags.TIMES in flags)
+    except (ValueError, IndexError) as error:
+        raise TraceError(f"a chunk of rows makes no sense: {error}") from None
+
+
+def _rows_of(head: Head, numbers: Sequence[int], has_times: bool) -> Iterator[Row]:
+    sequence, time, pointer, thread = head.first, head.first_time, 0, head.thread
+    at = 0
     for _ in range(head.entries):
-        byte = cursor.byte()
-        kind = byte & ~(STEPS | STACK)
+        first = numbers[at]
+        at += 1
+        kind = first & ~(STEPS | STACK)
         if not IS_KNOWN[kind]:
-            raise TraceError("a chunk of rows makes no sense: an operation that is not known")
-        if Flags.TIMES in flags:
-            time += cursor.number()
-        if byte & STEPS:
-            sequence += cursor.number()
-        size = cursor.number() if HAS_SIZE[kind] else 0
-        number = cursor.number() if HAS_NUMBER[kind] else 0
-        old = address = 0
+            raise ValueError("an operation that is not known")
+        if has_times:
+            time += numbers[at]
+            at += 1
+        if first & STEPS:
+            sequence += numbers[at]
+            at += 1
+        size = number = old = address = stack = 0
+        if HAS_SIZE[kind]:
+            size = numbers[at]
+            at += 1
+        if HAS_NUMBER[kind]:
+            number = numbers[at]
+            at += 1
         if HAS_POINTER[kind]:
-            old = pointer = pointer + unzigzag(cursor.number()) & WORD
+            old = pointer = pointer + unzigzag(numbers[at]) & WORD
+            at += 1
         if HAS_ADDRESS[kind]:
-            address = pointer = pointer + unzigzag(cursor.number()) & WORD
-        stack = cursor.number() if byte & STACK else 0
-        if max(sequence, time) > WORD:
-            raise TraceError("a chunk of rows makes no sense: a time that is too large")
-        operation = Operation(kind & ~REFUSED)
-        yield Row(sequence, time, head.thread, operation, kind >= REFUSED, size, number, address, old, stack)
-    if not cursor.at_end:
-        raise TraceError("a chunk of rows makes no sense: there are more bytes than rows")
+            address = pointer = pointer + unzigzag(numbers[at]) & WORD
+            at += 1
+        if first & STACK:
+            stack = numbers[at]
+            at += 1
+        if sequence > WORD or time > WORD:
+            raise ValueError("a time that is too large")
+        refused = kind >= REFUSED
+        yield Row(sequence, time, thread, OPERATIONS[kind], refused, size, number, address, old, stack)
+    if at != len(numbers):
+        raise ValueError("there are more numbers than rows")
+
+
+OPERATIONS = {number: Operation(number & ~REFUSED) for number, known in enumerate(IS_KNOWN) if known}

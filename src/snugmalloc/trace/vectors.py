@@ -19,6 +19,7 @@ Vector = Sequence[int]
 WORD = 2**64 - 1
 SIGN = 1 << 63
 LONGEST = 10  # bytes of a varint
+WRONG_COUNT = "there are not as many numbers as there should be"
 LAST_BYTE = 1  # the most that the tenth byte of a varint holds
 
 
@@ -72,8 +73,8 @@ def _encode_varints_at_once(values: Iterable[int]) -> bytes:
     return bytes(written.tobytes())
 
 
-def decode_varints(data: bytes | memoryview, count: int) -> Vector:
-    """The `count` numbers that `data` is; raises ValueError if it is not that."""
+def decode_varints(data: bytes, count: int | None = None) -> Vector:
+    """The numbers that `data` is, `count` of them; raises ValueError if it is not that."""
     if numpy():
         return _decode_varints_at_once(data, count)
     values = array("Q")
@@ -87,18 +88,18 @@ def decode_varints(data: bytes | memoryview, count: int) -> Vector:
             raise ValueError("a number is too large")
         values.append(value)
         value = shift = 0
-    if shift or len(values) != count:
-        raise ValueError("a column has not as many numbers as it should")
+    if shift or count not in (None, len(values)):
+        raise ValueError(WRONG_COUNT)
     return values
 
 
-def _decode_varints_at_once(data: bytes | memoryview, count: int) -> Vector:
+def _decode_varints_at_once(data: bytes, count: int | None) -> Vector:
     np = numpy()
     encoded = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(encoded < 0x80)
-    if len(ends) != count or len(encoded) != (ends[-1] + 1 if count else 0):
-        raise ValueError("a column has not as many numbers as it should")
-    if len(encoded) == count:
+    if count not in (None, len(ends)) or len(encoded) != (ends[-1] + 1 if len(ends) else 0):
+        raise ValueError(WRONG_COUNT)
+    if len(encoded) == len(ends):
         small: Vector = encoded.astype(np.uint64)
         return small
     starts = np.concatenate(([0], ends[:-1] + 1))
