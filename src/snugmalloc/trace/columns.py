@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, unique
 from typing import NamedTuple
 
@@ -117,21 +117,14 @@ class Columns:
     def __len__(self) -> int:
         return len(self.operation)
 
+    def listed(self) -> Columns:
+        """The same in Python's own ints, which do not wrap."""
+        _, _, *columns = (getattr(self, entry.name) for entry in fields(self))
+        return Columns(self.first, self.first_block, *map(listed, columns))
+
     def rows(self) -> Iterator[tuple[int, ...]]:
         """Each event as a plain tuple, in the order of the columns above."""
-        columns = (
-            self.operation,
-            self.refused,
-            self.thread,
-            self.time,
-            self.size,
-            self.number,
-            self.address,
-            self.old,
-            self.block,
-            self.freed,
-            self.stack,
-        )
+        _, _, *columns = (getattr(self, entry.name) for entry in fields(self))
         return zip(*map(listed, columns), strict=True)
 
 
@@ -164,6 +157,7 @@ def _find_blocks_at_once(gives: bytes, distance: Vector, first_block: int) -> tu
 
 def pack_columns(columns: Columns, flags: Flags) -> bytes:
     """The payload of a chunk, before it is compressed."""
+    columns = columns.listed()
     packed = {
         Column.OPERATION: bytes(
             operation | REFUSED if refused else operation

@@ -12,7 +12,7 @@ from snugmalloc.trace.gathering import EVENTS_IN_CHUNK, Gatherer
 from snugmalloc.trace.index import pack_index
 from snugmalloc.trace.operations import GIVES_BLOCK, Operation
 from snugmalloc.trace.tables import Frame, TablesWriter
-from snugmalloc.trace.vectors import encode_varints
+from snugmalloc.trace.vectors import WORD, encode_varints
 
 
 class TraceWriter:
@@ -100,8 +100,8 @@ class TraceWriter:
             len(columns),
             first=columns.first,
             last=columns.first + len(columns) - 1,
-            first_time=int(columns.time[0]) + self.header.start,
-            last_time=int(columns.time[-1]) + self.header.start,
+            first_time=int(columns.time[0]) + self.header.start & WORD,
+            last_time=int(columns.time[-1]) + self.header.start & WORD,
         )
 
     def put_chunk(
