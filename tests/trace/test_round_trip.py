@@ -145,14 +145,18 @@ def test_columns_hold_one_entry_for_each_event(path: Path, way: str) -> None:
     assert list(listed(chunks[1].block)) == [7, 8, 9]
 
 
-def test_a_file_that_mixes_rows_and_columns_is_refused(path: Path) -> None:
+def test_a_file_that_mixes_rows_and_columns_is_read_as_far_as_the_first(path: Path) -> None:
     write(path, [{"operation": Operation.FREE, "old": 1}])
+    place = path.stat().st_size
     with path.open("ab") as file:
         buffer = RowBuffer(1, EVERYTHING)
         buffer.add(Row(0, 0, 1, Operation.FREE))
         file.write(buffer.chunk())
-    with pytest.raises(ValueError, match=r"^trace.snug: has both rows and columns"):
-        TraceReader(path)
+    with TraceReader(path) as reader:
+        assert [event.old for event in reader.events()] == [1]
+        assert reader.damage == (
+            f"trace.snug: at byte {place}: rows and columns, of which a trace has one: it was read up to there"
+        )
 
 
 @pytest.mark.parametrize("name", ["columns", "rows"])

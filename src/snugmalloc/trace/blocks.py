@@ -11,6 +11,7 @@ from snugmalloc.trace.columns import NO_BLOCK, Columns
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import IS_CALL, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
+from snugmalloc.trace.vectors import WORD
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, of how much."""
@@ -128,7 +129,7 @@ class _Follower:
                 self.begin(address, thread, time, size, stack)
             elif refused and size:
                 history.refused += 1
-            history.live.append(self.live)
+            history.live.append(min(self.live, WORD))
 
     def begin(self, address: int, thread: int, time: int, size: int, stack: int) -> None:
         blocks = self.history.blocks

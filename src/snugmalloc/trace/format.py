@@ -101,10 +101,18 @@ class Head(NamedTuple):
         return HEAD.size + self.stored
 
 
+def adler(*parts: bytes) -> bytes:
+    """The Adler-32 of all parts, as it stands in the file: an engine needs two sums and no table for it."""
+    checksum = 1
+    for part in parts:
+        checksum = zlib.adler32(part, checksum)
+    return struct.pack("<I", checksum)
+
+
 def pack_header(header: Header) -> bytes:
     """The first bytes of a file."""
     packed = HEADER.pack(MAGIC, VERSION, HEADER.size, *header, 0)
-    return packed[:HEADER_CHECKED] + struct.pack("<I", zlib.adler32(packed[:HEADER_CHECKED]))
+    return packed[:HEADER_CHECKED] + adler(packed[:HEADER_CHECKED])
 
 
 def unpack_header(packed: bytes) -> tuple[Header, int]:
@@ -113,8 +121,9 @@ def unpack_header(packed: bytes) -> tuple[Header, int]:
         raise TraceError("not a .snug trace")
     if len(packed) < HEADER.size:
         raise TraceError("ends within its header")
-    _, version, size, flags, *rest, checksum = HEADER.unpack(packed[: HEADER.size])
-    if zlib.adler32(packed[:HEADER_CHECKED]) != checksum:
+    _, version, size, flags, *rest, _ = HEADER.unpack(packed[: HEADER.size])
+    checksum = packed[HEADER_CHECKED : HEADER.size]
+    if adler(packed[:HEADER_CHECKED]) != checksum:
         raise TraceError("the header is damaged")
     if version != VERSION:
         raise TraceError(f"is of version {version} of the format, and this snug reads version {VERSION}")
@@ -128,8 +137,7 @@ def pack_chunk(head: Head, payload: bytes) -> bytes:
     kind, form, _, *rest = head
     packed = HEAD.pack(MARK, 0, kind, form, 0, len(payload), *rest)
     checked = packed[HEAD_CHECKED_FROM:]
-    checksum = zlib.adler32(payload, zlib.adler32(checked))
-    return b"".join((MARK, struct.pack("<I", checksum), checked, payload))
+    return b"".join((MARK, adler(checked, payload), checked, payload))
 
 
 def unpack_head(packed: bytes) -> Head:
@@ -141,15 +149,15 @@ def unpack_head(packed: bytes) -> Head:
         head = Head(Kind(kind), Form(form), stored, *rest)
     except ValueError:
         raise TraceError("the head of a chunk makes no sense") from None
-    if unused or head.stored > LARGEST_PAYLOAD or head.entries > LARGEST_COUNT:
+    is_backwards = head.first > head.last or (kind == Kind.ROWS and head.first_time > head.last_time)
+    if unused or is_backwards or head.stored > LARGEST_PAYLOAD or head.entries > LARGEST_COUNT:
         raise TraceError("the head of a chunk makes no sense")
     return head
 
 
 def check_chunk(packed_head: bytes, payload: bytes) -> None:
     """Raises TraceError if the checksum says that a byte is not what it was."""
-    checksum = int.from_bytes(packed_head[len(MARK) : HEAD_CHECKED_FROM], "little")
-    if zlib.adler32(payload, zlib.adler32(packed_head[HEAD_CHECKED_FROM:])) != checksum:
+    if adler(packed_head[HEAD_CHECKED_FROM:], payload) != packed_head[len(MARK) : HEAD_CHECKED_FROM]:
         raise TraceError("the checksum of a chunk is wrong")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,7 @@ from snugmalloc.trace.vectors import WORD
 Place = tuple[int, Head]
 """Where a chunk begins in the file, and its head."""
 
+EVENTS = (Kind.COLUMNS, Kind.ROWS)
 OPERATIONS = {int(operation): operation for operation in Operation}
 
 
@@ -60,6 +61,7 @@ class TraceReader:
         """What is wrong with the file, as far as it was read; None if nothing is."""
         self.has_index = False
         """The file was ended as it should be. Without an index it is read all the same."""
+        self.was_ended = self.is_cut_off = False
         self.tables = Tables()
         self.about: dict[str, str] = {}
         self.file = self.path.open("rb")
@@ -89,11 +91,9 @@ class TraceReader:
             raise TraceError(f"{self.name}: {error}") from None
         indexed = self.read_index()
         self.chunks = self.scan() if indexed is None else indexed
-        kinds = {head.kind for _, head in self.chunks}
-        self.has_rows = Kind.ROWS in kinds
-        if self.has_rows and Kind.COLUMNS in kinds:
-            raise TraceError(f"{self.name}: has both rows and columns, of which a trace has one")
         self.read_names()
+        kinds = [head.kind for _, head in self.chunks if head.kind in EVENTS]
+        self.has_rows = kinds[:1] == [Kind.ROWS]
 
     def read_at(self, place: int, count: int) -> bytes:
         self.file.seek(place)
@@ -130,11 +130,13 @@ class TraceReader:
             if place + head.size > self.size:
                 break
             if head.kind is Kind.INDEX:
+                self.was_ended = True
                 place += END.size
             else:
                 chunks.append((place, head))
             place += head.size
         if place != self.size:
+            self.is_cut_off = True
             self.damage = f"{self.name}: ends within a chunk: it was read up to byte {min(place, self.size)}"
         return chunks
 
@@ -152,22 +154,28 @@ class TraceReader:
         return uncompress(head.form, stored)
 
     def read_names(self) -> None:
-        """Read what was recorded, and all texts, frames and stacks."""
-        for chunk in self.chunks:
+        """Read what was recorded, and all texts, frames and stacks. Nothing is read behind a damaged chunk."""
+        kind_of_events = None
+        for number, chunk in enumerate(self.chunks):
             place, head = chunk
             try:
-                if head.kind is Kind.TABLES:
+                if head.kind in EVENTS:
+                    kind_of_events = kind_of_events or head.kind
+                    if head.kind is not kind_of_events:
+                        raise TraceError("rows and columns, of which a trace has one")
+                elif head.kind is Kind.TABLES:
                     read_tables(self.tables, self.read_payload(chunk), head.entries)
                 elif head.kind is Kind.ABOUT:
                     cursor = Cursor(self.read_payload(chunk))
                     self.about.update({cursor.text(): cursor.text() for _ in range(head.entries)})
             except TraceError as error:
                 self.note_damage(place, error)
+                self.chunks = self.chunks[:number]
                 return
 
     def count_events(self) -> int:
         """How many events there are, as the heads of the chunks say."""
-        return sum(head.entries for _, head in self.chunks if head.kind in (Kind.COLUMNS, Kind.ROWS))
+        return sum(head.entries for _, head in self.chunks if head.kind in EVENTS)
 
     def columns(self) -> Iterator[Columns]:
         """The events, many at a time."""
@@ -256,18 +264,24 @@ class TraceReader:
     def verify(self) -> list[str]:
         """Read everything. What is wrong, one line each; nothing if all is as it was written."""
         problems = [self.damage] if self.damage else []
-        if self.has_index and self.chunks != self.scan():
+        if self.has_index and not problems and self.chunks != self.scan():
             problems.append(f"{self.name}: the index does not say what is in the file")
-        for place, head in self.chunks:
+        if self.was_ended and not self.has_index:
+            problems.append(f"{self.name}: the index is damaged")
+        return [*problems, *self.check_chunks(self.chunks)]
+
+    def check_chunks(self, chunks: Iterable[Place]) -> Iterator[str]:
+        """Which of the chunks are not as they were written."""
+        for place, head in chunks:
             try:
                 payload = self.read_payload((place, head))
                 if head.kind is Kind.COLUMNS:
                     unpack_columns(payload, head.entries, head.first, 0, self.header.flags)
                 elif head.kind is Kind.ROWS:
-                    list(unpack_rows(head, payload, self.header.flags))
+                    for _ in unpack_rows(head, payload, self.header.flags):
+                        pass
             except TraceError as error:
-                problems.append(f"{self.name}: the chunk at byte {place}: {error}")
-        return problems
+                yield f"{self.name}: the chunk at byte {place}: {error}"
 
 
 class DamagedChunk(Exception):
@@ -295,9 +309,9 @@ def rebuild_index(path: str | Path) -> None:
     with TraceReader(path) as reader:
         chunks = reader.scan()
         end = max((place + head.size for place, head in chunks), default=reader.begin)
-        problems = [problem for problem in reader.verify() if "ends within" not in problem]
-        if problems:
-            raise TraceError(problems[0])
+        problem = next(reader.check_chunks(chunks), None if reader.is_cut_off else reader.damage)
+    if problem:
+        raise TraceError(problem)
     with open(path, "r+b") as file:
         file.truncate(end)
         file.seek(end)
