@@ -17,7 +17,7 @@ README = ROOT / "README.md"
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("src/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
-WITH_EXAMPLES = [README, ROOT / "docs" / "four-functions.md"]
+WITH_EXAMPLES = [README, ROOT / "docs" / "four-functions.md", ROOT / "docs" / "trace-format.md"]
 
 
 def named(path: Path) -> str:
