@@ -3,21 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 
 from snugmalloc.trace import Event, Operation, TraceError, TraceReader, TraceWriter, rebuild_index
-from snugmalloc.trace.format import HEAD, HEADER, HEADER_CHECKED, MAGIC, Kind, adler
+from snugmalloc.trace.columns import pack_columns, unpack_columns
+from snugmalloc.trace.format import HEAD, HEADER, HEADER_CHECKED, MAGIC, Form, Head, Kind, adler
+from snugmalloc.trace.gathering import Gatherer
+from snugmalloc.trace.index import unpack_index
+from snugmalloc.trace.rows import unpack_rows
+from snugmalloc.trace.tables import Tables, read_tables
 
-from .sample import Arguments, expected, for_all, read, write
+from .sample import EVERYTHING, WAYS, Arguments, arithmetic, expected, for_all, read, traces, write
 from .test_round_trip import GOLDEN
 
 EVENTS: list[Arguments] = [
     {"operation": Operation.MALLOC, "thread": n % 3, "time": 10 * n, "size": n, "address": 64 * n}
     for n in range(1, 30)
 ] + [{"operation": Operation.FREE, "thread": 1, "time": 400 + n, "old": 64 * n} for n in range(1, 20)]
+
+
+def payload_of(events: list[Arguments]) -> bytes:
+    """Columns of up to 12 events."""
+    gatherer = Gatherer()
+    for event in events[:12]:
+        row: Arguments = dict.fromkeys(("size", "number", "address", "old", "stack"), 0)
+        gatherer.add(**row | {"refused": False} | event)
+    return pack_columns(gatherer.take(), EVERYTHING) if events else b""
+
+
+def damaged(payload: bytes, place: int, put: bytes) -> bytes:
+    """The payload with other bytes at a place."""
+    return payload[:place] + put + payload[place + len(put) :]
+
+
+payloads = st.one_of(
+    st.binary(max_size=60),
+    st.lists(st.integers(0, 40), max_size=60).map(bytes),
+    st.tuples(traces, st.integers(0, 200), st.binary(max_size=3)).map(
+        lambda made: damaged(payload_of(made[0]), made[1], made[2])
+    ),
+)
 FILES = ("columns", "rows", "many")
 
 
@@ -111,6 +141,46 @@ def test_anything_may_be_in_a_file(whole: dict[str, Path], name: str, cuts: list
     with TraceReader(path) as reader:
         list(reader.events())
         assert reader.verify() or bytes(content) == whole[name].read_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@for_all(payload=payloads, count=st.integers(0, 12))
+def test_a_payload_with_a_right_checksum_may_be_anything(way: str, payload: bytes, count: int) -> None:
+    head = Head(Kind.ROWS, Form.PLAIN, len(payload), count)
+    readers: list[Callable[[], object]] = [
+        lambda: unpack_columns(payload, count, 0, 0, EVERYTHING),
+        lambda: list(unpack_rows(head, payload, EVERYTHING)),
+        lambda: unpack_index(payload, count),
+        lambda: read_tables(Tables(), payload, count),
+    ]
+    with arithmetic(way):
+        for read_payload in readers:
+            with suppress(TraceError):
+                read_payload()
+
+
+@for_all(payload=payloads, count=st.integers(0, 12))
+def test_both_ways_refuse_the_same_payloads(payload: bytes, count: int) -> None:
+    outcomes: list[list[tuple[int, ...]] | None] = []
+    for way in WAYS:
+        with arithmetic(way):
+            try:
+                outcomes.append(list(unpack_columns(payload, count, 0, 0, EVERYTHING).rows()))
+            except TraceError:
+                outcomes.append(None)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_chunk_that_is_missing_is_noticed(whole: dict[str, Path], path: Path) -> None:
+    with TraceReader(whole["many"]) as reader:
+        place, head = [chunk for chunk in reader.chunks if chunk[1].kind is Kind.COLUMNS][2]
+    content = whole["many"].read_bytes()
+    path.write_bytes(content[:place] + content[place + head.size :])
+    found, damage = read_what_is_there(path)
+    assert len(found) == head.first
+    assert damage == (
+        f"trace.snug: at byte {place}: a chunk does not follow the one before: it was read up to there"
+    )
 
 
 def test_events_before_a_damaged_chunk_are_given_and_the_place_is_told(

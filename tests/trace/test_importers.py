@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import subprocess
@@ -151,7 +150,8 @@ def test_android_text_without_times(imported: Import, target: Path) -> None:
 
 def test_a_text_may_be_packed(imported: Import, tmp_path: Path) -> None:
     plain = imported(ANDROID)
-    assert imported(gzip.compress(ANDROID.encode())) == plain
+    assert imported(pack("gzip", ANDROID.encode())) == plain
+    assert imported(pack("zstd", ANDROID.encode())) == plain
     with zipfile.ZipFile(tmp_path / "trace.zip", "w") as archive:
         archive.writestr("trace.txt", ANDROID)
     convert(tmp_path / "trace.zip", tmp_path / "of-zip.snug")
@@ -203,6 +203,7 @@ def test_heaptrack_text(imported: Import, target: Path) -> None:
         ("FREE", 0, 10, 0, 0, -1, 1),
     ]
     with TraceReader(target) as reader:
+        assert reader.about == {"program": "/usr/bin/app --fast"}
         assert (reader.header.flags, reader.header.ticks_per_second) == (Flags.TIMES | Flags.STACKS, 1000)
         frames = [reader.tables.frames_of(events[number].stack) for number in (0, 1, 4)]
     assert frames[0] == (SourceFrame("app.c", 11, "main"),)
@@ -315,11 +316,33 @@ def test_a_last_line_that_was_cut_off_is_left_out(
     assert events_of(target) == whole
 
 
+def pack(program: str, content: bytes) -> bytes:
+    return subprocess.run([program, "-c"], input=content, stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.mark.parametrize("program", ["gzip", "zstd"])
 @pytest.mark.parametrize("cut", [1, 20])
-def test_packed_text_that_ends_early_is_refused(tmp_path: Path, target: Path, cut: int) -> None:
-    (tmp_path / "cut.gz").write_bytes(gzip.compress(ANDROID.encode() * 50)[:-cut])
-    with pytest.raises(TraceError, match=r"^cut.gz: "):
-        convert(tmp_path / "cut.gz", target)
+def test_packed_text_that_ends_early_is_read_as_far_as_it_goes(
+    tmp_path: Path, target: Path, program: str, cut: int
+) -> None:
+    lines = [f"{number % 3}: malloc {number * 7919:#x} {number**3 % 9973}\n" for number in range(1, 20_000)]
+    (tmp_path / "cut").write_bytes(pack(program, "".join(lines).encode())[:-cut])
+    conversion = convert(tmp_path / "cut", target)
+    assert conversion.damage is not None
+    assert conversion.damage.startswith("cut: ") and conversion.damage.endswith(": it was read up to there")
+    sizes = [event.size for event in events_of(target) if event.block >= 0]
+    assert 0 < len(sizes) <= len(lines)
+    assert sizes == [number**3 % 9973 for number in range(1, len(sizes) + 1)]
+
+
+def test_without_the_program_zstd_a_line_says_what_to_do(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "packed").write_bytes(pack("zstd", ANDROID.encode()))
+    monkeypatch.setenv("PATH", "")
+    message = r"^packed: is packed by zstd: install the program zstd, or unpack it first$"
+    with pytest.raises(TraceError, match=message):
+        convert(tmp_path / "packed", target)
 
 
 def test_a_trace_is_not_written_over_itself(imported: Import, target: Path) -> None:

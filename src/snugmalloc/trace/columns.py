@@ -117,6 +117,13 @@ class Columns:
     def __len__(self) -> int:
         return len(self.operation)
 
+    @property
+    def last_block(self) -> int:
+        """How many blocks were given until the end."""
+        return (
+            max(self.first_block, max(map(int, self.block), default=0) + 1) if len(self) else self.first_block
+        )
+
     def listed(self) -> Columns:
         """The same in Python's own ints, which do not wrap."""
         _, _, *columns = (getattr(self, entry.name) for entry in fields(self))

@@ -59,6 +59,8 @@ class _Importer:
             self.add_stack(place, self.stacks[parent], writer)
         elif name == b"c":
             self.now = max(self.now, int(rest, 16))
+        elif name == b"X":
+            writer.describe({"program": rest.decode(errors="surrogateescape")})
         else:
             self.other_line(name, rest)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from snugmalloc.trace import android, heaptrack, mtrace
 from snugmalloc.trace.blocks import Progress
-from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.errors import CutOff, TraceError
 from snugmalloc.trace.format import Flags, Header
 from snugmalloc.trace.reader import TraceReader, is_trace
 from snugmalloc.trace.texts import open_text
@@ -52,7 +52,7 @@ def convert(
     if is_trace(source):
         return _copy(source, target, without, progress)
     with open_text(source) as (lines, total):
-        return _import(source.name, iter(lines), total, target, without, progress)
+        return _import(source.name, _Lines(lines), total, target, without, progress)
 
 
 def _copy(source: Path, target: Path, without: Flags, progress: Progress | None) -> Conversion:
@@ -74,9 +74,30 @@ def _without(header: Header, without: Flags) -> Header:
     return header._replace(flags=header.flags & ~without)
 
 
+class _Lines:
+    """The whole lines up to where a packed file cannot be unpacked any further; `damage` says what is wrong."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self.lines = iter(lines)
+        self.damage: str | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            line = next(self.lines)
+            if not line.endswith(b"\n"):  # the last one, of which a part may be missing
+                next(self.lines, None)
+            return line
+        except CutOff as error:
+            self.damage = f"{error}: it was read up to there"
+            raise StopIteration from None
+
+
 def _import(
     name: str,
-    lines: Iterator[bytes],
+    lines: _Lines,
     total: int,
     target: Path,
     without: Flags,
@@ -87,8 +108,8 @@ def _import(
     try:
         with TraceWriter(target, _without(importer.header, without)) as writer:
             damage = _import_lines(name, chain(beginning, lines), total, importer, writer, progress)
-            return Conversion(writer.gatherer.events, damage)
-    except TraceError:
+            return Conversion(writer.gatherer.events, lines.damage or damage)
+    except BaseException:
         if target.is_file():
             target.unlink()
         raise

@@ -185,12 +185,17 @@ class TraceReader:
             self.note_damage(damaged.place, damaged)
 
     def unpacked(self) -> Iterator[Columns]:
-        """The chunks of columns."""
+        """The chunks of columns, each of which begins where the one before ended."""
+        events = blocks = 0
         for chunk in self.chunks:
             if chunk[1].kind is Kind.COLUMNS:
                 with damage_at(chunk[0]):
                     columns = self.unpack(chunk)
+                    if (columns.first, columns.first_block) != (events, blocks):
+                        raise TraceError("a chunk does not follow the one before")
                 yield columns
+                events += len(columns)
+                blocks = columns.last_block
 
     def unpack(self, chunk: Place) -> Columns:
         head = chunk[1]

@@ -37,9 +37,13 @@ class TraceWriter:
         self.position = 0
         self.put(pack_header(self.header))
         if about:
-            texts = (text.encode(errors="surrogateescape") for entry in about.items() for text in entry)
-            payload = b"".join(encode_varints((len(text),)) + text for text in texts)
-            self.put_chunk(Kind.ABOUT, payload, len(about))
+            self.describe(about)
+
+    def describe(self, about: Mapping[str, str]) -> None:
+        """Say what was recorded: `program` is the command line."""
+        texts = (text.encode(errors="surrogateescape") for entry in about.items() for text in entry)
+        payload = b"".join(encode_varints((len(text),)) + text for text in texts)
+        self.put_chunk(Kind.ABOUT, payload, len(about))
 
     def __enter__(self) -> TraceWriter:
         return self
