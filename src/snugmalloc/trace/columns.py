@@ -33,6 +33,7 @@ from snugmalloc.trace.vectors import (
     encode_varints,
     gather,
     interleave,
+    largest,
     listed,
     numpy,
     shift_and_zigzag,
@@ -120,9 +121,7 @@ class Columns:
     @property
     def last_block(self) -> int:
         """How many blocks were given until the end."""
-        return (
-            max(self.first_block, max(map(int, self.block), default=0) + 1) if len(self) else self.first_block
-        )
+        return max(self.first_block, largest(self.block) + 1) if len(self) else self.first_block
 
     def listed(self) -> Columns:
         """The same in Python's own ints, which do not wrap."""

@@ -23,8 +23,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 def open_text(path: Path) -> Iterator[tuple[Iterable[bytes], int]]:
     """The lines of the text at `path`, and how many bytes they are in all; 0 where that is not known.
 
-    Raises TraceError where it cannot be unpacked, CutOff behind the last line that could be, and OSError where it
-    cannot be read.
+    Raises TraceError where it cannot be unpacked, CutOff behind the last line that could be, and OSError where
+    the file cannot be read.
     """
     with path.open("rb") as file:
         beginning = file.peek(len(ZSTD_MAGIC)) if path.is_file() else b""

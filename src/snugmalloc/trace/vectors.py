@@ -225,6 +225,12 @@ def listed(values: Vector) -> Sequence[int]:
     return found
 
 
+def largest(values: Vector) -> int:
+    """The largest of the values, of which there is one at least."""
+    np = numpy()
+    return int(np.max(values)) if np else max(values)
+
+
 def spread(entries: Vector, where: bytes) -> Vector:
     """As many numbers as `where` has bytes: the entries in order where it is 1, else 0."""
     np = numpy()
