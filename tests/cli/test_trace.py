@@ -138,6 +138,7 @@ def test_a_file_that_is_no_snug_trace_is_told_in_one_line(text: Path, command: t
             "snug trace convert: Missing option '-o' / '--output'. (see: snug trace convert --help)",
         ),
         (["convert", "app.txt", "-o", "/nosuch/x"], 1, "snug: /nosuch/x: No such file or directory"),
+        (["convert", "app.txt", "-o", "/dev/full"], 1, "snug: /dev/full: No space left on device"),
         (
             ["convert", "poem.txt", "-o", "x"],
             1,

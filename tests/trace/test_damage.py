@@ -10,12 +10,33 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from snugmalloc.trace import Event, Operation, TraceError, TraceReader, TraceWriter, rebuild_index
+from snugmalloc.trace import (
+    Event,
+    Flags,
+    Header,
+    Operation,
+    TraceError,
+    TraceReader,
+    TraceWriter,
+    rebuild_index,
+)
 from snugmalloc.trace.columns import pack_columns, unpack_columns
-from snugmalloc.trace.format import HEAD, HEADER, HEADER_CHECKED, MAGIC, Form, Head, Kind, adler
+from snugmalloc.trace.format import (
+    HEAD,
+    HEADER,
+    HEADER_CHECKED,
+    MAGIC,
+    Form,
+    Head,
+    Kind,
+    adler,
+    pack_chunk,
+    pack_header,
+)
 from snugmalloc.trace.gathering import Gatherer
 from snugmalloc.trace.index import unpack_index
 from snugmalloc.trace.rows import unpack_rows
+from snugmalloc.trace.survey import survey
 from snugmalloc.trace.tables import Tables, read_tables
 
 from .sample import EVERYTHING, WAYS, Arguments, arithmetic, expected, for_all, read, traces, write
@@ -171,6 +192,15 @@ def test_both_ways_refuse_the_same_payloads(payload: bytes, count: int) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+def test_an_empty_chunk_is_passed_over(path: Path) -> None:
+    payload = pack_columns(Gatherer().take(), Flags(0))
+    chunk = pack_chunk(Head(Kind.COLUMNS, Form.PLAIN, 0), payload)
+    path.write_bytes(pack_header(Header(Flags(0))) + chunk)
+    assert read(path) == []
+    with TraceReader(path) as reader:
+        assert survey(reader).calls == 0
+
+
 def test_a_chunk_that_is_missing_is_noticed(whole: dict[str, Path], path: Path) -> None:
     with TraceReader(whole["many"]) as reader:
         place, head = [chunk for chunk in reader.chunks if chunk[1].kind is Kind.COLUMNS][2]
@@ -232,7 +262,6 @@ def test_what_a_program_that_ends_without_close_wrote_can_be_read(path: Path) ->
     writer = TraceWriter(path, events_in_chunk=5)
     for event in EVENTS[:13]:
         writer.add(**event)
-    writer.file.flush()
     found, damage = read_what_is_there(path)
     writer.file.close()
     assert (found, damage) == (expected(EVENTS[:10]), None)

@@ -106,6 +106,18 @@ def test_a_sampled_trace_is_scaled_up(path: Path) -> None:
     assert summary.by_size[16384].bytes == pytest.approx(100 * 5000 * blocks_behind(5000, 10_000))
 
 
+def test_the_peak_of_a_sampled_trace_is_that_of_the_program(path: Path) -> None:
+    """Each of three small blocks stands for some 10,000 bytes, the large one for some 23,000."""
+    with TraceWriter(path, Header(mean_gap=10_000)) as writer:
+        writer.add(Operation.MALLOC, size=20_000, address=16)
+        writer.add(Operation.FREE, old=16)
+        for number in range(1, 4):
+            writer.add(Operation.MALLOC, size=100, address=64 * number)
+    summary = summary_of(path)
+    assert summary.peak_call == 5
+    assert summary.total.peak_bytes == pytest.approx(3 * 100 * blocks_behind(100, 10_000))
+
+
 def test_a_realloc_that_is_refused_leaves_the_block(path: Path) -> None:
     with TraceWriter(path) as writer:
         writer.add(Operation.MALLOC, size=10, address=16)

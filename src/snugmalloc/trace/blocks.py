@@ -12,6 +12,7 @@ from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import IS_CALL, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
 from snugmalloc.trace.vectors import WORD
+from snugmalloc.trace.weight import blocks_behind
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, of how much."""
@@ -72,7 +73,7 @@ class History:
     """Calls that the recording left out because it could not keep up."""
     last_time: int = 0
     live: array[int] = field(default_factory=lambda: array("Q"))
-    """The live bytes after each call."""
+    """The live bytes after each call; in a sampled trace what they are estimated to be."""
 
     @property
     def call_count(self) -> int:
@@ -104,6 +105,7 @@ class _Follower:
         self.has_addresses = Flags.ADDRESSES in reader.header.flags
         self.block_at: dict[int, int] = {}
         self.address_of: dict[int, int] = {}
+        self.mean_gap = reader.header.mean_gap
         self.live = 0
         self.calls = 0
 
@@ -149,7 +151,11 @@ class _Follower:
         blocks.ended.append(NEVER)
         blocks.ended_at.append(0)
         blocks.ended_by.append(0)
-        self.live += size
+        self.live += self.bytes_behind(size)
+
+    def bytes_behind(self, size: int) -> int:
+        """How many bytes a block stands for."""
+        return round(size * blocks_behind(size, self.mean_gap)) if self.mean_gap else size
 
     def end(self, block: int, thread: int, time: int) -> None:
         blocks = self.history.blocks
@@ -160,7 +166,7 @@ class _Follower:
         blocks.ended[block] = self.calls
         blocks.ended_at[block] = time
         blocks.ended_by[block] = thread
-        self.live -= blocks.size[block]
+        self.live -= self.bytes_behind(blocks.size[block])
 
     def event(self, operation: Operation, thread: int, size: int, number: int) -> None:
         history = self.history

@@ -193,7 +193,8 @@ class TraceReader:
                     columns = self.unpack(chunk)
                     if (columns.first, columns.first_block) != (events, blocks):
                         raise TraceError("a chunk does not follow the one before")
-                yield columns
+                if len(columns):
+                    yield columns
                 events += len(columns)
                 blocks = columns.last_block
 

@@ -18,7 +18,8 @@ from snugmalloc.trace.vectors import WORD, encode_varints
 class TraceWriter:
     """Writes a trace to a file: events in the order in which they happened.
 
-    A context manager. What was written when the program ends without `close` can be read up to the last chunk.
+    A context manager. Raises OSError, which names the file, when it cannot be written. What was written when the
+    program ends without `close` can be read up to the last chunk.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class TraceWriter:
         self.tables = TablesWriter()
         self.gatherer = Gatherer()
         self.chunks: list[tuple[int, Head]] = []
-        self.file = open(path, "wb")  # noqa: SIM115
+        self.file = open(path, "wb", buffering=0)  # noqa: SIM115
         self.position = 0
         self.put(pack_header(self.header))
         if about:
@@ -124,7 +125,12 @@ class TraceWriter:
         self.put(pack_chunk(head, stored))
 
     def put(self, data: bytes) -> None:
-        self.file.write(data)
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self.file.write(left) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.file.name)) from None
         self.position += len(data)
 
     def close(self) -> None:
