@@ -18,8 +18,8 @@ from snugmalloc.trace.vectors import WORD, encode_varints
 class TraceWriter:
     """Writes a trace to a file: events in the order in which they happened.
 
-    A context manager. Raises OSError, which names the file, when it cannot be written. What was written when the
-    program ends without `close` can be read up to the last chunk.
+    A context manager. Raises OSError, which names the file, when it cannot be written. What was written when
+    the program ends without `close` can be read up to the last chunk.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TraceWriter:
         self.tables = TablesWriter()
         self.gatherer = Gatherer()
         self.chunks: list[tuple[int, Head]] = []
-        self.file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self.file = Path(path).open("wb", buffering=0)
         self.position = 0
         self.put(pack_header(self.header))
         if about:
