@@ -29,12 +29,13 @@ class TraceWriter:
         about: Mapping[str, str] | None = None,
         events_in_chunk: int = EVENTS_IN_CHUNK,
     ) -> None:
+        self.path = Path(path)
         self.header = header or Header()
         self.events_in_chunk = events_in_chunk
         self.tables = TablesWriter()
         self.gatherer = Gatherer()
         self.chunks: list[tuple[int, Head]] = []
-        self.file = Path(path).open("wb", buffering=0)
+        self.file = self.path.open("wb", buffering=0)
         self.position = 0
         self.put(pack_header(self.header))
         if about:
@@ -130,7 +131,7 @@ class TraceWriter:
             while left:
                 left = left[self.file.write(left) :]
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.file.name)) from None
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         self.position += len(data)
 
     def close(self) -> None:
