@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import zipfile
+from array import array
 from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
 import snugmalloc
 from snugmalloc.replay import read_trace
-from snugmalloc.trace import Event, Flags, NativeFrame, Operation, SourceFrame, TraceError, TraceReader
+from snugmalloc.trace import (
+    Event,
+    Flags,
+    NativeFrame,
+    Operation,
+    SourceFrame,
+    TraceError,
+    TraceReader,
+    TraceWriter,
+)
 from snugmalloc.trace.importing import convert
 
 SYSTEMUI = Path(snugmalloc.__file__).parent / "data" / "systemui.zip"
@@ -271,6 +283,24 @@ def test_the_project_trace_loses_nothing_and_is_as_small_as_the_format_promises(
     assert target.stat().st_size / calls < 1
     assert without.stat().st_size / calls < 0.6
     assert Counter(event.operation for event in events_of(target))[Operation.THREAD_END] == 357
+
+
+def test_with_times_that_have_no_pattern_a_call_takes_less_than_three_bytes(
+    tmp_path: Path, target: Path
+) -> None:
+    """Gaps of 2 microseconds in the median, log-normal, in nanoseconds: docs/trace-format.md has the figure."""
+    convert(SYSTEMUI, target)
+    chance, now = random.Random(1), 0
+    timed = tmp_path / "timed.snug"
+    with TraceReader(target) as reader:
+        header = reader.header._replace(flags=Flags.ADDRESSES | Flags.TIMES, ticks_per_second=10**9)
+        with TraceWriter(timed, header) as writer:
+            for columns in reader.columns():
+                steps = [int(chance.lognormvariate(7.6, 2)) for _ in range(len(columns))]
+                columns.time = array("Q", list(accumulate(steps, initial=now))[1:])
+                now = columns.time[-1]
+                writer.put_columns(columns)
+    assert timed.stat().st_size / 786_097 < 3
 
 
 @pytest.mark.parametrize(
