@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,15 +32,23 @@ OPTIONS_HEAD = """\
 
 def page() -> str:
     """The whole page."""
-    widths = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    widths: dict[str, Any] = {"terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(main, info_name="snug", **widths, **main.context_settings)
     parts = [HEAD]
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
+    parts += sections(context, widths)
+    return "\n".join([*parts, OPTIONS_HEAD, *options(), ""])
+
+
+def sections(context: click.Context, widths: dict[str, Any]) -> Iterator[str]:
+    """One section for each command of a group, and behind that for those which it is a group of."""
+    assert isinstance(context.command, click.Group)
+    for name in context.command.list_commands(context):
+        command = context.command.get_command(context, name)
         assert command is not None
         own = click.Context(command, context, info_name=name, **widths, **command.context_settings)
-        parts.append(f"## snug {name}\n\n```text\n{command.get_help(own)}\n```\n")
-    return "\n".join([*parts, OPTIONS_HEAD, *options(), ""])
+        yield f"## {own.command_path}\n\n```text\n{command.get_help(own)}\n```\n"
+        if isinstance(command, click.Group):
+            yield from sections(own, widths)
 
 
 def options() -> Iterator[str]:

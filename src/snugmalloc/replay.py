@@ -1,23 +1,16 @@
-"""Traces of allocations in Android's memory_replay text, and playing them through the four functions.
+"""Traces made ready to be played, and playing them through the four functions.
 
-One call a line, as a program made it:
-
-    <thread>: malloc <address> <size>               <thread>: memalign <address> <alignment> <size>
-    <thread>: calloc <address> <nmemb> <size>       <thread>: free <address>
-    <thread>: realloc <address> <old> <size>        <thread>: thread_done 0x0
-
-Two more numbers at the end of a line (when the call began and ended) are allowed and not used. The calls are
-played in the order of the lines by one thread. There is no os_memalign: `memalign` is played as `os_malloc` of
-size + alignment, and the aligned part is used.
+A trace is a .snug file, or Android's memory_replay text (`snugmalloc.trace.android`). Its calls are played in
+their order by one thread. There is no os_memalign: `memalign` is played as `os_malloc` of size + alignment, and
+the aligned part is used.
 """
 
 from __future__ import annotations
 
-import zipfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +19,13 @@ from typing import NamedTuple
 from snugmalloc._osmem import stats, walk
 from snugmalloc._replay import Player
 from snugmalloc.heap import Block
+from snugmalloc.trace.android import THREAD_DONE, Call, parse_line
+from snugmalloc.trace.columns import Event
+from snugmalloc.trace.errors import TraceError as TraceError
+from snugmalloc.trace.format import Flags
+from snugmalloc.trace.operations import Operation
+from snugmalloc.trace.reader import TraceReader, is_trace
+from snugmalloc.trace.texts import open_text
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, of how much."""
@@ -37,13 +37,15 @@ LINES_BETWEEN_PROGRESS = 1 << 14
 
 KINDS = {b"malloc": 0, b"calloc": 1, b"realloc": 2, b"memalign": 3, b"free": 4}
 FREE_NULL = 5
-FIELDS = {b"malloc": 2, b"calloc": 3, b"realloc": 3, b"memalign": 3, b"free": 1}
-TIMES = 2
+NAMES = {
+    Operation.MALLOC: b"malloc",
+    Operation.CALLOC: b"calloc",
+    Operation.REALLOC: b"realloc",
+    Operation.ALIGNED: b"memalign",
+    Operation.FREE: b"free",
+}
 LARGEST = 2**63 - 1
-
-
-class TraceError(ValueError):
-    """The file is no trace that can be read; the message names the file, the line and what is wrong."""
+UNKNOWN = -1  # in place of the address of a block that is none of the trace's
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Trace:
     """Calls not played: they failed when recorded, or free what was allocated before the recording."""
     missing_frees: int = 0
     """Frees added because an address was handed out again that the recording did not see freed."""
+    damage: str | None = None
+    """What is wrong with the file, which was read as far as it goes."""
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -88,97 +92,98 @@ class Trace:
 
 
 def read_trace(path: str | Path, progress: Progress | None = None) -> Trace:
-    """Read the trace in the text file at `path`, or in the one file inside the .zip at `path`.
+    """Read the .snug trace at `path`, or the text there, which may be the one file inside a .zip.
 
-    The text is streamed; what is kept takes 29 bytes a call. Raises TraceError when it is no trace, OSError
+    The file is streamed; what is kept takes 29 bytes a call. Raises TraceError when it is no trace, OSError
     when the file cannot be read.
     """
     path = Path(path)
-    with _open_text(path) as (lines, total):
+    if is_trace(path):
+        with TraceReader(path) as events:
+            return _Reader(path.name).read_events(events, progress)
+    with open_text(path) as (lines, total):
         return _Reader(path.name).read(lines, total, progress)
 
 
-@contextmanager
-def _open_text(path: Path) -> Iterator[tuple[Iterable[bytes], int]]:
-    """The lines of the trace at `path`, and how many bytes they are in all."""
-    if path.suffix != ".zip":
-        with path.open("rb") as file:
-            yield file, path.stat().st_size
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inside = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if len(inside) != 1:
-                raise TraceError(f"{path.name}: holds {len(inside)} files where one trace was expected")
-            with archive.open(inside[0]) as file:
-                yield file, inside[0].file_size
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise TraceError(f"{path.name}: {error}") from None
-
-
 class _Reader:
-    """Turns lines into a Trace."""
+    """Turns calls into a Trace."""
 
     def __init__(self, name: str) -> None:
         self.trace = Trace(name)
-        self.place_of: dict[bytes, int] = {}
+        self.place_of: dict[int, int] = {}
         self.size_of: list[int] = []
         self.unused: list[int] = []
         self.live = 0
 
     def read(self, lines: Iterable[bytes], total: int, progress: Progress | None) -> Trace:
+        """Android's text, of `total` bytes."""
         done = 0
         for number, line in enumerate(lines, 1):
             done += len(line)
             try:
-                self.line(line)
+                call = parse_line(line)
+                if call is not None:
+                    self.call(call)
             except (ValueError, IndexError, KeyError, OverflowError):
                 text = line[:60].decode(errors="replace").strip()
                 raise TraceError(f"{self.trace.name}, line {number}: not a call: {text!r}") from None
             if progress and number % LINES_BETWEEN_PROGRESS == 0:
-                progress(done, total)
+                progress(done, max(total, done))
+        if progress:
+            progress(done, done)
+        return self.finish()
+
+    def read_events(self, reader: TraceReader, progress: Progress | None) -> Trace:
+        """A .snug trace."""
+        if reader.header.mean_gap:
+            raise TraceError(f"{self.trace.name}: is sampled, and only a trace of every call can be played")
+        has_addresses = Flags.ADDRESSES in reader.header.flags
+        total = reader.count_events()
+        for number, event in enumerate(reader.events(), 1):
+            name = NAMES.get(event.operation)
+            if name is not None:
+                try:
+                    self.call(_call_of(name, event, has_addresses))
+                except ValueError:
+                    raise TraceError(f"{self.trace.name}, event {number}: too large to be played") from None
+            if progress and number % LINES_BETWEEN_PROGRESS == 0:
+                progress(number, total)
         if progress:
             progress(total, total)
+        self.trace.damage = reader.damage
+        return self.finish()
+
+    def finish(self) -> Trace:
         self.trace.place_count = len(self.size_of)
         return self.trace
 
-    def line(self, line: bytes) -> None:
-        """One line; raises one of the errors that `read` knows when it is not as it should be."""
-        words = line.split()
-        if not words:
+    def call(self, call: Call) -> None:
+        """One call; raises ValueError when its size cannot be."""
+        self.trace.threads.add(call.thread)
+        if call.name == THREAD_DONE:
             return
-        thread, name, *arguments = words
-        if thread[-1:] != b":":
-            raise ValueError
-        self.trace.threads.add(thread)
-        if name == b"thread_done":
-            return
-        if len(arguments) not in (FIELDS[name], FIELDS[name] + TIMES):
-            raise ValueError
-        self.trace.calls[name.decode()] += 1
-        if name == b"free":
-            self.free(arguments[0])
-        elif name == b"realloc":
-            self.realloc(arguments[0], arguments[1], int(arguments[2]))
-        elif name == b"malloc":
-            self.allocate(name, arguments[0], 0, int(arguments[1]))
+        self.trace.calls[call.name.decode()] += 1
+        if call.name == b"free":
+            self.free(call.old)
+        elif call.name == b"realloc":
+            self.realloc(call.address, call.old, call.size)
         else:
-            self.allocate(name, arguments[0], int(arguments[1]), int(arguments[2]))
+            self.allocate(call.name, call.address, call.number, call.size)
 
-    def allocate(self, name: bytes, address: bytes, number: int, size: int) -> None:
-        if _is_null(address) or (name == b"memalign" and number.bit_count() != 1):
+    def allocate(self, name: bytes, address: int, number: int, size: int) -> None:
+        if not address or (name == b"memalign" and number.bit_count() != 1):
             self.trace.left_out += 1
             return
         place = self.take_place(address, size * number if name == b"calloc" else size)
         self.trace.append(KINDS[name], place, number, size, self.live)
 
-    def realloc(self, address: bytes, old: bytes, size: int) -> None:
-        if _is_null(old):
+    def realloc(self, address: int, old: int, size: int) -> None:
+        if not old:
             # Counts as the malloc that it is, but is played as os_realloc(NULL, size).
             self.allocate(b"realloc", address, 0, size)
-        elif old not in self.place_of or (_is_null(address) and size):
+        elif old not in self.place_of or (not address and size):
             self.trace.left_out += 1
-        elif _is_null(address):
+        elif not address:
             self.free(old)
         else:
             place = self.place_of.pop(old)
@@ -186,8 +191,8 @@ class _Reader:
             self.settle(address, place, size)
             self.trace.append(KINDS[b"realloc"], place, 0, size, self.live)
 
-    def free(self, address: bytes) -> None:
-        if _is_null(address):
+    def free(self, address: int) -> None:
+        if not address:
             self.trace.append(FREE_NULL, 0, 0, 0, self.live)
             return
         place = self.place_of.pop(address, None)
@@ -198,7 +203,7 @@ class _Reader:
         self.live -= self.size_of[place]
         self.trace.append(KINDS[b"free"], place, 0, 0, self.live)
 
-    def take_place(self, address: bytes, size: int) -> int:
+    def take_place(self, address: int, size: int) -> int:
         """A place for a new block of `size` bytes that the program knew as `address`."""
         place = self.unused.pop() if self.unused else len(self.size_of)
         if place == len(self.size_of):
@@ -206,7 +211,7 @@ class _Reader:
         self.settle(address, place, size)
         return place
 
-    def settle(self, address: bytes, place: int, size: int) -> None:
+    def settle(self, address: int, place: int, size: int) -> None:
         """The block in `place` is now the one at `address`, of `size` bytes."""
         if size > LARGEST:
             raise ValueError
@@ -218,8 +223,15 @@ class _Reader:
         self.live += size
 
 
-def _is_null(address: bytes) -> bool:
-    return int(address, 0) == 0
+def _call_of(name: bytes, event: Event, has_addresses: bool) -> Call:
+    """The call that an event tells of. Where there are no addresses, blocks go by their numbers."""
+    address, old, size = event.address, event.old, event.size
+    if not has_addresses:
+        address = event.block + 1
+        old = event.freed + 1 or (UNKNOWN if old else 0)
+    if event.operation is Operation.CALLOC:
+        size = size // event.number if event.number else 0
+    return Call(b"%d:" % event.thread, name, address, old, event.number, size)
 
 
 class Sample(NamedTuple):

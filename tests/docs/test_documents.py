@@ -18,7 +18,7 @@ DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("src/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
 WITH_C = [README, ROOT / "docs" / "heaps.md"]
-WITH_EXAMPLES = [README, ROOT / "docs" / "four-functions.md"]
+WITH_EXAMPLES = [README, ROOT / "docs" / "four-functions.md", ROOT / "docs" / "trace-format.md"]
 
 
 def named(path: Path) -> str:

@@ -9,7 +9,7 @@ import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
-from snugmalloc.cli import compare, demo, doctor, install, replay, run
+from snugmalloc.cli import compare, demo, doctor, install, replay, run, summary, trace
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
@@ -59,3 +59,5 @@ main.add_command(doctor.command)
 main.add_command(install.command)
 main.add_command(replay.command)
 main.add_command(run.command)
+main.add_command(summary.command)
+main.add_command(trace.command)

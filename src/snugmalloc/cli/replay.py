@@ -22,8 +22,8 @@ from snugmalloc.cli.files import writable_file, write_json
 def command(trace: Path, json_file: str | None) -> None:
     """Play a recorded TRACE and report speed, peaks and fragmentation.
 
-    TRACE is Android memory_replay text, or a .zip with one such file in it. It is played through the four
-    functions of libosmem.so by one thread, and all the memory is written and compared.
+    TRACE is a .snug file, Android memory_replay text, or a .zip with one such text in it. It is played through
+    the four functions of libosmem.so by one thread, and all the memory is written and compared.
     """
     played = report.play(trace)
     if json_file is None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from snugmalloc import heap_map
+from snugmalloc.cli.streams import tell
 from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.heapmap import counted
 from snugmalloc.replay import Progress as Told
@@ -26,9 +27,11 @@ NAMES_WIDTH = 22  # of the column before the curve
 def play(path: Path) -> Replay:
     """Read the trace at `path` and play it, with a progress bar if stderr is a terminal."""
     try:
-        with _progress("reading") as told:
+        with progress_bar("reading") as told:
             trace = read_trace(path, told)
-        with _progress("playing") as told:
+        if trace.damage:
+            tell(trace.damage)
+        with progress_bar("playing") as told:
             return replay(trace, told)
     except OSError as error:
         raise click.ClickException(f"{path.name}: {error.strerror}") from None
@@ -39,7 +42,7 @@ def play(path: Path) -> Replay:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Told]:
+def progress_bar(what: str) -> Iterator[Told]:
     console = get_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     # Without the bar's own thread: while there is one thread only, the heap takes no lock.

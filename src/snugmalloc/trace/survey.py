@@ -1,0 +1,46 @@
+"""Owns what can be said of a trace without following its blocks: how many of what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import compress
+
+from snugmalloc.trace.columns import NO_BLOCK
+from snugmalloc.trace.operations import CALLS, Operation
+from snugmalloc.trace.reader import OPERATIONS, TraceReader
+from snugmalloc.trace.vectors import listed
+
+
+@dataclass
+class Survey:
+    """The events of a trace, counted."""
+
+    operations: Counter[Operation] = field(default_factory=Counter)
+    refused: int = 0
+    blocks: int = 0
+    bytes: int = 0
+    """Asked for, and given."""
+    threads: set[int] = field(default_factory=set)
+    last_time: int = 0
+    """In ticks since the recording began."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are."""
+        return sum(count for operation, count in self.operations.items() if operation in CALLS)
+
+
+def survey(reader: TraceReader) -> Survey:
+    """Read all of a trace and count."""
+    found = Survey()
+    for columns in reader.columns():
+        for operation, count in Counter(listed(columns.operation)).items():
+            found.operations[OPERATIONS[operation]] += count
+        gave = [block != NO_BLOCK for block in listed(columns.block)]
+        found.refused += sum(listed(columns.refused))
+        found.blocks += sum(gave)
+        found.bytes += sum(compress(listed(columns.size), gave))
+        found.threads.update(listed(columns.thread))
+        found.last_time = max(found.last_time, *listed(columns.time))
+    return found
