@@ -81,9 +81,9 @@ def memalign(alignment: Word, size: Word) -> Word:
     return allocate_on_next(alignment, size)
 
 
-def posixallocate_on_next(target: Word, alignment: Word, size: Word) -> Int:
-    """posixallocate_on_next(3)."""
-    return snug_posixallocate_on_next(target, alignment, size)
+def posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
+    """posix_memalign(3)."""
+    return snug_posix_memalign(target, alignment, size)
 
 
 def valloc(size: Word) -> Word:
@@ -161,13 +161,13 @@ def snug_aligned_alloc(alignment: Word, size: Word) -> Word:
     return allocate_on(alignment, size)
 
 
-def snugallocate_on_next(alignment: Word, size: Word) -> Word:
+def snug_memalign(alignment: Word, size: Word) -> Word:
     """As memalign."""
     return allocate_on_next(alignment, size)
 
 
-def snug_posixallocate_on_next(target: Word, alignment: Word, size: Word) -> Int:
-    """As posixallocate_on_next."""
+def snug_posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
+    """As posix_memalign."""
     if not is_power_of_two(alignment) or alignment < HEADER:
         return EINVAL
     pointer = obtain_aligned(alignment, size)
