@@ -49,11 +49,22 @@ from .heap import allocate, allocate_run, free_block, set_aside
 from .large import owner_of
 from .layout import DEBUG, PAGE_BASE, PAGED, UNIT_SHIFT, units_for
 from .lists import List, ThreadCache, empty_list, fill, is_cache_sound, listed, pop, push, raise_limit
-from .options import fills_memory, read_options, thread_cache
+from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
 from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
-from .shards import CROWDED, TOTALS, VISITS, add_up, heap_count, heap_number, join_heap, leave_heap, next_home
+from .shards import (
+    CROWDED,
+    TOTALS,
+    VISITS,
+    add_up,
+    count_processors,
+    heap_count,
+    heap_number,
+    join_heap,
+    leave_heap,
+    next_home,
+)
 from .slab import give_row, open_slab, take_objects
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
 from .walk import OK, check, total_figures
@@ -148,6 +159,8 @@ def make_cache() -> Word:
     """Give this thread a cache if it has not had one and the options are known; or 0."""
     if load_thread_state() == ENDED or not read_options() or thread_cache() == 0:
         return 0
+    if figure(process_heap(), Figures.thread_caches) != 0 and max_heaps() == 0:
+        count_processors()
     cache = new_cache()
     if cache == 0:
         return 0

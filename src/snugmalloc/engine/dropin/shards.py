@@ -61,11 +61,17 @@ def add_up() -> None:
         offset += 8
 
 
+def count_processors() -> None:
+    """Before a second thread is served: the program may be in a sandbox later, where no file can be read."""
+    if process_heap().processors == 0:
+        process_heap().processors = processors()
+
+
 def most_heaps() -> Word:
     """How many heaps there may be."""
     if figure(process_heap(), Figures.limit_bytes) != 0:
         return ONE
-    count = max_heaps() if max_heaps() != 0 else processors()
+    count = max_heaps() if max_heaps() != 0 else process_heap().processors
     return count if count < MAX_HEAPS else MAX_HEAPS * ONE
 
 
