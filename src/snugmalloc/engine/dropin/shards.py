@@ -33,7 +33,10 @@ SHARD_COUNT = reserve(8)  # the shards beside the process's heap
 VISITS = 64  # that a thread makes before it looks whether it should move
 CROWDED = 16  # of these, if it had to wait so often
 
-TOTALS = reserve(PUBLISHED)  # the sum of all heaps' figures
+TOTALS = reserve(
+    PUBLISHED
+)  # the sum of all heaps' figures, for whoever asks; under the lock of the process's heap
+OUTSIDE = reserve(PUBLISHED)  # the same for whoever looks from outside, as it was at the last step of a heap
 
 
 def heap_count() -> Word:
@@ -46,8 +49,8 @@ def heap_number(number: Word) -> Heap:
     return Heap(load_word(SHARDS + number * 8)) if number != 0 else process_heap()
 
 
-def add_up() -> None:
-    """Bring the sums of all heaps' figures up to date.
+def add_up(totals: Word) -> None:
+    """Bring the sums of all heaps' figures at this address up to date.
 
     With one heap whoever looks from outside finds the figures of that, with more these sums. A sum of peaks is
     what the heaps had at most, each at its time.
@@ -57,7 +60,7 @@ def add_up() -> None:
         total: Word = 0
         for number in range(heap_count()):
             total += figure(heap_number(number), offset)
-        store_word(TOTALS + offset, total)
+        store_word(totals + offset, total)
         offset += 8
 
 
@@ -85,7 +88,8 @@ def add_heap(heap: Heap) -> None:
     list_heap(heap)
     store_word(SHARDS + heap_count() * 8, heap)
     atomic_store(SHARD_COUNT, heap_count())
-    publish(TOTALS)
+    add_up(OUTSIDE)
+    publish(OUTSIDE)
 
 
 def offer_heap() -> None:
