@@ -39,6 +39,14 @@ class CrowdedHeap(InterpretedHeap):
     def __init__(self, machine: ContendedMachine | None = None) -> None:
         super().__init__(machine or ContendedMachine(threads=True))
         self.free(self.malloc(1))
+        self.begin_thread()
+
+    def begin_thread(self) -> None:
+        """Go on as a new thread; the one before stays what it was, and does nothing."""
+        self.machine.store_thread_state(0)
+        self.machine.store_thread_word(self.machine.thread_without_cache())
+        self.free(self.malloc(1))
+        self.engine.process_heap().threads = 1
 
     @property
     def homes(self) -> list[int]:
@@ -101,6 +109,30 @@ def test_the_only_thread_of_a_heap_has_no_reason_to_move(heap: CrowdedHeap) -> N
     heap.machine.contended = True
     heap.work()
     assert heap.homes == [1]
+
+
+@dataclass
+class SandboxedMachine(ContendedMachine):
+    """Where what the processors are can be read at times only."""
+
+    readings: int = 0
+
+    def processors(self) -> int:
+        self.readings += 1
+        return super().processors()
+
+
+def test_processors_are_counted_when_a_second_thread_begins_and_not_later() -> None:
+    machine = SandboxedMachine(threads=True)
+    alone = InterpretedHeap(machine)
+    alone.free(alone.malloc(1))
+    assert machine.readings == 0
+    machine = SandboxedMachine(threads=True)
+    heap = CrowdedHeap(machine)
+    assert machine.readings == 1
+    heap.move()
+    assert machine.readings == 1
+    assert len(heap.homes) == 2
 
 
 def test_there_are_no_more_heaps_than_processors() -> None:
@@ -243,7 +275,9 @@ def test_figures_are_the_sum_of_all_heaps(heap: CrowdedHeap) -> None:
     assert heap.owner(old) != heap.owner(new)
     assert heap.total("live_bytes") == before + 2 * heap.usable(old)
     assert heap.total("version") == heap.engine.STATS_VERSION
-    assert heap.machine.published == heap.engine.TOTALS
+    assert heap.machine.published == heap.engine.OUTSIDE
+    heap.work()
+    assert heap.machine.load(heap.engine.OUTSIDE + heap.engine.Figures.live_bytes, 8) >= before
     heap.free(old)
     heap.free(new)
     assert heap.total("live_bytes") == before

@@ -49,11 +49,23 @@ from .heap import allocate, allocate_run, free_block, set_aside
 from .large import owner_of
 from .layout import DEBUG, PAGE_BASE, PAGED, UNIT_SHIFT, units_for
 from .lists import List, ThreadCache, empty_list, fill, is_cache_sound, listed, pop, push, raise_limit
-from .options import fills_memory, read_options, thread_cache
+from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
 from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
-from .shards import CROWDED, TOTALS, VISITS, add_up, heap_count, heap_number, join_heap, leave_heap, next_home
+from .shards import (
+    CROWDED,
+    OUTSIDE,
+    TOTALS,
+    VISITS,
+    add_up,
+    count_processors,
+    heap_count,
+    heap_number,
+    join_heap,
+    leave_heap,
+    next_home,
+)
 from .slab import give_row, open_slab, take_objects
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
 from .walk import OK, check, total_figures
@@ -87,7 +99,7 @@ def look_after(heap: Heap) -> None:
     if is_use_falling(heap) and empty_larger_lists():
         take_step(heap)
     if heap_count() > 1:
-        add_up()
+        add_up(OUTSIDE)
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)
@@ -148,6 +160,8 @@ def make_cache() -> Word:
     """Give this thread a cache if it has not had one and the options are known; or 0."""
     if load_thread_state() == ENDED or not read_options() or thread_cache() == 0:
         return 0
+    if figure(process_heap(), Figures.thread_caches) != 0 and max_heaps() == 0:
+        count_processors()
     cache = new_cache()
     if cache == 0:
         return 0
@@ -601,7 +615,7 @@ def total_all() -> None:
         held = enter(heap)
         total_figures(heap)
         unlock_heap(heap, held)
-    add_up()
+    add_up(TOTALS)
     lower_total(Figures.live_bytes, figure(process_heap(), Figures.cached_bytes))
     lower_total(Figures.live_blocks, figure(process_heap(), Figures.cached_blocks))
 

@@ -147,6 +147,7 @@ class Heap(Record, align=64):
     newest_cache: Word  # of all threads' caches
     waiting_cache: Word  # of those that wait for a thread
     counted_forks: Word  # for which process the heaps' threads are counted
+    processors: Word  # that this process may use, or 0 while it has had one thread
     check_visits: Word  # of a checking build
 
     # transfer: lists on their way from thread to thread

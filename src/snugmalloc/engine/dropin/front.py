@@ -27,13 +27,7 @@ from .options import hands_over, read_options, set_mmap_threshold
 from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
-from .requests import (
-    dispose,
-    is_power_of_two,
-    look_closely,
-    obtain_aligned,
-    refuse_size,
-)
+from .requests import dispose, is_power_of_two, look_closely, obtain_aligned, refuse_size
 from .shards import TOTALS, heap_count, heap_number
 from .walk import BAD_CACHE, OK, check, total_figures, walk
 

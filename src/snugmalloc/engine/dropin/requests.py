@@ -137,8 +137,10 @@ def make_room(size: Word) -> bool:
 
 def elsewhere(size: Word, alignment: Word, cleared: bool) -> Word:
     """The same from another heap than the thread's own, which has none and gets none. Or 0."""
+    own = own_heap()
     for number in range(heap_count()):
-        pointer = anywhere(heap_number(number), size, alignment, cleared)
+        heap = heap_number(number)
+        pointer = anywhere(heap, size, alignment, cleared) if heap != own else 0
         if pointer != 0:
             return pointer
     return 0
@@ -224,6 +226,8 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         dispose(pointer)  # there was no page for a slab
     pointer = anywhere(own_heap(), size, alignment, False)
     if unlikely(pointer == 0) and make_room(size):
+        pointer = anywhere(own_heap(), size, alignment, False)
+    if unlikely(pointer == 0):
         pointer = elsewhere(size, alignment, False)
     return filled(given(pointer))
 

@@ -33,7 +33,10 @@ SHARD_COUNT = reserve(8)  # the shards beside the process's heap
 VISITS = 64  # that a thread makes before it looks whether it should move
 CROWDED = 16  # of these, if it had to wait so often
 
-TOTALS = reserve(PUBLISHED)  # the sum of all heaps' figures
+TOTALS = reserve(
+    PUBLISHED
+)  # the sum of all heaps' figures, for whoever asks; under the lock of the process's heap
+OUTSIDE = reserve(PUBLISHED)  # the same for whoever looks from outside, as it was at the last step of a heap
 
 
 def heap_count() -> Word:
@@ -46,8 +49,8 @@ def heap_number(number: Word) -> Heap:
     return Heap(load_word(SHARDS + number * 8)) if number != 0 else process_heap()
 
 
-def add_up() -> None:
-    """Bring the sums of all heaps' figures up to date.
+def add_up(totals: Word) -> None:
+    """Bring the sums of all heaps' figures at this address up to date.
 
     With one heap whoever looks from outside finds the figures of that, with more these sums. A sum of peaks is
     what the heaps had at most, each at its time.
@@ -57,15 +60,21 @@ def add_up() -> None:
         total: Word = 0
         for number in range(heap_count()):
             total += figure(heap_number(number), offset)
-        store_word(TOTALS + offset, total)
+        store_word(totals + offset, total)
         offset += 8
+
+
+def count_processors() -> None:
+    """Before a second thread is served: the program may be in a sandbox later, where no file can be read."""
+    if process_heap().processors == 0:
+        process_heap().processors = processors()
 
 
 def most_heaps() -> Word:
     """How many heaps there may be."""
     if figure(process_heap(), Figures.limit_bytes) != 0:
         return ONE
-    count = max_heaps() if max_heaps() != 0 else processors()
+    count = max_heaps() if max_heaps() != 0 else process_heap().processors
     return count if count < MAX_HEAPS else MAX_HEAPS * ONE
 
 
@@ -79,7 +88,8 @@ def add_heap(heap: Heap) -> None:
     list_heap(heap)
     store_word(SHARDS + heap_count() * 8, heap)
     atomic_store(SHARD_COUNT, heap_count())
-    publish(TOTALS)
+    add_up(OUTSIDE)
+    publish(OUTSIDE)
 
 
 def offer_heap() -> None:
