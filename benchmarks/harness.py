@@ -48,9 +48,15 @@ def compile_program(source: str, name: str, *flags: str) -> Path:
     return program
 
 
+def printed(command: Sequence[str | Path], added: Mapping[str, str] | None = None) -> str:
+    """What a program prints; its environment has `added` too."""
+    words, environment = [str(word) for word in command], os.environ | (added or {})
+    return subprocess.run(words, env=environment, check=True, capture_output=True, text=True).stdout
+
+
 def printed_number(*command: str | Path) -> float:
     """Run a program that prints one number."""
-    return float(subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout)
+    return float(printed(command))
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

@@ -55,7 +55,8 @@ UNRECORDED_ROUNDS = 3
 ROUNDS = 3  # simulations with other random numbers
 MEASURED_ROUNDS, QUICK_MEASURED_ROUNDS = 5, 2
 
-MAX_HEAPS, VISITS, CROWDED = 64, 64, 16  # as in engine/dropin/shards.py
+MAX_HEAPS, VISITS, CROWDED = 64, 64, 8  # as in engine/dropin/shards.py
+LONG_WAIT_NS = 4500  # a wait that counts: some 100 pauses of a processor, see engine/machine.h
 SETTLING = 8 * VISITS  # steps of each core before those that move are watched
 
 
@@ -250,8 +251,11 @@ class Simulation:
         """Hold the heap's lock for so long, and so much longer for what the profile does not have."""
         core = self.cores[number]
         if self.model.moves:
-            self.consider_moving(core, heap)
+            self.consider_moving(core)
+        wanted = self.environment.now
         yield from heap.lock.take()
+        if heap is core.home and self.environment.now - wanted > LONG_WAIT_NS:
+            core.waits += 1
         yield from self.enter(number, heap)
         if more:
             yield self.environment.timeout(more)
@@ -274,15 +278,13 @@ class Simulation:
             other = self.random.choice(self.cores)
         return other.home
 
-    def consider_moving(self, core: Core, heap: Heap) -> None:
-        """A core counts its visits, and waits at home; now and then it moves: see engine/dropin/shards.py."""
+    def consider_moving(self, core: Core) -> None:
+        """A core counts its visits, and long waits at home; now and then it moves, as in shards.py."""
         core.visits += 1
         if core.visits >= VISITS:
             if core.waits >= CROWDED:
                 self.move(core)
             core.visits = core.waits = 0
-        if heap is core.home and heap.lock.is_held:
-            core.waits += 1
 
     def move(self, core: Core) -> None:
         """To the heap that serves the fewest, or to a new one, if that serves fewer than this one."""

@@ -126,7 +126,7 @@ def test_more_cores_than_there_may_be_heaps_share_them() -> None:
 
 
 def test_cores_that_wait_move_until_each_has_a_heap_of_its_own() -> None:
-    crowded = steady(Step(10, Role.HOME, 40))
+    crowded = steady(Step(1000, Role.HOME, 4000))
     simulation = Simulation(crowded, 8, MOVING, FREE, 1)
     assert len(simulation.heaps) == 1
     simulation.settle(VISITS * 50)
@@ -300,13 +300,13 @@ def test_a_thread_that_is_told_to_move_has_a_home_of_its_own(recorder: Path, sec
 def test_what_another_thread_frees_is_pushed_to_the_heap_that_it_is_of(
     recorder: Path, sections_program: Path
 ) -> None:
-    """The second thread frees 20 blocks of the first, which lives on: as many may lie in a stack."""
+    """The second thread frees 5 blocks of the first, which lives on: so much may lie in a stack."""
     recording, _ = record(recorder, [sections_program, "others"], heaps=4)
     first, second = blocks_of(recording)
     home = [section.home for section in first if section.home][-1]
     assert home != recording.process_lock
     pushes = [section for section in second if section.flags & PUSH]
-    assert [push.lock for push in pushes] == [home] * 20
+    assert [push.lock for push in pushes] == [home] * 5
     assert not any(section.flags & PUSH for section in first)
 
 

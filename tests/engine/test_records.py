@@ -92,7 +92,7 @@ def test_what_threads_read_and_what_they_write_stand_on_lines_of_their_own() -> 
     heap = next(record for record in records("dropin") if record.name == "Heap")
     line = {name: field.offset // 64 for name, field in heap.fields.items()}
     read_by_all = {line["is_private"], line["threads"]}
-    written_by_all = {line["owner"], line["waits"], line["returned"], line["returned_count"]}
+    written_by_all = {line["owner"], line["waits"], line["returned"], line["returned_bytes"]}
     under_the_lock = {line[name] for name in ("listed_blocks", "heads", "dirty", "budget", "transfer")}
     assert len(read_by_all) == len(written_by_all) == 1
     assert not read_by_all & written_by_all and not (read_by_all | written_by_all) & under_the_lock

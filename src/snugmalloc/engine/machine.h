@@ -456,7 +456,7 @@ typedef struct MachineLock {
     _Atomic Word owner;
     struct MachineLock *next;
     Word is_held_by_fork;
-    Word waits; /* how often it was not free */
+    Word waits; /* how often a thread had to wait for long */
 } MachineLock;
 
 static MachineLock machine_own_lock;
@@ -495,11 +495,16 @@ static inline bool machine_take_free_lock(MachineLock *lock) {
 /* Whoever has the lock is mostly done soon: to look again for some microseconds is cheaper than to sleep and be
  * woken (two threads that hand blocks over: 0.53 s instead of 0.83, benchmarks/workloads/handover.c). */
 #define MACHINE_SPINS 200
-static void machine_sleep_for_lock(MachineLock *lock) {
-    for (int spin = 0; spin < MACHINE_SPINS; spin++) {
-        if (atomic_load_explicit(&lock->owner, memory_order_relaxed) == 0 && machine_take_free_lock(lock)) return;
+#define MACHINE_LONG_WAIT 100 /* spins: some microseconds; shorter waits are not worth a heap (docs/design.md) */
+static int machine_spin_for_lock(MachineLock *lock) {
+    int spin = 0;
+    for (; spin < MACHINE_SPINS; spin++) {
+        if (atomic_load_explicit(&lock->owner, memory_order_relaxed) == 0 && machine_take_free_lock(lock)) break;
         machine_pause();
     }
+    return spin;
+}
+static void machine_sleep_for_lock(MachineLock *lock) {
     int kept = errno;
     for (Word owner = 0; !machine_replace_owner(lock, &owner, (Word)pthread_self() | 1, memory_order_acquire); owner = 0)
         if (owner & 1 || machine_replace_owner(lock, &owner, owner | 1, memory_order_relaxed))
@@ -508,8 +513,9 @@ static void machine_sleep_for_lock(MachineLock *lock) {
 }
 __attribute__((noinline, cold, unused)) static bool machine_wait_for_lock(MachineLock *lock) {
     if (machine_is_owner(lock) && lock->is_held_by_fork) return false; /* in a fork handler that runs between ours */
-    machine_sleep_for_lock(lock);
-    lock->waits++;
+    int spins = machine_spin_for_lock(lock);
+    if (spins == MACHINE_SPINS) machine_sleep_for_lock(lock);
+    if (spins >= MACHINE_LONG_WAIT) lock->waits++;
     return true;
 }
 static inline bool machine_lock(Word address) {

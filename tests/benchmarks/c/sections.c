@@ -1,13 +1,13 @@
 /* Long blocks, which lie in no list of a thread: each call is a critical section of its own.
  *
  *   own     a thread allocates and frees 300
- *   others  a thread frees 20 of another thread, which lives on
+ *   others  a thread frees 5 of another thread, which lives on
  *   alone   as own, but by the main thread, which is the only one */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 300, LONG = 40 << 10, HANDED = 20 };
+enum { ROUNDS = 300, LONG = 40 << 10, HANDED = 5 };
 
 static void *blocks[HANDED];
 static pthread_barrier_t handed, freed;

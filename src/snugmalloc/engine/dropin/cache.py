@@ -41,6 +41,7 @@ from .classes import (
     class_block_units,
     fill_tables,
     has_objects,
+    object_bytes,
     usable_in_class,
 )
 from .control import Heap, lock_heap, process_heap, unlock_heap
@@ -241,7 +242,7 @@ def allocate_object(heap: Heap, size_class: Word) -> Word:
 def free_object(pointer: Word, size_class: Word) -> None:
     """Free one object."""
     heap = owner_of(pointer)
-    if serves_others(heap) and may_return(heap):
+    if serves_others(heap) and may_return(heap, object_bytes(size_class)):
         store_word(pointer, 0)
         return_list(heap, pointer, ONE)
         return
@@ -261,7 +262,7 @@ def allocate_block(heap: Heap, units: Word) -> Word:
 def release_block(pointer: Word, units: Word) -> None:
     """Free one block of so many units."""
     heap = owner_of(pointer)
-    if units > 1 and units < PAGED_UNITS and serves_others(heap) and may_return(heap):
+    if units > 1 and units < PAGED_UNITS and serves_others(heap) and may_return(heap, units << UNIT_SHIFT):
         return_list(heap, pointer, 0)
         return
     held = visit(heap)
@@ -416,7 +417,7 @@ def pass_on(entry: List, size_class: Word) -> None:
     entry.first = 0
     entry.room = count
     heap = owner_of(chain)
-    if serves_others(heap) and may_return(heap):
+    if serves_others(heap) and may_return(heap, count * usable_in_class(size_class)):
         return_list(heap, chain, count)
         return
     held = visit(heap)

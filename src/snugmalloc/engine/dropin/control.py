@@ -61,7 +61,7 @@ class Heap(Record, align=64):
     is_held_by_fork: Word
     waits: Word
     returned: Word  # what other threads freed, to be collected under the lock: see returns.py
-    returned_count: Word
+    returned_bytes: Word  # of that, and of what was not left there any more
 
     # all that follows is read and written under the lock
     state_line: Line

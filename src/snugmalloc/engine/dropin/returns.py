@@ -14,7 +14,7 @@ from __future__ import annotations
 from ..machine import Int, Word, atomic_add, atomic_exchange, atomic_load, atomic_replace, load_word, store_word
 from .control import Heap
 
-MAX_RETURNED = 32  # lists and blocks
+MAX_RETURNED = 262144  # bytes, and what passes them
 LENGTH_SHIFT: Int = 48
 BELOW_BITS = 0xFFFF_FFFF_FFFF
 SECOND_WORD = 8
@@ -25,9 +25,9 @@ def has_returned(heap: Heap) -> bool:
     return atomic_load(heap + Heap.returned) != 0
 
 
-def may_return(heap: Heap) -> bool:
-    """Whether one more list or block may be returned to the heap; if so, it has to be."""
-    return atomic_add(heap + Heap.returned_count, 1) < MAX_RETURNED
+def may_return(heap: Heap, count: Word) -> bool:
+    """Whether `count` bytes more may be returned to the heap; if so, they have to be."""
+    return atomic_add(heap + Heap.returned_bytes, count) < MAX_RETURNED
 
 
 def return_list(heap: Heap, chain: Word, count: Word) -> None:
@@ -41,7 +41,7 @@ def return_list(heap: Heap, chain: Word, count: Word) -> None:
 
 def take_returned(heap: Heap) -> Word:
     """All that was returned, or 0; under the lock."""
-    heap.returned_count = 0
+    heap.returned_bytes = 0
     return atomic_exchange(heap + Heap.returned, 0)
 
 

@@ -1,10 +1,10 @@
 """Owns the shards: more heaps for malloc where threads wait for each other's lock.
 
-A process begins with one heap. A thread that had to wait in a quarter of its last visits moves to another: to
-the one that serves the fewest threads, or to a new one, while there are fewer than SNUG_HEAPS says or, by
-default, than processors that this process may use. It goes back when the first heap serves no thread any more.
-What a thread frees goes home to the heap that it is of, whoever frees it. A process whose threads never wait
-has one heap, and so has one with a limit.
+A process begins with one heap. A thread that had to wait for the lock for long in an eighth of its last visits
+moves to another: to the one that serves the fewest threads, or to a new one, while there are fewer than
+SNUG_HEAPS says or, by default, than processors that this process may use. It goes back when the first heap
+serves no thread any more. What a thread frees goes home to the heap that it is of, whoever frees it. A process
+whose threads seldom wait has one heap, and so has one with a limit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .segments import SMALLEST_REGION
 SHARDS = reserve(8 * MAX_HEAPS)  # the first word stays 0: that one is the process's heap
 SHARD_COUNT = reserve(8)  # the shards beside the process's heap
 VISITS = 64  # that a thread makes before it looks whether it should move
-CROWDED = 16  # of these, if it had to wait so often
+CROWDED = 8  # of these, if it waited for long so often: docs/design.md has what others gave
 
 TOTALS = reserve(
     PUBLISHED
