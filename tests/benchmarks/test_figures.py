@@ -17,14 +17,14 @@ Ir
 2,068,985 (100.0%)  PROGRAM TOTALS
 
 1,200,000 (58.00%)  ???:malloc [/lib/libc.so.6]
-  378,058 (18.27%)  ???:replacements [/work/calls]
-      113 ( 0.01%)  ???:main [/work/calls]
-        9 ( 0.01%)  ???:main [/other/work/calls]
+  378,058 (18.27%)  ???:replacements [/bench/calls]
+      113 ( 0.01%)  ???:main [/bench/calls]
+        9 ( 0.01%)  ???:main [/elsewhere/bench/calls]
 """
 
 
 def test_a_programs_own_instructions_are_those_of_its_file() -> None:
-    assert own_instructions(ANNOTATED, Path("/work/calls")) == 378_058 + 113
+    assert own_instructions(ANNOTATED, Path("/bench/calls")) == 378_058 + 113
 
 
 def test_the_loop_is_the_same_whatever_the_allocator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
