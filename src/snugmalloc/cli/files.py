@@ -6,10 +6,13 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def write_json(name: str, value: Any) -> None:
@@ -60,3 +63,14 @@ def writable_file(context: click.Context, parameter: click.Parameter, name: str 
         except OSError as error:
             raise click.BadParameter(f"{error.filename}: {error.strerror}", context, parameter) from None
     return name
+
+
+def json_option(table: str) -> Callable[[F], F]:
+    """The option --json of a command that else prints `table`."""
+    return click.option(
+        "--json",
+        "json_file",
+        metavar="FILE",
+        callback=writable_file,
+        help=f"Write the figures as JSON to FILE, '-' for standard output, instead of {table}.",
+    )

@@ -10,7 +10,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from snugmalloc.cli.files import writable_file, write_json
+from snugmalloc.cli.files import json_option, write_json
 from snugmalloc.cli.report import progress_bar, size
 from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.cli.trace import TRACE, open_trace
@@ -25,13 +25,7 @@ UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 @click.command("report")
 @click.argument("trace", type=TRACE)
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    callback=writable_file,
-    help="Write the figures as JSON to FILE, '-' for standard output, instead of the tables.",
-)
+@json_option("the tables")
 def command(trace: Path, json_file: str | None) -> None:
     """Report what a program allocated, and what stayed.
 

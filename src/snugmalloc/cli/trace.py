@@ -12,7 +12,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from snugmalloc.cli.files import check_writable, writable_file, write_json
+from snugmalloc.cli.files import check_writable, json_option, write_json
 from snugmalloc.cli.report import progress_bar, size
 from snugmalloc.cli.streams import tell
 from snugmalloc.cli.tables import get_console, print_table
@@ -101,13 +101,7 @@ def convert_command(source: Path, output: str, without: Flags) -> None:
 
 @command.command("info")
 @click.argument("trace", type=TRACE)
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    callback=writable_file,
-    help="Write the figures as JSON to FILE, '-' for standard output, instead of the table.",
-)
+@json_option("the table")
 def info_command(trace: Path, json_file: str | None) -> None:
     """Report how much is in a .snug trace.
 

@@ -384,7 +384,7 @@ def lock(address: Word) -> bool:
     """Take the lock at `address`, unless the process has one thread; give the answer to `unlock`.
 
     A lock has four words: its owner; the next in the list that `watch_forks` gets, or 0; one that is for fork;
-    and how often a thread had to wait for it.
+    and how often a thread had to wait for it for long.
     """
     return backend.lock(address)
 

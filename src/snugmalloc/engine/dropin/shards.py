@@ -33,10 +33,10 @@ SHARD_COUNT = reserve(8)  # the shards beside the process's heap
 VISITS = 64  # that a thread makes before it looks whether it should move
 CROWDED = 8  # of these, if it waited for long so often: docs/design.md has what others gave
 
-TOTALS = reserve(
-    PUBLISHED
-)  # the sum of all heaps' figures, for whoever asks; under the lock of the process's heap
-OUTSIDE = reserve(PUBLISHED)  # the same for whoever looks from outside, as it was at the last step of a heap
+# The sums of all heaps' figures: for whoever asks, under the lock of the process's heap,
+TOTALS = reserve(PUBLISHED)
+# and for whoever looks from outside, as they were at the last step of a heap.
+OUTSIDE = reserve(PUBLISHED)
 
 
 def heap_count() -> Word:
