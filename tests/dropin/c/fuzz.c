@@ -13,6 +13,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/wait.h>
@@ -137,8 +138,8 @@ static _Atomic long refused, forked;
 #define FAIL(...) \
     do { \
         tell_where(); \
-        dprintf(2, __VA_ARGS__); \
-        dprintf(2, "\n"); \
+        tell(__VA_ARGS__); \
+        tell("\n"); \
         signal(SIGABRT, SIG_DFL); \
         abort(); \
     } while (0)
@@ -147,22 +148,37 @@ static _Atomic long refused, forked;
     do { \
         if (run.traces) { \
             tell_where(); \
-            dprintf(2, __VA_ARGS__); \
-            dprintf(2, "\n"); \
+            tell(__VA_ARGS__); \
+            tell("\n"); \
         } \
     } while (0)
 
+/* Allocates nothing, unlike dprintf: a signal may have come inside the malloc, with its lock held. */
+__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
+{
+    char line[500];
+    va_list values;
+
+    va_start(values, format);
+    int length = vsnprintf(line, sizeof line, format, values);
+    va_end(values);
+    if (length > (int)sizeof line - 1)
+        length = sizeof line - 1;
+    if (write(2, line, (size_t)length) != length)
+        abort();
+}
+
 static void tell_where(void)
 {
-    dprintf(2, "fuzz %lu %ld: thread %d, step %ld: ", run.seed, run.steps, self ? self->number : -1,
-            self ? self->step : -1);
+    tell("fuzz %lu %ld: thread %d, step %ld: ", run.seed, run.steps, self ? self->number : -1,
+         self ? self->step : -1);
 }
 
 static void die_of(int number)
 {
     signal(number, SIG_DFL);
     tell_where();
-    dprintf(2, "%s\n", strsignal(number));
+    tell("signal %d\n", number);
     raise(number);
 }
 

@@ -23,13 +23,14 @@
 
 #define IS_PLANTED(name) (strcmp(PLANTED, #name) == 0)
 
-enum { NOW_AND_THEN = 500 };
+/* Calls of a fault that is there now and then; of private heaps, which the fuzzer calls far less often. */
+enum { NOW_AND_THEN = 500, OFTEN = 20 };
 
-static int is_due(void)
+static int is_due(unsigned each)
 {
     static atomic_uint calls;
 
-    return atomic_fetch_add(&calls, 1) % NOW_AND_THEN == NOW_AND_THEN - 1;
+    return atomic_fetch_add(&calls, 1) % each == each - 1;
 }
 
 size_t malloc_usable_size(void *pointer)
@@ -44,11 +45,11 @@ void *malloc(size_t size)
     static _Atomic(void *) last;
     static atomic_size_t last_size;
 
-    if (IS_PLANTED(refused) && is_due()) {
+    if (IS_PLANTED(refused) && is_due(NOW_AND_THEN)) {
         errno = ENOMEM;
         return NULL;
     }
-    if (IS_PLANTED(given_twice) && is_due() && size <= atomic_load(&last_size))
+    if (IS_PLANTED(given_twice) && is_due(NOW_AND_THEN) && size <= atomic_load(&last_size))
         return atomic_load(&last);
     void *block = snug_malloc(size);
     atomic_store(&last, block);
@@ -95,7 +96,7 @@ void *snug_heap_malloc(snug_heap_t *heap, size_t size)
 
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "snug_heap_malloc");
-    return IS_PLANTED(elsewhere) && is_due() ? snug_malloc(size) : real(heap, size);
+    return IS_PLANTED(elsewhere) && is_due(OFTEN) ? snug_malloc(size) : real(heap, size);
 }
 
 snug_heap_t *snug_heap_create(size_t limit, const char *name)
