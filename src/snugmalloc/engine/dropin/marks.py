@@ -10,7 +10,7 @@ of the pages that it needs.
 from __future__ import annotations
 
 from ..common.figures import figure, lower_figure, raise_figure
-from ..machine import Int, Word, likely, multiply
+from ..machine import Int, Word, multiply, unlikely
 from .block import next_block
 from .control import Heap
 from .figures import Figures
@@ -31,6 +31,7 @@ from .pages import (
     page_address,
     page_of,
     set_eight_kinds,
+    set_few_kinds,
     set_kind,
     set_kinds,
 )
@@ -40,8 +41,6 @@ SUM_OF_BYTES = 0x0101_0101_0101_0101  # a product with it has the sum of all byt
 SUM_SHIFT: Int = 58  # and bit 2 of a byte counts for one
 LONG_PAGES = PAGED // PAGE
 EIGHT_DIRTY = 0x4444_4444_4444_4444
-ONE_KIND = 0xFF
-EIGHT_PURGED = 0x4343_4343_4343_4343
 PURGED_TO_BLOCKS: Int = 5  # how far bit 1 of a kind is from the bit that all of these have
 DIRTY_TO_BLOCKS: Int = 4  # and bit 2
 
@@ -195,39 +194,42 @@ def claim_page(heap: Heap, page: Word, instead: Word) -> bool:
     return kind == PURGED
 
 
-def claim_pages(heap: Heap, page: Word, end: Word) -> None:
-    """Pages are needed: clear their marks, up to eight at once."""
-    is_long = end - page >= LONG_PAGES
+def claim_each(heap: Heap, page: Word, end: Word, is_long: bool) -> None:
+    """Pages are needed, and any may be the system's: clear their marks."""
     again: Word = 0
     while page < end:
-        if page & 7 == 0 and page + 8 <= end:
-            kinds = eight_kinds(page)
-            if are_free(kinds) and kinds == multiply(kinds & ONE_KIND, SUM_OF_BYTES):
-                heap.dirty -= 8 if kinds == EIGHT_DIRTY else 0
-                lower_figure(heap, Figures.purged_bytes, 0 if kinds == EIGHT_DIRTY else 8 * PAGE)
-                again += 8 if kinds == EIGHT_PURGED else 0
-                set_eight_kinds(page, multiply(blocks_kind(heap), SUM_OF_BYTES))
-                page += 8
-                continue
         again += claim_page(heap, page, blocks_kind(heap))
         page += 1
     count_refaults(heap, again, is_long)
+
+
+def claim_dirty(heap: Heap, page: Word, end: Word) -> bool:
+    """Up to eight pages of one leaf are needed: clear their marks, unless any is the system's.
+
+    Returns True on success.
+    """
+    mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
+    kinds = eight_kinds(page) & mask
+    if unlikely(kinds & SPARE_BITS != 0):
+        return False
+    heap.dirty -= multiply(kinds & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
+    if mask == ALL_BITS:
+        set_eight_kinds(page, multiply(blocks_kind(heap), SUM_OF_BYTES))
+    else:  # one by one: the pages behind may be another heap's
+        set_few_kinds(page, end, blocks_kind(heap))
+    return True
 
 
 def claim(heap: Heap, block: Word, size: Word) -> None:
     """The `size` units at `block` are needed: clear the marks of their pages, up to eight at once."""
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
-    if likely(end - page <= 8 and not crosses_leaf(page, end)):
-        mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
-        kinds = eight_kinds(page)
-        if likely(kinds & mask & SPARE_BITS == 0):
-            heap.dirty -= multiply(kinds & mask & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
-            while page < end:  # one by one: the pages behind may be another heap's
-                set_kind(page, blocks_kind(heap))
-                page += 1
-            return
-    claim_pages(heap, page, end)
+    is_long = end - page >= LONG_PAGES
+    while page < end:
+        stop = page + 8 if page + 8 < end else end
+        if unlikely(crosses_leaf(page, stop)) or not claim_dirty(heap, page, stop):
+            claim_each(heap, page, stop, is_long)
+        page = stop
 
 
 def claim_to_return(heap: Heap, block: Word, size: Word) -> None:

@@ -222,6 +222,15 @@ def set_kinds(page: Word, end: Word, kind: Word) -> None:
         page = stop
 
 
+def set_few_kinds(page: Word, end: Word, kind: Word) -> None:
+    """The same for a few pages of one leaf, without a call."""
+    place = kind_place(page)
+    stop = place + (end - page)
+    while place < stop:
+        store_byte(place, kind)
+        place += 1
+
+
 def crosses_leaf(page: Word, end: Word) -> bool:
     """Whether the pages from `page` to `end` lie in more than one leaf."""
     return (page ^ (end - 1)) >> LEAF_PAGES_SHIFT != 0
