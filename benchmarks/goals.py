@@ -10,6 +10,7 @@ from typing import Any
 
 from snugmalloc.launch.allocators import OURS, OURS_UNDER_PYMALLOC, PYMALLOC, SYSTEM
 
+from . import obstacles as why
 from .contenders import KEEPING
 from .harness import HERE, RESULTS, markdown_table
 from .summary import Table
@@ -22,6 +23,7 @@ RIVALS = (MIMALLOC, "mimalloc3", "tcmalloc")  # whose median is the bound where 
 RIVALS_TOLD = "mimalloc 2.0, mimalloc 3 and tcmalloc"
 SHARED = {"mixed-handover": 2, "pipeline": 4, "slots": 2, "sharing": 2}  # and how many threads the suite gives
 SIMULATED_CORES = 64
+NOT_KNOWN = "Not known."
 LIBRARYS_RULES = "moving"  # the model of simulation.py in which threads find their heaps as in the library
 MB = 1e6
 KIB = 1024
@@ -34,6 +36,14 @@ the model that `benchmarks/results/simulation.md` describes. Written by `python 
 bytes.
 
 {table}
+
+## What stands in the way
+
+Of each goal that was missed.
+
+{obstacles}
+
+## Where this was measured
 
 {origin}
 """
@@ -69,6 +79,8 @@ class Goal:
     minimum: bool = False
     """The bound is the minimum, not the maximum."""
     digits: int = 0
+    obstacle: str = ""
+    """What stands in the way, where the goal is missed."""
 
     def holds(self, value: float) -> bool:
         """Whether `value`, as it is printed, keeps the bound."""
@@ -83,6 +95,11 @@ class Goal:
             return [self.figure, goal, "not measured", ""]
         measured = self._text(reading.value) + (f" ({reading.note})" if reading.note else "")
         return [self.figure, goal, measured, "yes" if self.holds(reading.value) else "no"]
+
+    def is_missed(self, results: Results) -> bool:
+        """Whether it was measured, and the bound is not kept."""
+        reading = self.take(results)
+        return reading is not None and not self.holds(reading.value)
 
     def _text(self, value: float) -> str:
         return f"{value:,.{self.digits}f}{self.unit}"
@@ -303,16 +320,56 @@ def handover_against_best_peer(results: Results) -> Reading | None:
 
 
 GOALS = (
-    Goal("processor time, mean, against the fastest peer's", 1.00, against_leading_peer, digits=2),
-    Goal("processor time on any workload, against the median peer", 1.15, against_median_peer, digits=2),
+    Goal(
+        "processor time, mean, against the fastest peer's",
+        1.00,
+        against_leading_peer,
+        digits=2,
+        obstacle=why.SHARED_HEAP,
+    ),
+    Goal(
+        "processor time on any workload, against the median peer",
+        1.15,
+        against_median_peer,
+        digits=2,
+        obstacle=why.SHARED_HEAP,
+    ),
     Goal("processor time, mean, against the system's malloc", 0.72, against_system(CPU), digits=2),
-    Goal("processor time, mean, against the library as it was before", 0.93, against_before, digits=2),
-    Goal("peak resident memory, mean, against the system's malloc", 0.90, against_system(PEAK), digits=2),
-    Goal("peak resident memory on any workload, against the best peer", 1.02, peak_against_best_peer, digits=2),
-    Goal("Python programs: processor time, mean, of stock Python", 1.00, against_stock_python(CPU), digits=2),
+    Goal(
+        "processor time, mean, against the library as it was before",
+        0.93,
+        against_before,
+        digits=2,
+        obstacle=why.ALREADY_FAST,
+    ),
+    Goal(
+        "peak resident memory, mean, against the system's malloc",
+        0.90,
+        against_system(PEAK),
+        digits=2,
+        obstacle=why.MOSTLY_LIVE,
+    ),
+    Goal(
+        "peak resident memory on any workload, against the best peer",
+        1.02,
+        peak_against_best_peer,
+        digits=2,
+        obstacle=why.SPARSE_TABLES,
+    ),
+    Goal(
+        "Python programs: processor time, mean, of stock Python",
+        1.00,
+        against_stock_python(CPU),
+        digits=2,
+        obstacle=why.PYTHON_TIME,
+    ),
     Goal("Python programs: peak, mean, of stock Python", 1.00, against_stock_python(PEAK), digits=2),
     Goal(
-        "Python programs: resident over time, mean, of stock Python", 0.75, against_stock_python(MEAN), digits=2
+        "Python programs: resident over time, mean, of stock Python",
+        0.75,
+        against_stock_python(MEAN),
+        digits=2,
+        obstacle=why.PYTHON_FLOOR,
     ),
     Goal("Python service: peak", 205, megabytes("python-service", PEAK), unit=" MB"),
     Goal(
@@ -320,44 +377,85 @@ GOALS = (
         40,
         megabytes("python-service", "resident end"),
         unit=" MB",
+        obstacle=why.SERVICE_END,
     ),
-    Goal("torture: 344 MB live", 350, megabytes("torture", "resident filled"), unit=" MB"),
-    Goal("torture: 90 % freed at random", 90, megabytes("torture", "resident dropped"), unit=" MB"),
+    Goal(
+        "torture: 344 MB live", 350, megabytes("torture", "resident filled"), unit=" MB", obstacle=why.ROUNDING
+    ),
+    Goal(
+        "torture: 90 % freed at random",
+        90,
+        megabytes("torture", "resident dropped"),
+        unit=" MB",
+        obstacle=why.PINNED,
+    ),
     Goal(
         "torture: filled again with larger blocks",
         365,
         megabytes("torture", "resident filled-again"),
         unit=" MB",
+        obstacle=why.ROUNDING,
     ),
-    Goal("torture: 90 % freed again", 75, megabytes("torture", "resident dropped-again"), unit=" MB"),
     Goal(
-        "processor time for giving memory back, on any workload", 3, price_of_giving_back, unit=" %", digits=1
+        "torture: 90 % freed again",
+        75,
+        megabytes("torture", "resident dropped-again"),
+        unit=" MB",
+        obstacle=why.PINNED,
     ),
-    Goal("malloc + free, 64 bytes: instructions", 45, instructions("pair64")),
-    Goal("malloc + free, random 16-127 bytes: instructions", 80, instructions("random127")),
+    Goal(
+        "processor time for giving memory back, on any workload",
+        3,
+        price_of_giving_back,
+        unit=" %",
+        digits=1,
+        obstacle=why.GIVING_BACK,
+    ),
+    Goal("malloc + free, 64 bytes: instructions", 45, instructions("pair64"), obstacle=why.FAST_PATH),
+    Goal(
+        "malloc + free, random 16-127 bytes: instructions",
+        80,
+        instructions("random127"),
+        obstacle=why.FAST_PATH,
+    ),
     Goal(
         "malloc + free, 1000 x 48 bytes: instructions, loop taken off",
         42,
         instructions("batch48", without_loop=True),
+        obstacle=why.LISTS,
     ),
     Goal(
         "malloc + free, random 16-999 bytes: instructions, loop taken off",
         55,
         instructions("random", without_loop=True),
+        obstacle=why.TAGGED,
     ),
     Goal(
         "malloc + free, random 16-8,192 bytes: instructions, loop taken off",
         200,
         instructions("random8192", without_loop=True),
+        obstacle=why.LISTS,
     ),
     Goal(
         "malloc + free, 8 KiB: instructions, loop taken off",
         120,
         instructions("pair8192", without_loop=True),
     ),
-    Goal("split + coalesce: instructions", 200, instructions("pair40000")),
-    Goal("a call with 10^7 live blocks against 10^3, random", 2.5, growth_with_live_blocks("random"), digits=1),
-    Goal("a call with 10^7 live blocks against 10^3, oldest", 2.5, growth_with_live_blocks("oldest"), digits=1),
+    Goal("split + coalesce: instructions", 200, instructions("pair40000"), obstacle=why.SPLIT),
+    Goal(
+        "a call with 10^7 live blocks against 10^3, random",
+        2.5,
+        growth_with_live_blocks("random"),
+        digits=1,
+        obstacle=why.CACHE_MISSES,
+    ),
+    Goal(
+        "a call with 10^7 live blocks against 10^3, oldest",
+        2.5,
+        growth_with_live_blocks("oldest"),
+        digits=1,
+        obstacle=why.CACHE_MISSES,
+    ),
     Goal("/bin/true: resident above the system's malloc", 64, start_above_system, unit=" KiB"),
     Goal(
         "two threads handing blocks over: throughput", 1.00, handover_against_best_peer, minimum=True, digits=2
@@ -368,22 +466,31 @@ GOALS = (
             1.00,
             against_rivals(workload),
             digits=2,
+            obstacle=why.SHARED_HEAP,
         )
         for workload, threads in SHARED.items()
     ),
-    Goal("churn, 2 threads: wall time of the worst run, against mimalloc 2.0", 1.25, worst_churn, digits=2),
+    Goal(
+        "churn, 2 threads: wall time of the worst run, against mimalloc 2.0",
+        1.25,
+        worst_churn,
+        digits=2,
+        obstacle=why.SHARED_HEAP,
+    ),
     Goal(f"{', '.join(SHARED)}: peak, against the best peer", 1.05, peak_where_threads_share, digits=2),
     Goal(
         "sharing, 8 threads: wall time of an operation, against 1 thread",
         0.70,
         sharing_with_more_threads,
         digits=2,
+        obstacle=why.TWO_CORES,
     ),
     *(
         Goal(
             f"pipeline, {threads} threads: calls of futex in a million operations",
             bound,
             futexes("pipeline", threads),
+            obstacle=why.QUEUES,
         )
         for threads, bound in ((2, 5), (16, 20))
     ),
@@ -395,6 +502,7 @@ GOALS = (
             unit=" times",
             minimum=True,
             digits=1,
+            obstacle=why.LARGE_IN_ONE_LOCK,
         )
         for pattern, bound in (("churn", 40), ("handover", 30), ("sizes-to-64-kib", 30))
     ),
@@ -404,6 +512,20 @@ GOALS = (
 def table(results: Results) -> str:
     """All goals with what was measured."""
     return markdown_table(["figure", "goal", "measured", "reached"], [goal.row(results) for goal in GOALS])
+
+
+def obstacles(results: Results) -> str:
+    """What stands in the way of each goal that was missed; goals with the same obstacle together."""
+    missed: dict[str, list[str]] = {}
+    for goal in GOALS:
+        if goal.is_missed(results):
+            missed.setdefault(goal.obstacle or "Not known.", []).append(goal.figure)
+    return (
+        "\n".join(
+            f"- **{'; '.join(figures)}.** {' '.join(obstacle.split())}" for obstacle, figures in missed.items()
+        )
+        or "None was missed."
+    )
 
 
 def table_of(run: Mapping[str, Any] | None) -> Table | None:
@@ -436,5 +558,8 @@ def write(folder: Path = RESULTS) -> Path:
     """Write the page of the results in `folder`: docs/figures.md, or beside quick results ``goals.md``."""
     results, origin = read(folder)
     path = HERE.parent / "docs" / "figures.md" if folder == RESULTS else folder / "goals.md"
-    path.write_text(PAGE.format(table=table(results), origin=origin or "Nothing has been measured yet."))
+    page = PAGE.format(
+        table=table(results), obstacles=obstacles(results), origin=origin or "Nothing has been measured yet."
+    )
+    path.write_text(page)
     return path

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import click
@@ -118,12 +119,17 @@ def run_cell(workload: Workload, contender: Contender, turn: int, amount: int) -
 def plan(
     workloads: Sequence[Workload], contenders: Sequence[Contender], rounds: int
 ) -> Iterator[tuple[Workload, Contender, int]]:
-    """All runs in order: in rounds, workload after workload, each round beginning with another contender."""
+    """All runs in order: in rounds, workload after workload, the contenders each time in another order.
+
+    The order is shuffled, the same each time: a run that ends with much memory leaves warm pages to the next
+    one, which must not always be the same contender's (python-arrays took a third of the time behind one that
+    gives nothing back, on a virtual machine whose host takes free pages).
+    """
+    random = Random(1)
     for turn in range(rounds):
         for workload in workloads:
             able = [c for c in contenders if workload.family == "python" or not c.is_for_python]
-            first = turn % len(able)
-            for contender in [*able[first:], *able[:first]]:
+            for contender in random.sample(able, len(able)):
                 yield workload, contender, turn
 
 

@@ -18,6 +18,7 @@ from benchmarks.goals import (
     Goal,
     Reading,
     Results,
+    obstacles,
     table,
     write,
 )
@@ -250,6 +251,16 @@ def test_the_page_is_of_all_runs_whose_files_are_there(tmp_path: Path) -> None:
     assert "| at most 5 | 4 (peer 8) | yes |" in page
     assert "| at least 40.0 times | 32.0 times (heaps 44.0) | no |" in page
     assert page.endswith("\n- `measure scaling`: today\n- `measure simulation`: today\n")
+
+
+def test_what_stands_in_the_way_is_said_of_each_goal_that_was_missed(results: Results) -> None:
+    missed = [goal for goal in GOALS if goal.row(results)[3] == "no"]
+    text = obstacles(results)
+    assert missed and all(goal.figure in text for goal in missed)
+    assert all(goal.obstacle.split()[0] in text for goal in missed if goal.obstacle)
+    reached = [goal for goal in GOALS if goal.row(results)[3] == "yes"]
+    assert reached and not any(goal.figure in text for goal in reached)
+    assert obstacles(NOTHING) == "None was missed."
 
 
 def test_the_table_has_a_line_for_every_goal(results: Results) -> None:

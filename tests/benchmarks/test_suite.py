@@ -34,11 +34,13 @@ def cell(workload: str, contender: str, turn: int, wall: float) -> Cell:
     return Cell(workload, contender, turn, {"wall_s": wall})
 
 
-def test_each_round_runs_every_pair_and_begins_with_another_contender() -> None:
-    runs = list(plan([workload("x")], [contender("a"), contender("b"), contender("c")], 2))
-    assert [(c.name, turn) for _, c, turn in runs] == [
-        ("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 1), ("a", 1),
-    ]  # fmt: skip
+def test_each_round_runs_every_pair_and_nobody_always_follows_the_same() -> None:
+    runs = list(plan([workload("x")], [contender("a"), contender("b"), contender("c")], 12))
+    rounds = [[c.name for _, c, turn in runs if turn == number] for number in range(12)]
+    assert {turn for _, _, turn in runs} == set(range(12)) and len(runs) == 36
+    assert all(sorted(names) == ["a", "b", "c"] for names in rounds)
+    pairs = {(names[place], names[place + 1]) for names in rounds for place in range(2)}
+    assert len(pairs) == 6  # each behind each
 
 
 def test_pythons_own_allocators_run_python_programs_only() -> None:
