@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from snugmalloc.launch.allocators import OURS, PYMALLOC
-from snugmalloc.launch.inside import read_inside
+from snugmalloc.launch.inside import NotReadable, read_inside
 
 from . import catalogue
 from .contenders import Contender, find_contenders
@@ -58,7 +58,7 @@ def sample(folder: Path, library: str) -> Held | None:
         resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
         base = library_base(folder, library)
         inside = read_inside(folder, base) if base is not None else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, NotReadable):
         return None
     return Held(resident, resident - inside.kept_free_bytes if inside else resident) if resident else None
 
