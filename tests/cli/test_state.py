@@ -15,7 +15,7 @@ import pytest
 
 import snugmalloc
 from snugmalloc.launch.diagnosis import Finding, bytes_text, diagnose, read_process
-from snugmalloc.launch.inside import REASONS, STATES, Inside
+from snugmalloc.launch.inside import REASONS, STATES, UNDECIDED
 from snugmalloc.options import OPTIONS, SWITCHED_ON
 
 from .programs import PYTHON, snug
@@ -170,7 +170,9 @@ def test_free_memory_beyond_what_is_used_is_worth_a_word() -> None:
     with running("") as pid:
         process = read_process(pid)
     for kept, advised in ((5 * MIB, False), (30 * MIB, False), (50 * MIB, True)):
-        inside = Inside(1, 40 * MIB, kept, 100 * MIB, {reason.figure: 0 for reason in REASONS})
+        inside = UNDECIDED._replace(
+            state=1, heap_bytes=40 * MIB, live_bytes=40 * MIB, kept_bytes=kept, system_bytes=100 * MIB
+        )
         told = type(process)(**{**vars(process), "inside": inside})
         (heap,) = (finding for finding in diagnose(told) if finding.name == "heap")
         assert bytes_text(kept) in heap.value

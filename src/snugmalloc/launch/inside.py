@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snugmalloc.engine.dropin import switch
-from snugmalloc.engine.dropin.figures import PUBLISHED, STATS_VERSION, Figures
+from snugmalloc.engine.dropin.figures import STATS_VERSION
+from snugmalloc.heap import ProcessStats
 
 SYMBOL = b"snug_figures_at"
 ELF_64_LITTLE = b"\x7fELF\x02\x01"
@@ -42,9 +43,13 @@ class Reason:
     """Why requests were refused."""
 
     figure: str
-    """The field of snug_stats_t that counts them."""
+    """The field of `ProcessStats` that counts them."""
     words: str
     advice: str
+
+    def count(self, figures: ProcessStats) -> int:
+        """How many requests were refused for it."""
+        return int(getattr(figures, self.figure))
 
 
 REASONS = (
@@ -73,26 +78,34 @@ class NotReadable(Exception):
     """Memory of another process that may not be read."""
 
 
-@dataclass(frozen=True)
-class Inside:
-    """What the library in a process reports of itself."""
+class Inside(ProcessStats):
+    """What the library in a process reports of itself.
 
-    state: int
-    live_bytes: int
-    """In use, or in the caches of threads."""
-    kept_free_bytes: int
-    """Free, and not given back to the system."""
-    system_bytes: int
-    refused: Mapping[str, int]
-    """How many requests were refused, by the name of the figure that counts the reason."""
+    Read from outside, the figures that are computed when the process asks are as they were then, and what lies
+    in thread caches counts as live.
+    """
+
+    __slots__ = ()
 
     @property
     def is_off(self) -> bool:
         """Whether libc serves the process's calls."""
         return self.state > switch.ON
 
+    @property
+    def kept_free_bytes(self) -> int:
+        """Free, and not given back to the system."""
+        free = self.heap_bytes + self.mapped_bytes - self.live_bytes - self.purged_bytes
+        return max(0, free) + self.kept_bytes
 
-UNDECIDED = Inside(0, 0, 0, 0, {})
+    @property
+    def resident_bytes(self) -> int:
+        """What the heap holds of the system's memory: all of it but pages given back or never touched."""
+        return self.system_bytes - self.purged_bytes
+
+
+WORDS = struct.Struct(f"<{len(Inside._fields)}Q")
+UNDECIDED = Inside._make([0] * len(Inside._fields))
 
 
 def read_inside(folder: Path, base: int) -> Inside | None:
@@ -112,22 +125,8 @@ def read_inside(folder: Path, base: int) -> Inside | None:
 def _read_figures(memory: _Memory, address: int) -> Inside | None:
     if address == 0:
         return UNDECIDED
-    words = struct.unpack(f"<{PUBLISHED // 8}Q", memory.read(address, PUBLISHED))
-
-    def figure(place: int) -> int:
-        return int(words[place // 8])
-
-    if figure(Figures.version) < STATS_VERSION:
-        return None
-    live, mapped = figure(Figures.live_bytes), figure(Figures.mapped_bytes)
-    free = figure(Figures.heap_bytes) + mapped - live - figure(Figures.purged_bytes)
-    return Inside(
-        state=figure(Figures.state),
-        live_bytes=live,
-        kept_free_bytes=max(0, free) + figure(Figures.kept_bytes),
-        system_bytes=figure(Figures.system_bytes),
-        refused={reason.figure: figure(getattr(Figures, reason.figure)) for reason in REASONS},
-    )
+    inside = Inside._make(WORDS.unpack(memory.read(address, WORDS.size)))
+    return inside if inside.version >= STATS_VERSION else None
 
 
 @dataclass(frozen=True)

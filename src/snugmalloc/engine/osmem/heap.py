@@ -50,7 +50,7 @@ from .block import (
     tell_next,
 )
 from .chain import link, unlink
-from .figures import FIGURES, Figures
+from .figures import FIGURES, Figures, OwnFigures
 from .index import put, take, take_best_fit
 from .kernel import extend_break, find_break, foreign_break, heap_end, is_break_contested, map_pages
 from .seal import vet_free
@@ -253,7 +253,7 @@ def build_wall(wall: Word, limit: Word) -> None:
     """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
     make_block(wall, LIVE, limit, 0, True)
     link(WALLS, wall)
-    raise_figure(FIGURES, Figures.wall_blocks, 1)
+    raise_figure(FIGURES, OwnFigures.wall_blocks, 1)
     raise_figure(FIGURES, Figures.heap_bytes, META)
 
 

@@ -27,7 +27,7 @@ from .block import (
     status_of,
 )
 from .chain import Linked, older
-from .figures import FIGURES, Figures
+from .figures import FIGURES, Figures, OwnFigures
 from .heap import WAITING_LIST, first_block, has_free_before, has_free_next, newest_wall, top_block
 from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
 from .kernel import heap_end
@@ -115,7 +115,7 @@ def walk(visitor: Word, context: Word) -> bool:
 def total_figures() -> None:
     """Bring the figures up to date that are computed only when asked for."""
     figures = Figures(FIGURES)
-    blocks = figures.live_blocks + figures.free_blocks + figures.wall_blocks
+    blocks = figures.live_blocks + figures.free_blocks + OwnFigures(FIGURES).wall_blocks
     figures.free_bytes = figures.heap_bytes - blocks * META - figures.live_bytes
     figures.system_bytes = figures.heap_bytes + figures.mapped_bytes + figures.mapped_blocks * META
 
