@@ -92,20 +92,6 @@ def add_heap(heap: Heap) -> None:
     publish(OUTSIDE)
 
 
-def offer_heap() -> None:
-    """Without a lock: make one more heap, if there may be one and the system allows it."""
-    heap = make_heap(SMALLEST_REGION * ONE)
-    if heap == 0:
-        return
-    held = lock_heap(process_heap())
-    is_wanted_still = may_add()
-    if is_wanted_still:
-        add_heap(heap)
-    unlock_heap(process_heap(), held)
-    if not is_wanted_still:
-        unmap_regions(heap.newest_region, heap.region_end)
-
-
 def quietest_heap() -> Heap:
     """The heap that serves the fewest threads."""
     quietest = process_heap()
@@ -163,6 +149,23 @@ def choose_home(heap: Heap, is_crowded: bool) -> Heap:
     return target
 
 
+def home_beside(heap: Heap) -> Heap:
+    """Without a lock: where a thread that waits too often in this heap moves, once there is one heap more.
+
+    If the system does not allow it, or others have made as many as there may be, it is one of those that are.
+    """
+    added = make_heap(SMALLEST_REGION * ONE)
+    held = lock_heap(process_heap())
+    is_wanted_still = added != 0 and may_add()
+    if is_wanted_still:
+        add_heap(added)
+    target = choose_home(heap, True)
+    unlock_heap(process_heap(), held)
+    if added != 0 and not is_wanted_still:
+        unmap_regions(added.newest_region, added.region_end)
+    return target
+
+
 def next_home(heap: Heap, is_crowded: bool) -> Heap:
     """Without a lock: which heap serves a thread from now on that this one served so far."""
     if not is_crowded and process_heap().threads != 0 and process_heap().counted_forks == fork_generation():
@@ -170,10 +173,6 @@ def next_home(heap: Heap, is_crowded: bool) -> Heap:
     held = lock_heap(process_heap())
     forget_threads()
     is_short = is_crowded and is_one_needed(heap)
+    target = heap if is_short else choose_home(heap, is_crowded)
     unlock_heap(process_heap(), held)
-    if is_short:
-        offer_heap()
-    held = lock_heap(process_heap())
-    target = choose_home(heap, is_crowded)
-    unlock_heap(process_heap(), held)
-    return target
+    return home_beside(heap) if is_short else target
