@@ -1,7 +1,8 @@
 """The figures of the drop-in malloc in another process, read from outside: from its memory in /proc.
 
-The library exports a word, `snug_figures_at`, that holds their address once the options are read. It is found
-by the symbol table that the loader has in memory, so it does not matter where the file is by now.
+The library exports two words: `snug_figures_at` holds the address of the first heap's figures, once the options
+are read, and `snug_shards_at` that of a list of the other heaps, once there are some. They are found by the
+symbol table that the loader has in memory, so it does not matter where the file is by now.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from snugmalloc.engine.dropin import switch
 from snugmalloc.engine.dropin.figures import STATS_VERSION
 from snugmalloc.heap import ProcessStats
 
-SYMBOL = b"snug_figures_at"
+FIGURES = b"snug_figures_at"
+SHARDS = b"snug_shards_at"
 ELF_64_LITTLE = b"\x7fELF\x02\x01"
 HEADER = struct.Struct("<32xQ14xHH")  # of an ELF file: where the program headers are, their size, how many
 SEGMENT = struct.Struct("<I12xQ16xQ")  # kind, address, size in memory
@@ -116,16 +118,21 @@ def read_inside(folder: Path, base: int) -> Inside | None:
     try:
         with (folder / "mem").open("rb", buffering=0) as file:
             memory = _Memory(file.fileno())
-            place = memory.find_symbol(base, SYMBOL)
-            return _read_figures(memory, memory.word(place)) if place is not None else None
+            place = memory.find_symbol(base, FIGURES)
+            if place is None:
+                return None
+            return _read_figures(memory, memory.word(place), memory.find_symbol(base, SHARDS))
     except OSError as error:
         raise NotReadable(error.strerror or str(error)) from None
 
 
-def _read_figures(memory: _Memory, address: int) -> Inside | None:
+def _read_figures(memory: _Memory, address: int, shards_at: int | None) -> Inside | None:
+    """The sums of all heaps' figures: what stands only once, such as the version, is 0 in the shards."""
     if address == 0:
         return UNDECIDED
-    inside = Inside._make(WORDS.unpack(memory.read(address, WORDS.size)))
+    heaps = [address, *(memory.words_behind_count(memory.word(shards_at)) if shards_at is not None else [])]
+    figures = [WORDS.unpack(memory.read(heap, WORDS.size)) for heap in heaps]
+    inside = Inside._make(map(sum, zip(*figures, strict=True)))
     return inside if inside.version >= STATS_VERSION else None
 
 
@@ -145,6 +152,10 @@ class _Memory:
     def word(self, address: int) -> int:
         """The 8 bytes at `address`."""
         return int.from_bytes(self.read(address, 8), "little")
+
+    def words_behind_count(self, address: int) -> list[int]:
+        """Of a list that begins with how many there are, the words; none if there is no list."""
+        return [self.word(address + 8 * (1 + index)) for index in range(self.word(address) if address else 0)]
 
     def find_symbol(self, base: int, name: bytes) -> int | None:
         """The address of the symbol `name` of the ELF file that is mapped at `base`; None without one."""

@@ -56,7 +56,6 @@ from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
 from .shards import (
     CROWDED,
-    OUTSIDE,
     TOTALS,
     VISITS,
     add_up,
@@ -99,8 +98,6 @@ def look_after(heap: Heap) -> None:
         return
     if is_use_falling(heap) and empty_larger_lists():
         take_step(heap)
-    if heap_count() > 1:
-        add_up(OUTSIDE)
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)
@@ -616,7 +613,7 @@ def total_all() -> None:
         held = enter(heap)
         total_figures(heap)
         unlock_heap(heap, held)
-    add_up(TOTALS)
+    add_up()
     lower_total(Figures.live_bytes, figure(process_heap(), Figures.cached_bytes))
     lower_total(Figures.live_blocks, figure(process_heap(), Figures.cached_blocks))
 

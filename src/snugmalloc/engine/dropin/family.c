@@ -29,8 +29,9 @@ static snug_stats_t figures(void) {
     return stats;
 }
 
-/* Where the figures are, once the options are read: `snug doctor` reads them from outside by this symbol. */
-uint64_t snug_figures_at;
+/* Where the figures are of the process's heap, once the options are read, and a list of the shards once there are some:
+ * `snug doctor` reads them from outside by these symbols. */
+uint64_t snug_figures_at, snug_shards_at;
 
 /* ---- libc's own, in a process that is off ---- */
 

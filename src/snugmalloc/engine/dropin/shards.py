@@ -18,7 +18,7 @@ from ..machine import (
     fork_generation,
     load_word,
     processors,
-    publish,
+    publish_shards,
     reserve,
     store_word,
 )
@@ -28,20 +28,18 @@ from .heaps import list_heap, make_heap, unmap_regions
 from .options import MAX_HEAPS, max_heaps
 from .segments import SMALLEST_REGION
 
-SHARDS = reserve(8 * MAX_HEAPS)  # the first word stays 0: that one is the process's heap
-SHARD_COUNT = reserve(8)  # the shards beside the process's heap
+SHARDS = reserve(8 * MAX_HEAPS)  # how many there are beside the process's heap, and then where each is
 VISITS = 64  # that a thread makes before it looks whether it should move
 CROWDED = 8  # of these, if it waited for long so often: docs/design.md has what others gave
 
-# The sums of all heaps' figures: for whoever asks, under the lock of the process's heap,
+# The sums of all heaps' figures, for whoever asks, under the lock of the process's heap. Who looks from outside
+# adds them up there: to do so here now and then would, with many heaps, cost more than a step does.
 TOTALS = reserve(PUBLISHED)
-# and for whoever looks from outside, as they were at the last step of a heap.
-OUTSIDE = reserve(PUBLISHED)
 
 
 def heap_count() -> Word:
     """How many heaps malloc has."""
-    return atomic_load(SHARD_COUNT) + 1
+    return atomic_load(SHARDS) + 1
 
 
 def heap_number(number: Word) -> Heap:
@@ -49,18 +47,14 @@ def heap_number(number: Word) -> Heap:
     return Heap(load_word(SHARDS + number * 8)) if number != 0 else process_heap()
 
 
-def add_up(totals: Word) -> None:
-    """Bring the sums of all heaps' figures at this address up to date.
-
-    With one heap whoever looks from outside finds the figures of that, with more these sums. A sum of peaks is
-    what the heaps had at most, each at its time.
-    """
+def add_up() -> None:
+    """Bring the sums of all heaps' figures up to date. A sum of peaks is what each had at most, at its time."""
     offset: Word = 0
     while offset < PUBLISHED:
         total: Word = 0
         for number in range(heap_count()):
             total += figure(heap_number(number), offset)
-        store_word(totals + offset, total)
+        store_word(TOTALS + offset, total)
         offset += 8
 
 
@@ -87,9 +81,8 @@ def add_heap(heap: Heap) -> None:
     """Malloc has this heap, too, from now on; under the lock of the process's heap."""
     list_heap(heap)
     store_word(SHARDS + heap_count() * 8, heap)
-    atomic_store(SHARD_COUNT, heap_count())
-    add_up(OUTSIDE)
-    publish(OUTSIDE)
+    atomic_store(SHARDS, heap_count())
+    publish_shards(SHARDS)
 
 
 def quietest_heap() -> Heap:
