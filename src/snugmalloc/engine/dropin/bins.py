@@ -14,7 +14,7 @@ from __future__ import annotations
 from ..common.bitmap import Bitmap, clear_bit, next_set, set_bit
 from ..common.sizes import ONE, bin_for
 from ..machine import Word, load_word, store_word, unlikely
-from .block import size_of
+from .block import units_of
 from .chain import is_linked, leave_list, link, older
 from .control import BIN_COUNT, Heap
 
@@ -80,7 +80,7 @@ def find(heap: Heap, size: Word) -> Word:
         for _ in range(DEPTH):
             if block == 0:
                 break
-            if size_of(block) >= size:
+            if units_of(block) >= size:
                 return block
             block = older(block)
         number += 1

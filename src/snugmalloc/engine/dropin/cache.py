@@ -32,7 +32,7 @@ from ..machine import (
     unlikely,
     watch_thread_end,
 )
-from .block import size_of
+from .block import units_of
 from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
@@ -303,7 +303,7 @@ def give_own_blocks(heap: Heap, chain: Word) -> Word:
     is_only = heap_count() == 1
     while chain != 0 and (is_only or owner_of(chain) == heap):
         following = load_word(chain)
-        free_block(heap, chain, size_of(chain))
+        free_block(heap, chain, units_of(chain))
         chain = following
     return chain
 
@@ -327,7 +327,7 @@ def count_list(chain: Word) -> Word:
 def class_of_listed(pointer: Word) -> Word:
     """The class of an object or a block of one."""
     kind = kind_at(pointer)
-    return kind if is_slab_kind(kind) else load_byte(BLOCK_CLASSES + size_of(pointer))
+    return kind if is_slab_kind(kind) else load_byte(BLOCK_CLASSES + units_of(pointer))
 
 
 def collect_list(heap: Heap, chain: Word, count: Word) -> None:
@@ -349,7 +349,7 @@ def collect(heap: Heap) -> None:
         if count != 0:
             collect_list(heap, chain, count)
         else:
-            free_block(heap, chain, size_of(chain))
+            free_block(heap, chain, units_of(chain))
         chain = below
 
 

@@ -36,7 +36,7 @@ from __future__ import annotations
 from ..common.figures import figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory
-from .block import next_block, size_of
+from .block import next_block, units_of
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures
@@ -325,7 +325,7 @@ def take_chunk(heap: Heap, minimum: Word, maximum: Word) -> bool:
         high = whole_to(heap.clock_hand, step)
         if low < high and heap.clock_hand - first >= minimum and next_dirty(low, high) < high:
             block = free_block_at(heap, low)
-            behind_it = page_of(next_block(block, size_of(block)))
+            behind_it = page_of(next_block(block, units_of(block)))
             heap.chunk_page = low
             heap.chunk_end = high if high < behind_it else behind_it
             heap.clock_hand = heap.chunk_end
