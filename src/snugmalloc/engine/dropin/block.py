@@ -25,9 +25,10 @@ block that begins and ends with a page has 16 * size bytes for its payload.
 
 from __future__ import annotations
 
+from ..common.links import Links
 from ..machine import Int, Word
 from .layout import HEADER, IN_PAGE, PAGE_UNITS, UNIT_SHIFT
-from .pages import Links, Tag, page_links, page_tag
+from .pages import Tag, page_links, page_tag
 
 USED = 1
 OWN = 2

@@ -1,37 +1,31 @@
-"""Owns the doubly linked lists: the free blocks of a bin, the slabs of a class, the mappings.
+"""Owns the lists of blocks: the free ones of a bin, the slabs of a class, the mappings (`common.links`).
 
-    head -> newest <-> ... <-> oldest     0 at the ends
-
-`head` is the address of a word that holds the newest. The links of each are where those of a free block are
-(`block.links_at`), for slabs and mappings begin with a page.
+The links of each are where those of a free block are (`block.links_at`): slabs and mappings begin with a page.
 """
 
 from __future__ import annotations
 
+from ..common.links import put_in_front
 from ..machine import Word, inline, load_word, store_word
 from .block import links_at
 
 
 def older(block: Word) -> Word:
     """The block behind this one in its list, or 0: it was put in before this one."""
-    return links_at(block).following
+    return links_at(block).older
 
 
 def newer(block: Word) -> Word:
     """The block in front of this one in its list, or 0."""
-    return links_at(block).previous
+    return links_at(block).newer
 
 
 @inline
 def link(head: Word, block: Word) -> Word:
     """Make `block` the first of the list. What was the first before, or 0."""
-    first = load_word(head)
-    links = links_at(block)
-    links.following = first
-    links.previous = 0
-    store_word(head, block)
+    first = put_in_front(head, block, links_at(block))
     if first != 0:
-        links_at(first).previous = block
+        links_at(first).newer = block
     return first
 
 
@@ -42,12 +36,12 @@ def leave_list(block: Word) -> tuple[Word, Word]:
     Returns the blocks behind it and in front of it, or 0.
     """
     links = links_at(block)
-    behind = links.following
-    before = links.previous
+    behind = links.older
+    before = links.newer
     if behind != 0:
-        links_at(behind).previous = before
+        links_at(behind).newer = before
     if before != 0:
-        links_at(before).following = behind
+        links_at(before).older = behind
     return behind, before
 
 

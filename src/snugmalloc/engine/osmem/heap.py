@@ -168,7 +168,7 @@ def split(block: Word, size: Word) -> Word:
     left = size_of(block) - size
     if left < MINSPLIT:
         return 0
-    rest = block + META + size
+    rest = block + size + META
     edge = is_edge(block)
     set_edge(block, False)
     make_block(rest, FREE, left - META, size, edge)
@@ -263,12 +263,13 @@ def new_top(size: Word) -> Word:
     foreign = round_up(foreign_break(), ALIGN)
     if is_break_contested():
         return 0
-    block = foreign + META if foreign != 0 else round_up(heap_end(), ALIGN)
-    if not extend_break(block + META + size):
+    place = foreign + META if foreign != 0 else round_up(heap_end(), ALIGN)
+    block = place + META
+    if not extend_break(block + size):
         return 0
     before: Word = 0
     if foreign != 0:
-        build_wall(foreign, 0)
+        build_wall(place, 0)
     elif top == 0:
         first = block
     else:
@@ -284,13 +285,14 @@ def new_region(size: Word) -> Word:
     """A block of at least `size` bytes in a mapped segment, for want of a break that moves. Or 0."""
     minimum = META + META + size
     length = minimum if minimum > PREALLOC else PREALLOC
-    wall = map_pages(length)
-    if wall == 0 and length > minimum:
+    region = map_pages(length)
+    if region == 0 and length > minimum:
         length = minimum
-        wall = map_pages(length)
-    if wall == 0:
+        region = map_pages(length)
+    if region == 0:
         return 0
-    build_wall(wall, wall + length)
+    wall = region + META
+    build_wall(wall, region + length)
     make_block(wall + META, FREE, length - META - META, 0, True)
     raise_figure(FIGURES, Figures.heap_bytes, length - META)
     return wall + META
