@@ -150,7 +150,7 @@ def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
             if block != 0:
                 if fits(block, size, alignment):
                     return block
-                block = older(block)
+                block = older(heap, block)
         number = next_bin(heap, number + 1)
     return find_or_grow(heap, sure)
 

@@ -33,7 +33,7 @@ from ..machine import (
     store_word,
     unmap_memory,
 )
-from .chain import link, newer, older, unlink
+from .chain import enter_list, first_of, newer, older, unlink
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures, count_in, count_out, gave_back, may_take, took
 from .layout import IN_PAGE, PAGE, PAGE_SHIFT
@@ -77,12 +77,12 @@ def is_mapped_block(pointer: Word) -> bool:
 
 def newest_large(heap: Heap) -> Word:
     """The large block that was made last, or 0."""
-    return heap.newest_used
+    return first_of(heap, heap + Heap.newest_used)
 
 
 def newest_freed(heap: Heap) -> Word:
     """The spare mapping that was freed last, or 0."""
-    return heap.newest_spare
+    return first_of(heap, heap + Heap.newest_spare)
 
 
 def bytes_in_flight(heap: Heap) -> Word:
@@ -114,7 +114,7 @@ def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is a block in use; it reads as zero if it is `clean`."""
     store_word(page_tag(mapping), length | clean)
     store_word(page_tag(mapping + PAGE), heap)
-    link(heap + Heap.newest_used, mapping)
+    enter_list(heap, heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), MAPPING)
     raise_figure(heap, Figures.mapped_bytes, length)
     raise_figure(heap, Figures.mapped_blocks, 1)
@@ -124,7 +124,7 @@ def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 def remove_used(heap: Heap, mapping: Word) -> None:
     """The mapping is no block in use any more."""
     length = length_of(mapping)
-    unlink(heap + Heap.newest_used, mapping)
+    unlink(heap, heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), FOREIGN)
     lower_figure(heap, Figures.mapped_bytes, length)
     lower_figure(heap, Figures.mapped_blocks, 1)
@@ -134,7 +134,7 @@ def remove_used(heap: Heap, mapping: Word) -> None:
 def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is free."""
     store_word(page_tag(mapping), length | clean)
-    link(heap + Heap.newest_spare, mapping)
+    enter_list(heap, heap + Heap.newest_spare, mapping)
     heap.first_spare = mapping if heap.first_spare == 0 else heap.first_spare
     set_kind(page_of(mapping), SPARE)
     raise_figure(heap, Figures.kept_bytes, length)
@@ -144,8 +144,8 @@ def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 def remove_spare(heap: Heap, mapping: Word) -> None:
     """The mapping is not in the list of free ones any more."""
     length = length_of(mapping)
-    heap.first_spare = newer(mapping) if heap.first_spare == mapping else heap.first_spare
-    unlink(heap + Heap.newest_spare, mapping)
+    heap.first_spare = newer(heap, mapping) if heap.first_spare == mapping else heap.first_spare
+    unlink(heap, heap + Heap.newest_spare, mapping)
     set_kind(page_of(mapping), FOREIGN)
     lower_figure(heap, Figures.kept_bytes, length)
     heap.dirty_spare -= 0 if is_clean(mapping) else length
@@ -157,14 +157,14 @@ def remove_spare(heap: Heap, mapping: Word) -> None:
 def find_spare(heap: Heap, length: Word, alignment: Word) -> Word:
     """The smallest spare mapping of at least `length` bytes that is aligned, of those freed last; or 0."""
     best: Word = 0
-    mapping = heap.newest_spare
+    mapping = newest_freed(heap)
     looked_at: Word = 0
     while mapping != 0 and looked_at < LOOK_AT_SPARE:
         looked_at += 1
         found = length_of(mapping)
         if found >= length and mapping & (alignment - 1) == 0 and (best == 0 or found < length_of(best)):
             best = mapping
-        mapping = older(mapping)
+        mapping = older(heap, mapping)
     return best
 
 
@@ -189,7 +189,7 @@ def oldest_spare(heap: Heap, dirty: bool) -> Word:
     mapping = heap.first_spare
     looked_at: Word = 0
     while mapping != 0 and dirty and is_clean(mapping) and looked_at < LOOK_AT_SPARE:
-        mapping = newer(mapping)
+        mapping = newer(heap, mapping)
         looked_at += 1
     return mapping
 

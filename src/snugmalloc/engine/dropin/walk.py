@@ -147,7 +147,7 @@ def walk(heap: Heap, visitor: Word, context: Word) -> bool:
     while block != 0:
         if not visit_block(visitor, block, length_of(block), MAPPED, context):
             return False
-        block = older(block)
+        block = older(heap, block)
     return True
 
 
@@ -246,7 +246,7 @@ def check_open_slabs(heap: Heap) -> Int:
             if kind_at(slab) != size_class or free_count(slab) == 0 or found >= heap.seen_open:
                 return BAD_SLAB
             found += 1
-            slab = older(slab)
+            slab = older(heap, slab)
     return OK if found == heap.seen_open else BAD_SLAB
 
 
@@ -263,14 +263,14 @@ def check_large(heap: Heap) -> Int:
         count += 1
         mapped += length_of(mapping)
         see_live(heap, 1, length_of(mapping))
-        mapping = older(mapping)
+        mapping = older(heap, mapping)
     mapping = newest_freed(heap)
     while mapping != 0:
         if kind_at(mapping) != SPARE or kept >= figure(heap, Figures.kept_bytes):
             return BAD_MAPPED
         kept += length_of(mapping)
         dirty += 0 if is_clean(mapping) else length_of(mapping)
-        mapping = older(mapping)
+        mapping = older(heap, mapping)
     if count != figure(heap, Figures.mapped_blocks) or mapped != figure(heap, Figures.mapped_bytes):
         return BAD_MAPPED
     if kept != figure(heap, Figures.kept_bytes) or dirty >> PAGE_SHIFT != dirty_spare_pages(heap):
