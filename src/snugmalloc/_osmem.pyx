@@ -174,12 +174,9 @@ def walk():
 def stats():
     """What the heap holds and what it did, as a `Stats`. Cheap: nothing is walked, no system call is made."""
     cdef osmem.os_stats_t now
+    cdef size_t *figures = <size_t *>&now
     osmem.os_stats(&now, sizeof(now))
-    return Stats(
-        now.live_bytes, now.live_blocks, now.free_bytes, now.free_blocks, now.mapped_bytes, now.mapped_blocks,
-        now.heap_bytes, now.system_bytes, now.brk_calls, now.mmap_calls, now.munmap_calls,
-        now.splits, now.coalescings, now.ignored_frees,
-    )  # fmt: skip
+    return Stats._make([figures[i] for i in range(sizeof(now) // sizeof(size_t))])
 
 
 def check():

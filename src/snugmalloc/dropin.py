@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_int, c_size_t, c_void_p
-from typing import NamedTuple
 
 from snugmalloc import get_library
+from snugmalloc.heap import ProcessStats
 
 __all__ = [
     "ProcessStats",
@@ -30,51 +30,6 @@ __all__ = [
     "usable_size",
     "version",
 ]
-
-
-class ProcessStats(NamedTuple):
-    """What the heap holds and what it did; ``snug_stats_t`` of snugmalloc.h says what each figure means.
-
-    ``state`` is 1 in a process that is on the heap. In one that an option has switched off it is more (the
-    header has the numbers): then all calls go to libc's malloc, those of this module too.
-    """
-
-    version: int
-    live_bytes: int
-    live_blocks: int
-    peak_live_bytes: int
-    cached_bytes: int
-    cached_blocks: int
-    free_bytes: int
-    free_blocks: int
-    purged_bytes: int
-    heap_bytes: int
-    mapped_bytes: int
-    mapped_blocks: int
-    kept_bytes: int
-    system_bytes: int
-    peak_system_bytes: int
-    limit_bytes: int
-    returned_bytes: int
-    brk_calls: int
-    mmap_calls: int
-    munmap_calls: int
-    mremap_calls: int
-    madvise_calls: int
-    refused_requests: int
-    thread_caches: int
-    counting: int
-    malloc_calls: int
-    realloc_calls: int
-    free_calls: int
-    background_steps: int
-    state: int
-    refused_limit: int
-    refused_size: int
-    refused_addresses: int
-    refused_mappings: int
-    refused_locked: int
-    refused_memory: int
 
 
 _ON = 1  # SNUG_STATE_ON

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from inspect import get_annotations
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 import snugmalloc
 from snugmalloc import Block, HeapError, Stats, Status, os_free, os_malloc
+from snugmalloc.engine.osmem.figures import Figures
 
 from .conftest import Outcome
 
@@ -70,6 +73,13 @@ def test_statistics_are_the_sums_over_the_blocks(three: list[int]) -> None:
         sizes = [block.size for block in blocks if block.status is status]
         assert (sum(sizes), len(sizes)) == (size, count)
     assert stats.system_bytes == stats.heap_bytes + stats.mapped_bytes + HEADER * stats.mapped_blocks
+
+
+def test_the_statistics_are_those_of_the_engine_and_of_what_cython_is_told() -> None:
+    assert tuple(get_annotations(Figures)) == Stats._fields
+    told = (Path(snugmalloc.__file__).parent / "osmem.pxd").read_text()
+    fields = told[told.index("ctypedef struct os_stats_t:") : told.index("void *os_malloc")]
+    assert tuple(re.findall(r"size_t (\w+)$", fields, re.MULTILINE)) == Stats._fields
 
 
 def test_statistics_count_system_calls() -> None:

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 import snugmalloc
+from snugmalloc.engine.dropin import switch
+from snugmalloc.engine.dropin.figures import STATS_VERSION
 from snugmalloc.launch.diagnosis import Finding, bytes_text, diagnose, read_process
-from snugmalloc.launch.inside import REASONS, STATES, Inside
+from snugmalloc.launch.inside import REASONS, STATES, UNDECIDED
 from snugmalloc.options import OPTIONS, SWITCHED_ON
 
+from ..builds import build_library
 from .programs import PYTHON, snug
 
 LIBRARY = snugmalloc.get_library("snugmalloc")
@@ -101,6 +104,21 @@ def test_what_is_free_but_kept_is_what_the_heap_itself_says(free: bool) -> None:
     assert (inside.kept_free_bytes > 60 * MIB) == free
 
 
+def test_of_several_heaps_the_sum_is_seen() -> None:
+    code = (
+        "import threading\nkept = []\n"
+        "def work(): kept.append([bytes(20_000) for _ in range(1000)])\n"
+        "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+    )
+    moving = str(build_library("snugmalloc", "shards"))  # threads move as if they always waited
+    with running(code, LD_PRELOAD=moving, SNUG_HEAPS="4") as pid:
+        inside = read_process(pid).inside
+    assert inside is not None and inside.version == STATS_VERSION and inside.state == switch.ON
+    assert inside.live_bytes > 80_000_000 and inside.system_bytes >= inside.heap_bytes > 80_000_000
+
+
 @pytest.mark.parametrize(("settings", "state"), OFF)
 def test_a_process_that_is_off_is_told_with_the_option(settings: dict[str, str], state: str) -> None:
     with running("", **settings) as pid:
@@ -170,7 +188,9 @@ def test_free_memory_beyond_what_is_used_is_worth_a_word() -> None:
     with running("") as pid:
         process = read_process(pid)
     for kept, advised in ((5 * MIB, False), (30 * MIB, False), (50 * MIB, True)):
-        inside = Inside(1, 40 * MIB, kept, 100 * MIB, {reason.figure: 0 for reason in REASONS})
+        inside = UNDECIDED._replace(
+            state=1, heap_bytes=40 * MIB, live_bytes=40 * MIB, kept_bytes=kept, system_bytes=100 * MIB
+        )
         told = type(process)(**{**vars(process), "inside": inside})
         (heap,) = (finding for finding in diagnose(told) if finding.name == "heap")
         assert bytes_text(kept) in heap.value

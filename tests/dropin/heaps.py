@@ -64,6 +64,11 @@ class InterpretedHeap:
         self.read: Callable[[int, int], bytes] = self.machine.read
         self.write: Callable[[int, bytes], None] = self.machine.write
 
+    @property
+    def control(self) -> int:
+        """The heap's control block."""
+        return int(self.engine.process_heap())
+
     def trim(self, pad: int) -> int:
         return int(self.engine.snug_trim(pad))
 
@@ -115,6 +120,10 @@ class InterpretedPrivateHeap(InterpretedHeap):
         self.aligned_alloc = self._of_this(self.engine.snug_heap_aligned)
         self.free = self._of_this(self.engine.snug_heap_free)
         self.check = self._of_this(self.engine.snug_heap_check)
+
+    @property
+    def control(self) -> int:
+        return self.address
 
     def _of_this(self, function: Callable[..., int]) -> Callable[..., int]:
         return partial(function, self.address)

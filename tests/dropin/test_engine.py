@@ -53,6 +53,22 @@ def test_larger_pages_of_the_system_are_honoured(machine: SimulatedMachine, make
     )
 
 
+def test_no_free_page_of_the_system_stays_dirty(machine: SimulatedMachine, make_heap: Make) -> None:
+    heap = make_heap(machine)
+    engine, control = heap.engine, heap.engine.Heap(heap.control)
+    blocks = [heap.malloc(100_000) for _ in range(20)]
+    for block in blocks[5:15]:
+        heap.free(block)
+    heap.trim(0)
+    heap.free(heap.malloc(100_000))  # it begins with a page of the system that went back, and ends in one
+    heap.trim(0)
+    step = machine.page // 4096
+    for page in range(engine.lowest_page(control) // step * step, engine.used_pages(control), step):
+        kinds = {engine.kind_of(each) for each in range(page, page + step)}
+        assert engine.DIRTY not in kinds or min(kinds) < engine.FRESH
+    assert heap.check() == 0
+
+
 def test_without_thread_caches_the_model_agrees(machine: SimulatedMachine) -> None:
     machine.environment[b"SNUG_THREAD_CACHE"] = b"0"
     play(Model(InterpretedHeap(machine), 8), 1500, 100)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from snugmalloc.engine import SimulatedMachine, Trap
+from snugmalloc.engine import SimulatedMachine, SystemCall, Trap
+from snugmalloc.engine.simulated import MAPPINGS, Region
 
 from .heaps import MIB, InterpretedHeap
 
@@ -153,6 +154,69 @@ def test_what_could_not_be_unmapped_goes_later(heap: InterpretedHeap) -> None:
     heap.machine.refuse = lambda name, arguments: False
     assert heap.trim(0) == 1
     assert heap.figure("kept_bytes") == 0
+
+
+def refuse_to_unmap(name: str, arguments: tuple[int, ...]) -> bool:
+    return name == "munmap"
+
+
+@pytest.mark.parametrize("factor", [2, 16, 64])
+def test_what_cannot_be_cut_off_a_new_mapping_is_spare(heap: InterpretedHeap, factor: int) -> None:
+    heap.malloc(1)
+    alignment = factor * heap.machine.page
+    heap.machine.refuse = refuse_to_unmap
+    block = heap.aligned_alloc(alignment, 3 * MIB)
+    assert block % alignment == 0
+    assert heap.figure("kept_bytes") == alignment - heap.machine.page
+    assert heap.figure("mapped_bytes") == 3 * MIB
+    assert heap.check() == 0
+    heap.machine.refuse = lambda name, arguments: False
+    assert heap.trim(0) == 1
+    assert heap.figure("kept_bytes") == 0
+    fill(heap, block, 3 * MIB)
+    heap.free(block)
+    assert heap.check() == 0
+
+
+@dataclass
+class TightMachine(SimulatedMachine):
+    """The next mapping, once it `is_tight`, begins where the break is; all others lie where they would."""
+
+    is_tight: bool = False
+    tight_end: int = 0
+
+    def map_memory(self, length: int, alignment: int = 1) -> int:
+        if not self.is_tight:
+            return super().map_memory(length, alignment)
+        self.is_tight = False
+        self.log.append(SystemCall("mmap", (length,), self.break_address))
+        self._mappings.append(Region(self.break_address, bytearray(length)))
+        self.tight_end = self.break_address + length
+        return self.break_address
+
+    def _lowest_mapping(self) -> int:
+        others = (region.start for region in self._mappings if region.start >= self.tight_end)
+        return min(others, default=MAPPINGS)
+
+
+@pytest.mark.parametrize("refuse", [False, True], ids=["unmapped", "kept"])
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("page", [4096, 16384, 65536])
+def test_a_mapping_does_not_begin_where_the_heap_ends(page: int, factor: int, refuse: bool) -> None:
+    machine = TightMachine(page=page)
+    heap = InterpretedHeap(machine)
+    small = heap.malloc(1)
+    end = machine.break_address
+    assert end % (factor * page) == 0
+    machine.is_tight = True
+    machine.refuse = refuse_to_unmap if refuse else machine.refuse
+    block = heap.aligned_alloc(factor * page, 3 * MIB)
+    assert block % (factor * page) == 0 and not end - 4 * page < block < end + 3 * MIB
+    fill(heap, block, 3 * MIB)
+    assert heap.check() == 0
+    for pointer in (block, small):
+        heap.free(pointer)
+    assert heap.check() == 0
 
 
 @dataclass

@@ -51,7 +51,6 @@ def test_the_engines_have_records_with_pictures() -> None:
     assert {
         "Header",
         "LiveHeader",
-        "Linked",
         "Node",
         "Bin",
         "ThreadCache",

@@ -16,14 +16,12 @@ from typing import NamedTuple, Protocol
 
 from snugmalloc.engine import Simulation
 from snugmalloc.engine.simulated import PAGE, SimulatedMachine, SystemCall
+from snugmalloc.heap import Stats
 
 from .naive import FREE, LIVE, MAPPED, META, NaiveHeap
 
 NEVER = 2**64 - 1
-STATS = (
-    "live_bytes live_blocks free_bytes free_blocks mapped_bytes mapped_blocks heap_bytes system_bytes "
-    "brk_calls mmap_calls munmap_calls splits coalescings ignored_frees"
-).split()
+STATS = Stats._fields
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from snugmalloc.cli.handover import take_over
 from snugmalloc.cli.report import size
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 from snugmalloc.cli.tables import get_console, print_table
-from snugmalloc.launch.inside import REASONS, STATES
+from snugmalloc.launch.inside import REASONS, STATES, Inside
 from snugmalloc.launch.launcher import Figures
 from snugmalloc.launch.run_report import ProcessReport, read_reports
 
@@ -38,7 +38,7 @@ PROGRAMS_SHOWN = 8
 def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessReport]) -> dict[str, Any]:
     """The report: sizes in bytes, times in seconds; `heap` has the fields of snug_stats_t."""
     own = reports.get(figures.pid)
-    heap = own.heap if own and own.heap else None
+    heap = own.heap if own else None
     return {
         "program": state["program"],
         "library": {
@@ -60,7 +60,7 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
         "final_resident_bytes": figures.final_resident_bytes,
         "minor_faults": figures.minor_faults,
         "major_faults": figures.major_faults,
-        "heap": heap,
+        "heap": heap and heap._asdict(),
         "fragmentation": {"final": own.final_fragmentation, "peak": own.peak_fragmentation}
         if own and heap
         else None,
@@ -73,7 +73,7 @@ def as_json(state: dict[str, Any], figures: Figures, reports: dict[int, ProcessR
                 "command": child.command,
                 "peak_resident_bytes": child.peak_resident_bytes,
                 "resident_bytes": child.resident_bytes,
-                "heap": child.heap,
+                "heap": child.heap and child.heap._asdict(),
             }
             for pid, child in sorted(reports.items())
             if pid != figures.pid
@@ -115,33 +115,32 @@ def _table() -> Table:
     return table
 
 
-def _add_heap(table: Table, own: ProcessReport, heap: dict[str, int]) -> None:
-    if heap["counting"]:
-        calls = (
-            f"{heap['malloc_calls']:,} malloc, {heap['realloc_calls']:,} realloc, {heap['free_calls']:,} free"
-        )
+def _add_heap(table: Table, own: ProcessReport, heap: Inside) -> None:
+    if heap.counting:
+        calls = f"{heap.malloc_calls:,} malloc, {heap.realloc_calls:,} realloc, {heap.free_calls:,} free"
     else:
         calls = "not counted (stats=0)"
-    system_calls = ", ".join(
-        f"{heap[name + '_calls']:,} {name}" for name in ("brk", "mmap", "munmap", "mremap", "madvise")
-    )
-    live = f"final {size(heap['live_bytes'])} in {heap['live_blocks']:,} blocks"
-    table.add_row("live", f"peak {size(heap['peak_live_bytes'])}, {live}")
+    live = f"final {size(heap.live_bytes)} in {heap.live_blocks:,} blocks"
+    table.add_row("live", f"peak {size(heap.peak_live_bytes)}, {live}")
     table.add_row(
         "heap",
-        f"peak {size(heap['peak_system_bytes'])}, final {size(heap['system_bytes'])}, "
-        f"of that {size(own.resident_heap_bytes)} resident",
+        f"peak {size(heap.peak_system_bytes)}, final {size(heap.system_bytes)}, "
+        f"of that {size(heap.resident_bytes)} resident",
     )
-    table.add_row("returned", f"{size(heap['returned_bytes'])} given back to the system so far, in all")
+    table.add_row("returned", f"{size(heap.returned_bytes)} given back to the system so far, in all")
     table.add_row(
         "fragmentation",
         f"peak {_ratio(own.peak_fragmentation)}, final {_ratio(own.final_fragmentation)} (heap / live)",
     )
     table.add_row("calls", calls)
-    table.add_row("system calls", system_calls)
+    table.add_row(
+        "system calls",
+        f"{heap.brk_calls:,} brk, {heap.mmap_calls:,} mmap, {heap.munmap_calls:,} munmap, "
+        f"{heap.mremap_calls:,} mremap, {heap.madvise_calls:,} madvise",
+    )
     for reason in REASONS:
-        if heap.get(reason.figure):
-            table.add_row("refused", f"{heap[reason.figure]:,} answered with NULL: {reason.words}")
+        if count := reason.count(heap):
+            table.add_row("refused", f"{count:,} answered with NULL: {reason.words}")
 
 
 def _size(count: int | None) -> str:
@@ -191,7 +190,7 @@ def _show_children(console: Console, children: Iterable[ProcessReport]) -> None:
     for group in groups[:PROGRAMS_SHOWN]:
         largest = group[0]
         is_on = largest.heap and not largest.is_off
-        live = size(largest.heap["live_bytes"]) if is_on and largest.heap else "not on snugmalloc"
+        live = size(largest.heap.live_bytes) if is_on and largest.heap else "not on snugmalloc"
         table.add_row(
             escape(largest.command),
             f"{len(group):,}",

@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+Check: TypeAlias = Callable[[click.Context, click.Parameter, str | None], str | None]
 
 
 def write_json(name: str, value: Any) -> None:
@@ -65,12 +66,11 @@ def writable_file(context: click.Context, parameter: click.Parameter, name: str 
     return name
 
 
+def json_file_option(meaning: str, check: Check = writable_file) -> Callable[[F], F]:
+    """The option --json of a command, with its help."""
+    return click.option("--json", "json_file", metavar="FILE", callback=check, help=meaning)
+
+
 def json_option(table: str) -> Callable[[F], F]:
     """The option --json of a command that else prints `table`."""
-    return click.option(
-        "--json",
-        "json_file",
-        metavar="FILE",
-        callback=writable_file,
-        help=f"Write the figures as JSON to FILE, '-' for standard output, instead of {table}.",
-    )
+    return json_file_option(f"Write the figures as JSON to FILE, '-' for standard output, instead of {table}.")

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import click
 
-from snugmalloc.cli.run import split_settings
+from snugmalloc.cli.settings import settings_option
 from snugmalloc.launch.recipes import RECIPES, settings_of
 from snugmalloc.options import variables
 
 
 @click.command("install")
-@click.option(
-    "--set",
-    "settings",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=split_settings,
-    help="Set an option of the allocator, such as limit=64M.",
-)
+@settings_option()
 @click.option("--keep-pymalloc", is_flag=True, help="Leave PYTHONMALLOC=malloc, which is Python's alone, out.")
 @click.argument("target", type=click.Choice(list(RECIPES)))
 def command(target: str, settings: dict[str, str], keep_pymalloc: bool) -> None:

@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 import click
 
 import snugmalloc
-from snugmalloc.cli.files import named_file
+from snugmalloc.cli.files import json_file_option, named_file
 from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
+from snugmalloc.cli.settings import settings_option
 from snugmalloc.cli.streams import tell
 from snugmalloc.launch.launcher import become, launch_command
 from snugmalloc.launch.preload import TOLD, PreloadError, additions
@@ -24,23 +25,6 @@ from snugmalloc.launch.program import ProgramError
 from snugmalloc.options import variables
 
 FOR_THE_LAUNCHER = 5  # descriptors: its figures, and two pipes to the program while that is started
-
-
-def split_settings(
-    context: click.Context, parameter: click.Parameter, words: tuple[str, ...]
-) -> dict[str, str]:
-    """`name=value` words as a dictionary, each a known option with a value that it takes."""
-    settings = {}
-    for word in words:
-        name, given, value = word.partition("=")
-        if not given:
-            raise click.BadParameter(f"{word!r} is not name=value", context, parameter)
-        settings[name] = value
-    try:
-        variables(settings)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-    return settings
 
 
 def get_own_library() -> Path:
@@ -58,21 +42,8 @@ def get_own_library() -> Path:
 @click.option(
     "--report", is_flag=True, help="When the program has ended, print what memory it used, to stderr."
 )
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    callback=named_file,
-    help="Write the report as JSON to FILE; %p in it is the process id.",
-)
-@click.option(
-    "--set",
-    "settings",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=split_settings,
-    help="Set an option of the allocator, such as limit=64M: the same as SNUG_LIMIT=64M in the environment.",
-)
+@json_file_option("Write the report as JSON to FILE; %p in it is the process id.", named_file)
+@settings_option(": the same as SNUG_LIMIT=64M in the environment")
 @click.option(
     "--no-trace", is_flag=True, help="Do not trace the program: its final resident memory stays unknown."
 )

@@ -335,8 +335,9 @@ __attribute__((unused)) static Word machine_start_time(void) {
 }
 
 /* Found by its name in the library's table of symbols: family.c. */
-extern Word snug_figures_at;
+extern Word snug_figures_at, snug_shards_at;
 static inline void machine_publish(Word address) { __atomic_store_n(&snug_figures_at, address, __ATOMIC_RELEASE); }
+static inline void machine_publish_shards(Word address) { __atomic_store_n(&snug_shards_at, address, __ATOMIC_RELEASE); }
 
 /* ---- Why a mapping was refused ---- */
 

@@ -291,6 +291,11 @@ def publish(address: Word) -> None:
     backend.publish(address)
 
 
+def publish_shards(address: Word) -> None:
+    """The same of a list: how many there are more, and where each is."""
+    backend.publish_shards(address)
+
+
 def environment_is_known() -> bool:
     """Whether the C library has its environment: not yet in calls from the dynamic linker."""
     return backend.environment_entry(0) is not None

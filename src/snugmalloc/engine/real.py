@@ -186,6 +186,9 @@ class RealMachine:
     def publish(self, address: int) -> None:
         """Nobody looks at an interpreted heap from outside."""
 
+    def publish_shards(self, address: int) -> None:
+        """Nor at those beside it."""
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []

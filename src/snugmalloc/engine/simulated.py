@@ -82,6 +82,7 @@ class SimulatedMachine:
     files: set[bytes] = field(default_factory=set)
     parent_told: set[bytes] = field(default_factory=set)
     published: int = 0
+    published_shards: int = 0
     refusal: int = 0
     libc_calls: list[str] = field(default_factory=list)
     forks: int = 0
@@ -358,6 +359,9 @@ class SimulatedMachine:
 
     def publish(self, address: int) -> None:
         self.published = address
+
+    def publish_shards(self, address: int) -> None:
+        self.published_shards = address
 
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:

@@ -229,7 +229,7 @@ def _inside(process: Process) -> Iterator[Finding]:
         trim if much else None,
     )
     for reason in REASONS:
-        if count := inside.refused[reason.figure]:
+        if count := reason.count(inside):
             yield Finding("refused", f"{count:,} {_requests(count)}: {reason.words}", reason.advice)
 
 

@@ -1,7 +1,8 @@
 """The figures of the drop-in malloc in another process, read from outside: from its memory in /proc.
 
-The library exports a word, `snug_figures_at`, that holds their address once the options are read. It is found
-by the symbol table that the loader has in memory, so it does not matter where the file is by now.
+The library exports two words: `snug_figures_at` holds the address of the first heap's figures, once the options
+are read, and `snug_shards_at` that of a list of the other heaps, once there are some. They are found by the
+symbol table that the loader has in memory, so it does not matter where the file is by now.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snugmalloc.engine.dropin import switch
-from snugmalloc.engine.dropin.figures import PUBLISHED, STATS_VERSION, Figures
+from snugmalloc.engine.dropin.figures import STATS_VERSION
+from snugmalloc.heap import ProcessStats
 
-SYMBOL = b"snug_figures_at"
+FIGURES = b"snug_figures_at"
+SHARDS = b"snug_shards_at"
 ELF_64_LITTLE = b"\x7fELF\x02\x01"
 HEADER = struct.Struct("<32xQ14xHH")  # of an ELF file: where the program headers are, their size, how many
 SEGMENT = struct.Struct("<I12xQ16xQ")  # kind, address, size in memory
@@ -42,9 +45,13 @@ class Reason:
     """Why requests were refused."""
 
     figure: str
-    """The field of snug_stats_t that counts them."""
+    """The field of `ProcessStats` that counts them."""
     words: str
     advice: str
+
+    def count(self, figures: ProcessStats) -> int:
+        """How many requests were refused for it."""
+        return int(getattr(figures, self.figure))
 
 
 REASONS = (
@@ -73,26 +80,34 @@ class NotReadable(Exception):
     """Memory of another process that may not be read."""
 
 
-@dataclass(frozen=True)
-class Inside:
-    """What the library in a process reports of itself."""
+class Inside(ProcessStats):
+    """What the library in a process reports of itself.
 
-    state: int
-    live_bytes: int
-    """In use, or in the caches of threads."""
-    kept_free_bytes: int
-    """Free, and not given back to the system."""
-    system_bytes: int
-    refused: Mapping[str, int]
-    """How many requests were refused, by the name of the figure that counts the reason."""
+    Read from outside, the figures that are computed when the process asks are as they were then, and what lies
+    in thread caches counts as live.
+    """
+
+    __slots__ = ()
 
     @property
     def is_off(self) -> bool:
         """Whether libc serves the process's calls."""
         return self.state > switch.ON
 
+    @property
+    def kept_free_bytes(self) -> int:
+        """Free, and not given back to the system."""
+        free = self.heap_bytes + self.mapped_bytes - self.live_bytes - self.purged_bytes
+        return max(0, free) + self.kept_bytes
 
-UNDECIDED = Inside(0, 0, 0, 0, {})
+    @property
+    def resident_bytes(self) -> int:
+        """What the heap holds of the system's memory: all of it but pages given back or never touched."""
+        return self.system_bytes - self.purged_bytes
+
+
+WORDS = struct.Struct(f"<{len(Inside._fields)}Q")
+UNDECIDED = Inside._make([0] * len(Inside._fields))
 
 
 def read_inside(folder: Path, base: int) -> Inside | None:
@@ -103,31 +118,22 @@ def read_inside(folder: Path, base: int) -> Inside | None:
     try:
         with (folder / "mem").open("rb", buffering=0) as file:
             memory = _Memory(file.fileno())
-            place = memory.find_symbol(base, SYMBOL)
-            return _read_figures(memory, memory.word(place)) if place is not None else None
+            place = memory.find_symbol(base, FIGURES)
+            if place is None:
+                return None
+            return _read_figures(memory, memory.word(place), memory.find_symbol(base, SHARDS))
     except OSError as error:
         raise NotReadable(error.strerror or str(error)) from None
 
 
-def _read_figures(memory: _Memory, address: int) -> Inside | None:
+def _read_figures(memory: _Memory, address: int, shards_at: int | None) -> Inside | None:
+    """The sums of all heaps' figures: what stands only once, such as the version, is 0 in the shards."""
     if address == 0:
         return UNDECIDED
-    words = struct.unpack(f"<{PUBLISHED // 8}Q", memory.read(address, PUBLISHED))
-
-    def figure(place: int) -> int:
-        return int(words[place // 8])
-
-    if figure(Figures.version) < STATS_VERSION:
-        return None
-    live, mapped = figure(Figures.live_bytes), figure(Figures.mapped_bytes)
-    free = figure(Figures.heap_bytes) + mapped - live - figure(Figures.purged_bytes)
-    return Inside(
-        state=figure(Figures.state),
-        live_bytes=live,
-        kept_free_bytes=max(0, free) + figure(Figures.kept_bytes),
-        system_bytes=figure(Figures.system_bytes),
-        refused={reason.figure: figure(getattr(Figures, reason.figure)) for reason in REASONS},
-    )
+    heaps = [address, *(memory.words_behind_count(memory.word(shards_at)) if shards_at is not None else [])]
+    figures = [WORDS.unpack(memory.read(heap, WORDS.size)) for heap in heaps]
+    inside = Inside._make(map(sum, zip(*figures, strict=True)))
+    return inside if inside.version >= STATS_VERSION else None
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,10 @@ class _Memory:
     def word(self, address: int) -> int:
         """The 8 bytes at `address`."""
         return int.from_bytes(self.read(address, 8), "little")
+
+    def words_behind_count(self, address: int) -> list[int]:
+        """Of a list that begins with how many there are, the words; none if there is no list."""
+        return [self.word(address + 8 * (1 + index)) for index in range(self.word(address) if address else 0)]
 
     def find_symbol(self, base: int, name: bytes) -> int | None:
         """The address of the symbol `name` of the ELF file that is mapped at `base`; None without one."""

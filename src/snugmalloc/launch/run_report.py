@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from snugmalloc.engine.dropin import switch
+from snugmalloc.launch.inside import Inside
 
 TEXTS = ("malloc_from", "command", "library")
 RESIDENT = ("peak_resident_bytes", "resident_bytes")
@@ -24,8 +24,7 @@ class ProcessReport:
     """The version of snugmalloc, or None if that was not loaded."""
     peak_resident_bytes: int
     resident_bytes: int
-    heap: dict[str, int] | None
-    """The fields of snug_stats_t."""
+    heap: Inside | None
     sizes: tuple[tuple[int, int, int], ...]
     """What was live: (largest usable size, a power of two; blocks; their bytes), by size."""
 
@@ -36,27 +35,22 @@ class ProcessReport:
     @property
     def state(self) -> int:
         """Whether the process was on the heap: `state` of snug_stats_t."""
-        return self.heap["state"] if self.heap else 0
+        return self.heap.state if self.heap else 0
 
     @property
     def is_off(self) -> bool:
         """Whether an option put the process off the heap."""
-        return self.state > switch.ON
-
-    @property
-    def resident_heap_bytes(self) -> int:
-        """What the heap holds of the system's memory: all of it but pages given back or never touched."""
-        return self.heap["system_bytes"] - self.heap["purged_bytes"] if self.heap else 0
+        return self.heap is not None and self.heap.is_off
 
     @property
     def final_fragmentation(self) -> float | None:
         """Resident heap over live bytes, at the end."""
-        return _over(self.resident_heap_bytes, self.heap["live_bytes"]) if self.heap else None
+        return _over(self.heap.resident_bytes, self.heap.live_bytes) if self.heap else None
 
     @property
     def peak_fragmentation(self) -> float | None:
         """The largest heap over the most live bytes; never touched pages count, so the truth may be lower."""
-        return _over(self.heap["peak_system_bytes"], self.heap["peak_live_bytes"]) if self.heap else None
+        return _over(self.heap.peak_system_bytes, self.heap.peak_live_bytes) if self.heap else None
 
 
 def _over(heap: int, live: int) -> float | None:
@@ -95,6 +89,6 @@ def _read(pid: int, text: str) -> ProcessReport:
         library=texts.get("library"),
         peak_resident_bytes=peak,
         resident_bytes=final,
-        heap=values or None,
+        heap=Inside(**values) if values else None,
         sizes=tuple(sizes),
     )

@@ -5,6 +5,7 @@ LAYERS = (
     "common.bitmap",
     "common.brk",
     "common.figures",
+    "common.links",
     "layout",
     "classes",
     "figures",

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from ..common.bitmap import Bitmap, clear_bit, next_set, set_bit
 from ..common.sizes import ONE, bin_for
-from ..machine import Word, load_word, store_word, unlikely
-from .block import size_of
-from .chain import is_linked, leave_list, link, older
+from ..machine import Word, store_word, unlikely
+from .block import units_of
+from .chain import enter_list, first_of, is_linked, leave_list, older
 from .control import BIN_COUNT, Heap
 
 EXACT_SHIFT = 6
@@ -36,7 +36,7 @@ def head_at(heap: Heap, number: Word) -> Word:
 
 def first_in(heap: Heap, number: Word) -> Word:
     """The bin's first block, or 0."""
-    return load_word(head_at(heap, number))
+    return first_of(heap, head_at(heap, number))
 
 
 def indexed_blocks(heap: Heap) -> Word:
@@ -50,7 +50,7 @@ def put(heap: Heap, block: Word, size: Word) -> None:
     if unlikely(size < SMALLEST_LISTED):
         return
     number = bin_of(size)
-    if link(head_at(heap, number), block) == 0:
+    if enter_list(heap, head_at(heap, number), block):
         set_bit(Bitmap(heap.filled), number)
 
 
@@ -59,7 +59,7 @@ def take(heap: Heap, block: Word, size: Word) -> None:
     heap.listed_blocks -= 1
     if unlikely(size < SMALLEST_LISTED):
         return
-    behind, before = leave_list(block)
+    behind, before = leave_list(heap, block)
     if before == 0:
         number = bin_of(size)
         store_word(head_at(heap, number), behind)
@@ -80,13 +80,13 @@ def find(heap: Heap, size: Word) -> Word:
         for _ in range(DEPTH):
             if block == 0:
                 break
-            if size_of(block) >= size:
+            if units_of(block) >= size:
                 return block
-            block = older(block)
+            block = older(heap, block)
         number += 1
     return first_in(heap, next_bin(heap, number))
 
 
 def is_in_place(heap: Heap, block: Word, size: Word) -> bool:
     """Whether the links around a free block agree, and it stands in the bin of its size."""
-    return size < SMALLEST_LISTED or is_linked(head_at(heap, bin_of(size)), block)
+    return size < SMALLEST_LISTED or is_linked(heap, head_at(heap, bin_of(size)), block)

@@ -25,9 +25,10 @@ block that begins and ends with a page has 16 * size bytes for its payload.
 
 from __future__ import annotations
 
+from ..common.links import Links
 from ..machine import Int, Word
 from .layout import HEADER, IN_PAGE, PAGE_UNITS, UNIT_SHIFT
-from .pages import Links, Tag, page_links, page_tag
+from .pages import Tag, page_links, page_tag
 
 USED = 1
 OWN = 2
@@ -50,7 +51,7 @@ def links_at(block: Word) -> Links:
     return page_links(block)
 
 
-def size_of(block: Word) -> Word:
+def units_of(block: Word) -> Word:
     """The block's units."""
     return tag_at(block).size >> SIZE_SHIFT
 
@@ -65,7 +66,7 @@ def is_own(block: Word) -> bool:
     return tag_at(block).size & OWN != 0
 
 
-def size_before(block: Word) -> Word:
+def units_before(block: Word) -> Word:
     """The units of the block before, or 0 if there is none."""
     return tag_at(block).before & BEFORE_BITS
 
@@ -81,7 +82,7 @@ def set_tag(block: Word, size: Word, flags: Word) -> None:
     tag_at(block).size = size << SIZE_SHIFT | flags
 
 
-def set_size_before(block: Word, before: Word) -> None:
+def set_units_before(block: Word, before: Word) -> None:
     """Tell the block the units of the block before, with FREE_BEFORE if that is free."""
     tag_at(block).before = before
 

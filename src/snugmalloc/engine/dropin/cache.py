@@ -32,7 +32,7 @@ from ..machine import (
     unlikely,
     watch_thread_end,
 )
-from .block import size_of
+from .block import units_of
 from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
@@ -56,7 +56,6 @@ from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
 from .shards import (
     CROWDED,
-    OUTSIDE,
     TOTALS,
     VISITS,
     add_up,
@@ -99,8 +98,6 @@ def look_after(heap: Heap) -> None:
         return
     if is_use_falling(heap) and empty_larger_lists():
         take_step(heap)
-    if heap_count() > 1:
-        add_up(OUTSIDE)
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)
@@ -306,7 +303,7 @@ def give_own_blocks(heap: Heap, chain: Word) -> Word:
     is_only = heap_count() == 1
     while chain != 0 and (is_only or owner_of(chain) == heap):
         following = load_word(chain)
-        free_block(heap, chain, size_of(chain))
+        free_block(heap, chain, units_of(chain))
         chain = following
     return chain
 
@@ -330,7 +327,7 @@ def count_list(chain: Word) -> Word:
 def class_of_listed(pointer: Word) -> Word:
     """The class of an object or a block of one."""
     kind = kind_at(pointer)
-    return kind if is_slab_kind(kind) else load_byte(BLOCK_CLASSES + size_of(pointer))
+    return kind if is_slab_kind(kind) else load_byte(BLOCK_CLASSES + units_of(pointer))
 
 
 def collect_list(heap: Heap, chain: Word, count: Word) -> None:
@@ -352,7 +349,7 @@ def collect(heap: Heap) -> None:
         if count != 0:
             collect_list(heap, chain, count)
         else:
-            free_block(heap, chain, size_of(chain))
+            free_block(heap, chain, units_of(chain))
         chain = below
 
 
@@ -616,7 +613,7 @@ def total_all() -> None:
         held = enter(heap)
         total_figures(heap)
         unlock_heap(heap, held)
-    add_up(TOTALS)
+    add_up()
     lower_total(Figures.live_bytes, figure(process_heap(), Figures.cached_bytes))
     lower_total(Figures.live_blocks, figure(process_heap(), Figures.cached_blocks))
 

@@ -1,67 +1,80 @@
-"""Owns the doubly linked lists: the free blocks of a bin, the slabs of a class, the mappings.
+"""Owns the lists of a heap: the free blocks of a bin, the slabs of a class, the mappings (`common.links`).
 
-    head -> newest <-> ... <-> oldest     0 at the ends
-
-`head` is the address of a word that holds the newest. The links of each are where those of a free block are
-(`block.links_at`), for slabs and mappings begin with a page.
+Links are offsets from the heap's control block, in heads as well: they name the same block wherever a heap is
+mapped. They stand where a free block has them (`block.links_at`): slabs and mappings begin with a page.
 """
 
 from __future__ import annotations
 
+from ..common.links import put_in_front
 from ..machine import Word, inline, load_word, store_word
 from .block import links_at
+from .control import Heap
+from .layout import ALL_BITS
 
 
-def older(block: Word) -> Word:
+def link_to(heap: Heap, block: Word) -> Word:
+    """The link that names a block."""
+    return (block - heap) & ALL_BITS
+
+
+def linked_block(heap: Heap, link: Word) -> Word:
+    """The block that a link names, or 0."""
+    return (heap + link) & ALL_BITS if link != 0 else 0
+
+
+def first_of(heap: Heap, head: Word) -> Word:
+    """The first block of the list, or 0."""
+    return linked_block(heap, load_word(head))
+
+
+def older(heap: Heap, block: Word) -> Word:
     """The block behind this one in its list, or 0: it was put in before this one."""
-    return links_at(block).following
+    return linked_block(heap, links_at(block).older)
 
 
-def newer(block: Word) -> Word:
+def newer(heap: Heap, block: Word) -> Word:
     """The block in front of this one in its list, or 0."""
-    return links_at(block).previous
+    return linked_block(heap, links_at(block).newer)
 
 
 @inline
-def link(head: Word, block: Word) -> Word:
-    """Make `block` the first of the list. What was the first before, or 0."""
-    first = load_word(head)
-    links = links_at(block)
-    links.following = first
-    links.previous = 0
-    store_word(head, block)
+def enter_list(heap: Heap, head: Word, block: Word) -> bool:
+    """Make `block` the first of the list. Whether it is the only one."""
+    own = link_to(heap, block)
+    first = put_in_front(head, own, links_at(block))
     if first != 0:
-        links_at(first).previous = block
-    return first
+        links_at((heap + first) & ALL_BITS).newer = own
+    return first == 0
 
 
 @inline
-def leave_list(block: Word) -> tuple[Word, Word]:
+def leave_list(heap: Heap, block: Word) -> tuple[Word, Word]:
     """Take `block` out of its list, whose head still names it if it was the first.
 
-    Returns the blocks behind it and in front of it, or 0.
+    Returns the links to the blocks behind it and in front of it, or 0.
     """
     links = links_at(block)
-    behind = links.following
-    before = links.previous
+    behind = links.older
+    before = links.newer
     if behind != 0:
-        links_at(behind).previous = before
+        links_at((heap + behind) & ALL_BITS).newer = before
     if before != 0:
-        links_at(before).following = behind
+        links_at((heap + before) & ALL_BITS).older = behind
     return behind, before
 
 
-def unlink(head: Word, block: Word) -> None:
+def unlink(heap: Heap, head: Word, block: Word) -> None:
     """Take `block` out of the list."""
-    behind, before = leave_list(block)
+    behind, before = leave_list(heap, block)
     if before == 0:
         store_word(head, behind)
 
 
-def is_linked(head: Word, block: Word) -> bool:
+def is_linked(heap: Heap, head: Word, block: Word) -> bool:
     """Whether the links around a block in a list agree."""
-    behind = older(block)
-    before = newer(block)
-    if behind != 0 and newer(behind) != block:
+    behind = older(heap, block)
+    before = newer(heap, block)
+    if behind != 0 and newer(heap, behind) != block:
         return False
-    return (older(before) if before != 0 else load_word(head)) == block
+    return (older(heap, before) if before != 0 else first_of(heap, head)) == block

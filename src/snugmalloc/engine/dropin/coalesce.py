@@ -20,11 +20,11 @@ from .block import (
     USED,
     free_before,
     next_block,
-    set_size_before,
     set_tag,
-    size_before,
-    size_of,
+    set_units_before,
     tag_at,
+    units_before,
+    units_of,
 )
 from .control import Heap
 from .layout import IN_PAGE, MAX_UNITS, MIB, PAGE_UNITS, UNIT, UNIT_SHIFT
@@ -79,7 +79,7 @@ def noted_start(page: Word) -> Word:
 
 def is_inside(place: Word, block: Word) -> bool:
     """Whether an address lies in a block."""
-    return place >= block and place < next_block(block, size_of(block))
+    return place >= block and place < next_block(block, units_of(block))
 
 
 def free_block_at(heap: Heap, page: Word) -> Word:
@@ -99,9 +99,9 @@ def free_block_at(heap: Heap, page: Word) -> Word:
         high = step_on(high)
     start = noted_start(low if step_back(low) == low else high)
     while start > place:  # free neighbours that were too large to be one
-        start -= size_before(start) << UNIT_SHIFT
-    while next_block(start, size_of(start)) <= place:
-        start = next_block(start, size_of(start))
+        start -= units_before(start) << UNIT_SHIFT
+    while next_block(start, units_of(start)) <= place:
+        start = next_block(start, units_of(start))
     return start
 
 
@@ -169,7 +169,7 @@ def merge(heap: Heap, block: Word, size: Word) -> Word:
         total += before
     set_tag(start, total, 0)
     stop = next_block(start, total)
-    set_size_before(stop, total | FREE_BEFORE)
+    set_units_before(stop, total | FREE_BEFORE)
     index(heap, start, total)
     if total >= PAGE_UNITS:
         mark_free(heap, block, size, start, stop)

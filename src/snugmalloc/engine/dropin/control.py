@@ -69,7 +69,7 @@ class Heap(Record, align=64):
     # bins: the index of free blocks
     listed_blocks: Word
     filled: Array[Word] = array(BIN_COUNT // WORD_BITS + BITMAP_EXTRA)  # a bitmap of the bins that have a block
-    heads: Array[Word] = array(BIN_COUNT + 1)  # of each bin the first block; the last stays empty
+    heads: Array[Word] = array(BIN_COUNT + 1)  # the bins, lists: see chain.py; the last stays empty
 
     # coalesce: the free blocks
     heap_end: Word  # where the heap grows, or 0
@@ -95,11 +95,11 @@ class Heap(Record, align=64):
     region_limit: Word  # and how far it can be: its last page
     newest_region: Word  # that page of the region that was reserved last, of a heap other than the process's
 
-    # slab: of each class the first slab with a free object
+    # slab: of each class the list of slabs with a free object
     open_slabs: Array[Word] = array(SLAB_CLASSES + 1)
     noted: Array[Word] = array(NOTED_WORDS)  # a bit for each unit of a page: the objects that will be taken
 
-    # large: mappings
+    # large: mappings: two lists, and the spare one that was freed first
     newest_used: Word
     newest_spare: Word
     first_spare: Word

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/published.h"
 #include "dropin_records.h"
 #include "snugmalloc.h"
 
@@ -28,8 +29,9 @@ static snug_stats_t figures(void) {
     return stats;
 }
 
-/* Where the figures are, once the options are read: `snug doctor` reads them from outside by this symbol. */
-uint64_t snug_figures_at;
+/* Where the figures are of the process's heap, once the options are read, and a list of the shards once there are some:
+ * `snug doctor` reads them from outside by these symbols. */
+uint64_t snug_figures_at, snug_shards_at;
 
 /* ---- libc's own, in a process that is off ---- */
 
@@ -109,14 +111,12 @@ int malloc_info(int options, FILE *stream) {
     return 0;
 }
 
-/* The engine's figures, by name and offset: those of snug_stats_t, in its order. */
+#define PUBLISHED snug_stats_t
+SHOWS(ENGINE_Figures)
+
 #define NAME(name, offset) #name,
 static const char *const NAMES[] = {ENGINE_Figures(NAME)};
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
-#define STANDS_AT(name, offset) \
-    _Static_assert(offsetof(snug_stats_t, name) == offset, "snugmalloc.h and figures.py have " #name " elsewhere");
-ENGINE_Figures(STANDS_AT)
-_Static_assert(sizeof(snug_stats_t) == NAME_COUNT * sizeof(size_t), "snugmalloc.h has figures that figures.py lacks");
 
 /* One line for each figure, without allocating. */
 void snug_malloc_stats(void) {

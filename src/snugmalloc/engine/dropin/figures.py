@@ -7,7 +7,6 @@ Most are kept up to date as the heap works; those marked * are computed when som
 from __future__ import annotations
 
 from ..common.figures import lower_figure, raise_figure
-from ..common.sizes import WORD_BYTES
 from ..machine import Array, Record, Word, array, load_word, store_word
 
 
@@ -55,7 +54,7 @@ class Figures(Record):
 class OwnFigures(Record):
     """The same, and what is for us alone behind it."""
 
-    published: Array[Word] = array(Figures.SIZE // WORD_BYTES)
+    published: Array[Figures] = array(1)
     peak_out_bytes: Word  # the highest live_bytes so far
     exact_live_bytes: Word  # what the program holds, and the highest so far: while calls are counted
     exact_peak_bytes: Word

@@ -13,10 +13,10 @@ from .block import (
     is_used,
     next_block,
     payload_bytes,
-    set_size_before,
     set_tag,
-    size_of,
+    set_units_before,
     tag_at,
+    units_of,
     usable_bytes,
 )
 from .chain import older
@@ -63,10 +63,10 @@ def split(heap: Heap, block: Word, found: Word, size: Word) -> None:
     if rest != 0:
         remainder = next_block(block, size)
         store_word(tag_at(remainder), size << BEFORE_SHIFT | rest << SIZE_SHIFT)
-        set_size_before(stop, rest | FREE_BEFORE)
+        set_units_before(stop, rest | FREE_BEFORE)
         index(heap, remainder, rest)
     else:
-        set_size_before(stop, size)
+        set_units_before(stop, size)
     set_tag(block, size, USED)
 
 
@@ -74,7 +74,7 @@ def hand_out(heap: Heap, block: Word, size: Word) -> Word:
     """Use `size` units of a free block that was found, or 0 if none was."""
     if block == 0:
         return 0
-    found = size_of(block)
+    found = units_of(block)
     detach(heap, block, found)
     split(heap, block, found, size)
     if found >= PAGE_UNITS:
@@ -96,7 +96,7 @@ def allocate_run(heap: Heap, size: Word, maximum: Word) -> tuple[Word, Word]:
     block = find_or_grow(heap, size)
     if block == 0:
         return 0, 0
-    found = size_of(block)
+    found = units_of(block)
     count = found // size
     count = maximum if count > maximum else count
     detach(heap, block, found)
@@ -116,7 +116,7 @@ def allocate_run(heap: Heap, size: Word, maximum: Word) -> tuple[Word, Word]:
         store_word(tag_at(following), size << BEFORE_SHIFT | size << SIZE_SHIFT | USED)
         part = following
     store_word(last, 0)
-    set_size_before(next_block(last, size), size)
+    set_units_before(next_block(last, size), size)
     return block, count
 
 
@@ -125,7 +125,7 @@ def carve(heap: Heap, block: Word, start: Word, size: Word) -> None:
 
     The marks of the pages are still to be cleared.
     """
-    found = size_of(block)
+    found = units_of(block)
     detach(heap, block, found)
     lead = (start - block) >> UNIT_SHIFT
     if lead != 0:
@@ -137,7 +137,7 @@ def carve(heap: Heap, block: Word, start: Word, size: Word) -> None:
 
 def fits(block: Word, size: Word, alignment: Word) -> bool:
     """Whether `size` units at a multiple of `alignment` lie inside the free block."""
-    return next_block(round_up(block, alignment), size) <= next_block(block, size_of(block))
+    return next_block(round_up(block, alignment), size) <= next_block(block, units_of(block))
 
 
 def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
@@ -150,7 +150,7 @@ def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
             if block != 0:
                 if fits(block, size, alignment):
                     return block
-                block = older(block)
+                block = older(heap, block)
         number = next_bin(heap, number + 1)
     return find_or_grow(heap, sure)
 
@@ -233,7 +233,7 @@ def grow_block(heap: Heap, block: Word, before: Word, size: Word) -> bool:
     neighbour = next_block(block, before)
     if is_used(neighbour):
         return False
-    more = size_of(neighbour)
+    more = units_of(neighbour)
     if before + more < size:
         return False
     detach(heap, neighbour, more)

@@ -130,10 +130,10 @@ def purge_all_tables(page: Word, end: Word) -> None:
         page = stop
 
 
-def unmap_list(mapping: Word) -> None:
-    """All mappings of a list go back to the system."""
+def unmap_list(heap: Heap, mapping: Word) -> None:
+    """The mappings of a list go back to the system, from this one on."""
     while mapping != 0:
-        behind = older(mapping)
+        behind = older(heap, mapping)
         length = length_of(mapping)
         set_kind(page_of(mapping), FOREIGN)
         give_range(mapping, length)
@@ -160,6 +160,6 @@ def unmap_regions(limit: Word, end: Word) -> None:
 def destroy_heap(heap: Heap) -> None:
     """All that a private heap has goes back, whatever is still in use. Nobody else may be in it."""
     unlist_heap(heap)
-    unmap_list(newest_large(heap))
-    unmap_list(newest_freed(heap))
+    unmap_list(heap, newest_large(heap))
+    unmap_list(heap, newest_freed(heap))
     unmap_regions(heap.newest_region, heap.region_end)

@@ -33,9 +33,9 @@ from ..machine import (
     store_word,
     unmap_memory,
 )
-from .chain import link, newer, older, unlink
+from .chain import enter_list, first_of, newer, older, unlink
 from .control import Heap, lock_heap, unlock_heap
-from .figures import Figures, count_in, count_out, gave_back, took
+from .figures import Figures, count_in, count_out, gave_back, may_take, took
 from .layout import IN_PAGE, PAGE, PAGE_SHIFT
 from .marks import count_gone, count_new
 from .pages import (
@@ -77,12 +77,12 @@ def is_mapped_block(pointer: Word) -> bool:
 
 def newest_large(heap: Heap) -> Word:
     """The large block that was made last, or 0."""
-    return heap.newest_used
+    return first_of(heap, heap + Heap.newest_used)
 
 
 def newest_freed(heap: Heap) -> Word:
     """The spare mapping that was freed last, or 0."""
-    return heap.newest_spare
+    return first_of(heap, heap + Heap.newest_spare)
 
 
 def bytes_in_flight(heap: Heap) -> Word:
@@ -114,7 +114,7 @@ def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is a block in use; it reads as zero if it is `clean`."""
     store_word(page_tag(mapping), length | clean)
     store_word(page_tag(mapping + PAGE), heap)
-    link(heap + Heap.newest_used, mapping)
+    enter_list(heap, heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), MAPPING)
     raise_figure(heap, Figures.mapped_bytes, length)
     raise_figure(heap, Figures.mapped_blocks, 1)
@@ -124,7 +124,7 @@ def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 def remove_used(heap: Heap, mapping: Word) -> None:
     """The mapping is no block in use any more."""
     length = length_of(mapping)
-    unlink(heap + Heap.newest_used, mapping)
+    unlink(heap, heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), FOREIGN)
     lower_figure(heap, Figures.mapped_bytes, length)
     lower_figure(heap, Figures.mapped_blocks, 1)
@@ -134,7 +134,7 @@ def remove_used(heap: Heap, mapping: Word) -> None:
 def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
     """The mapping is free."""
     store_word(page_tag(mapping), length | clean)
-    link(heap + Heap.newest_spare, mapping)
+    enter_list(heap, heap + Heap.newest_spare, mapping)
     heap.first_spare = mapping if heap.first_spare == 0 else heap.first_spare
     set_kind(page_of(mapping), SPARE)
     raise_figure(heap, Figures.kept_bytes, length)
@@ -144,8 +144,8 @@ def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 def remove_spare(heap: Heap, mapping: Word) -> None:
     """The mapping is not in the list of free ones any more."""
     length = length_of(mapping)
-    heap.first_spare = newer(mapping) if heap.first_spare == mapping else heap.first_spare
-    unlink(heap + Heap.newest_spare, mapping)
+    heap.first_spare = newer(heap, mapping) if heap.first_spare == mapping else heap.first_spare
+    unlink(heap, heap + Heap.newest_spare, mapping)
     set_kind(page_of(mapping), FOREIGN)
     lower_figure(heap, Figures.kept_bytes, length)
     heap.dirty_spare -= 0 if is_clean(mapping) else length
@@ -157,14 +157,14 @@ def remove_spare(heap: Heap, mapping: Word) -> None:
 def find_spare(heap: Heap, length: Word, alignment: Word) -> Word:
     """The smallest spare mapping of at least `length` bytes that is aligned, of those freed last; or 0."""
     best: Word = 0
-    mapping = heap.newest_spare
+    mapping = newest_freed(heap)
     looked_at: Word = 0
     while mapping != 0 and looked_at < LOOK_AT_SPARE:
         looked_at += 1
         found = length_of(mapping)
         if found >= length and mapping & (alignment - 1) == 0 and (best == 0 or found < length_of(best)):
             best = mapping
-        mapping = older(mapping)
+        mapping = older(heap, mapping)
     return best
 
 
@@ -189,7 +189,7 @@ def oldest_spare(heap: Heap, dirty: bool) -> Word:
     mapping = heap.first_spare
     looked_at: Word = 0
     while mapping != 0 and dirty and is_clean(mapping) and looked_at < LOOK_AT_SPARE:
-        mapping = newer(mapping)
+        mapping = newer(heap, mapping)
         looked_at += 1
     return mapping
 
@@ -251,31 +251,46 @@ def take_room(heap: Heap, length: Word) -> bool:
     return True
 
 
-def map_apart(length: Word, alignment: Word, slack: Word) -> Word:
+def give_fresh(heap: Heap, start: Word, length: Word) -> None:
+    """New pages that nobody needs go back; those that the system refuses to unmap are a spare mapping.
+
+    Where a limit does not allow that, they are left as they are: nothing of them is resident.
+    """
+    if length == 0 or unmap_memory(start, length):
+        return
+    if is_heap_kind(kind_at(start - 1)):  # see map_pages: the first page is left over
+        start += page_size()
+        length -= page_size()
+    held = lock_heap(heap)
+    heap.is_refused = 1
+    if length != 0 and may_take(heap, length) and cover_mapping(start):
+        took(heap, length)
+        add_spare(heap, start, length, CLEAN)
+    unlock_heap(heap, held)
+
+
+def map_apart(heap: Heap, length: Word, alignment: Word, slack: Word) -> Word:
     """A new mapping of `length` bytes at a multiple of `alignment`, cut out of one with `slack` more. Or 0."""
     found = map_or_note(length + slack)
     if found == 0 or slack == 0:
         return found
     start = round_up(found, alignment)
-    if is_heap_kind(kind_at(start - 1)):
+    if slack > alignment and is_heap_kind(kind_at(start - 1)):
         start += alignment
-    if start != found:
-        unmap_memory(found, start - found)
-    rest = found + length + slack - (start + length)
-    if rest != 0:
-        unmap_memory(start + length, rest)
+    give_fresh(heap, found, start - found)
+    give_fresh(heap, start + length, found + slack - start)
     return start
 
 
-def map_pages(length: Word, alignment: Word) -> Word:
+def map_pages(heap: Heap, length: Word, alignment: Word) -> Word:
     """A new mapping of `length` bytes at a multiple of `alignment`, at least a page. Its start, or 0.
 
     It does not begin where a segment of the heap ends: the tag of the page there is the segment's sentinel.
     """
-    start = map_apart(length, alignment, alignment - page_size())
+    start = map_apart(heap, length, alignment, alignment - page_size())
     if start != 0 and is_heap_kind(kind_at(start - 1)):
-        unmap_memory(start, length)
-        start = map_apart(length, alignment, alignment + alignment)
+        give_fresh(heap, start, length)
+        start = map_apart(heap, length, alignment, alignment + alignment)
     return start
 
 
@@ -299,7 +314,7 @@ def map_new(heap: Heap, length: Word, alignment: Word) -> Word:
     unlock_heap(heap, held)
     if not allowed:
         return 0
-    mapping = map_pages(length, alignment)
+    mapping = map_pages(heap, length, alignment)
     held = lock_heap(heap)
     covered = mapping != 0 and cover_mapping(mapping)
     heap.in_flight -= length
@@ -311,7 +326,7 @@ def map_new(heap: Heap, length: Word, alignment: Word) -> Word:
         lower_figure(heap, Figures.system_bytes, length)
     unlock_heap(heap, held)
     if mapping != 0 and not covered:
-        unmap_memory(mapping, length)
+        give_fresh(heap, mapping, length)
     return mapping if covered else 0
 
 
@@ -362,7 +377,7 @@ def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
     """Let a mapping that is in no list have `length` bytes, here or elsewhere. Where it is then, or 0."""
     if resize_mapping(mapping, before, length):
         return mapping
-    target = map_pages(length, page_size())
+    target = map_pages(heap, length, page_size())
     if target == 0:
         return 0
     held = lock_heap(heap)
@@ -370,7 +385,7 @@ def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
     unlock_heap(heap, held)
     if covered and move_mapping(mapping, before, target, length):
         return target
-    unmap_memory(target, length)
+    give_fresh(heap, target, length)
     return 0
 
 

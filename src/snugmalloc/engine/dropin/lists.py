@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..common.figures import figure
 from ..common.sizes import ONE
 from ..machine import Array, Half, Int, Record, Word, array, load_word, store_word
-from .block import is_used, size_of
+from .block import is_used, units_of
 from .classes import ALL_CLASSES, SMALL_CLASSES, class_block_units, has_objects, usable_in_class
 from .control import Heap, process_heap
 from .figures import Figures
@@ -143,7 +143,7 @@ def is_listed_block(pointer: Word, size_class: Word) -> bool:
         return kind_at(pointer) == size_class
     if kind_at(pointer) != BLOCKS or not is_used(pointer):
         return False
-    return size_of(pointer) == class_block_units(size_class)
+    return units_of(pointer) == class_block_units(size_class)
 
 
 def is_list_sound(entry: List, size_class: Word) -> bool:

@@ -23,6 +23,7 @@ list for these objects; for all other kinds there is an entry that takes nothing
 
 from __future__ import annotations
 
+from ..common.links import Links
 from ..common.sizes import round_up
 from ..machine import (
     Array,
@@ -88,18 +89,6 @@ class Tag(Record, size=8):
 
     size: Half
     before: Half
-
-
-class Links(Record, size=16):
-    """The neighbours of a free block in its bin, or of a slab in the list of its class.
-
-     0  following  or 0
-     8  previous   or 0
-    16
-    """
-
-    following: Word
-    previous: Word
 
 
 class Leaf(Record):

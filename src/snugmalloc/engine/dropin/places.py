@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..common.sizes import ONE, round_up
 from ..machine import Byte, Word, fatal, fill_bytes, libc_usable_size, page_size, unlikely
-from .block import is_used, payload_bytes, size_of
+from .block import is_used, payload_bytes, units_of
 from .cache import enter, leave, operations_for
 from .classes import block_units, object_bytes
 from .clear import clear_block
@@ -40,7 +40,7 @@ def usable(pointer: Word) -> Word:
     if is_block_kind(kind) and pointer & (UNIT - 1) == 0:
         if not is_used(pointer):
             fatal(NOT_IN_USE, pointer, 0)
-        return payload_bytes(pointer, size_of(pointer))
+        return payload_bytes(pointer, units_of(pointer))
     if is_slab_kind(kind):
         return object_bytes(kind)
     if is_mapped_block(pointer):
@@ -151,7 +151,7 @@ def units_to_resize(heap: Heap, pointer: Word, before: Word, size: Word) -> Word
 def resize_block(pointer: Word, size: Word) -> bool:
     """Give a block of a heap room for `size` bytes where it stands. Returns True on success."""
     heap = owner_of(pointer)
-    before = size_of(pointer)
+    before = units_of(pointer)
     units = units_to_resize(heap, pointer, before, size)
     if units + MIN_CUT > before and units <= before:
         return True

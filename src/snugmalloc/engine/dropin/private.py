@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..common.sizes import LARGEST
 from ..machine import ENOMEM, Word, clear_bytes, copy_bytes, fatal, set_errno, unlikely
-from .block import is_used, size_of
+from .block import is_used, units_of
 from .cache import allocate_block, release_block
 from .control import Heap
 from .figures import Figures
@@ -89,7 +89,7 @@ def dispose_private(pointer: Word) -> None:
     """Free a block of a private heap."""
     fill_freed(pointer)
     if kind_at(pointer) == PRIVATE:
-        release_block(pointer, size_of(pointer))
+        release_block(pointer, units_of(pointer))
     else:
         dispose_large(pointer)
 

@@ -36,7 +36,7 @@ from __future__ import annotations
 from ..common.figures import figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory
-from .block import next_block, size_of
+from .block import next_block, units_of
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures
@@ -298,6 +298,15 @@ def next_own_dirty(heap: Heap, page: Word, stop: Word) -> Word:
     return page if page < stop else stop
 
 
+def whole_to(end: Word, step: Word) -> Word:
+    """Where the last free page of the system's ends, of `step` pages, where a run of dirty ones ends at `end`.
+
+    What is behind it may be clean. A run that begins inside such a page has pages in use before it.
+    """
+    stop = round_up(end, step)
+    return stop if next_unmarked(end, stop) == stop else stop - step
+
+
 def take_chunk(heap: Heap, minimum: Word, maximum: Word) -> bool:
     """Under the lock: go on to the next run of at least `minimum` dirty pages and take up to `maximum`.
 
@@ -313,10 +322,10 @@ def take_chunk(heap: Heap, minimum: Word, maximum: Word) -> bool:
         first = heap.clock_hand
         heap.clock_hand = chunk_from(first, maximum)
         low = round_up(first, step)
-        high = heap.clock_hand & ~(step - 1)
+        high = whole_to(heap.clock_hand, step)
         if low < high and heap.clock_hand - first >= minimum and next_dirty(low, high) < high:
             block = free_block_at(heap, low)
-            behind_it = page_of(next_block(block, size_of(block)))
+            behind_it = page_of(next_block(block, units_of(block)))
             heap.chunk_page = low
             heap.chunk_end = high if high < behind_it else behind_it
             heap.clock_hand = heap.chunk_end

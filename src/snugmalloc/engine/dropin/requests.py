@@ -23,7 +23,7 @@ from ..machine import (
     start_helper,
     unlikely,
 )
-from .block import SIZE_SHIFT, USED, size_of, tag_at
+from .block import SIZE_SHIFT, USED, tag_at, units_of
 from .cache import (
     allocate_block,
     dispose_block,
@@ -256,7 +256,7 @@ def dispose_vetted(pointer: Word) -> None:
     kind = kind_at(pointer)
     length = usable(pointer)
     if is_block_kind(kind):
-        free_block(heap, pointer, size_of(pointer))
+        free_block(heap, pointer, units_of(pointer))
     elif kind == MAPPING:
         free_large(heap, pointer)
     else:

@@ -35,7 +35,7 @@ from ..machine import (
     system_break,
     unmap_memory,
 )
-from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
+from .block import FREE_BEFORE, USED, free_before, set_tag, set_units_before
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
 from .control import Heap, is_process_heap
 from .figures import Figures, gave_back, took
@@ -71,14 +71,14 @@ def add_memory(heap: Heap, start: Word, end: Word) -> bool:
         return False
     size = (end - start) >> UNIT_SHIFT
     if not is_heap_kind(kind_of(page_of(start) - 1)):
-        set_size_before(start, 0)
+        set_units_before(start, 0)
     set_tag(start, size, USED)
     if not is_heap_kind(kind_of(page_of(end))):
         set_tag(end, 0, USED)
         move_end(heap, end)
     else:
         move_end(heap, 0)
-    set_size_before(end, size)
+    set_units_before(end, size)
     use_pages(heap, page_of(start), page_of(end))
     raise_figure(heap, Figures.heap_bytes, end - start)
     took(heap, end - start)
@@ -141,7 +141,7 @@ def trim(heap: Heap, pad: Word) -> Word:
     set_tag(block, size, 0)
     index(heap, block, size)
     set_tag(end, 0, USED)
-    set_size_before(end, size | FREE_BEFORE)
+    set_units_before(end, size | FREE_BEFORE)
     own.end = end
     lower_figure(heap, Figures.heap_bytes, count)
     gave_back(heap, count)

@@ -18,7 +18,7 @@ from ..machine import (
     fork_generation,
     load_word,
     processors,
-    publish,
+    publish_shards,
     reserve,
     store_word,
 )
@@ -28,20 +28,18 @@ from .heaps import list_heap, make_heap, unmap_regions
 from .options import MAX_HEAPS, max_heaps
 from .segments import SMALLEST_REGION
 
-SHARDS = reserve(8 * MAX_HEAPS)  # the first word stays 0: that one is the process's heap
-SHARD_COUNT = reserve(8)  # the shards beside the process's heap
+SHARDS = reserve(8 * MAX_HEAPS)  # how many there are beside the process's heap, and then where each is
 VISITS = 64  # that a thread makes before it looks whether it should move
 CROWDED = 8  # of these, if it waited for long so often: docs/design.md has what others gave
 
-# The sums of all heaps' figures: for whoever asks, under the lock of the process's heap,
+# The sums of all heaps' figures, for whoever asks, under the lock of the process's heap. Who looks from outside
+# adds them up there: to do so here now and then would, with many heaps, cost more than a step does.
 TOTALS = reserve(PUBLISHED)
-# and for whoever looks from outside, as they were at the last step of a heap.
-OUTSIDE = reserve(PUBLISHED)
 
 
 def heap_count() -> Word:
     """How many heaps malloc has."""
-    return atomic_load(SHARD_COUNT) + 1
+    return atomic_load(SHARDS) + 1
 
 
 def heap_number(number: Word) -> Heap:
@@ -49,18 +47,14 @@ def heap_number(number: Word) -> Heap:
     return Heap(load_word(SHARDS + number * 8)) if number != 0 else process_heap()
 
 
-def add_up(totals: Word) -> None:
-    """Bring the sums of all heaps' figures at this address up to date.
-
-    With one heap whoever looks from outside finds the figures of that, with more these sums. A sum of peaks is
-    what the heaps had at most, each at its time.
-    """
+def add_up() -> None:
+    """Bring the sums of all heaps' figures up to date. A sum of peaks is what each had at most, at its time."""
     offset: Word = 0
     while offset < PUBLISHED:
         total: Word = 0
         for number in range(heap_count()):
             total += figure(heap_number(number), offset)
-        store_word(totals + offset, total)
+        store_word(TOTALS + offset, total)
         offset += 8
 
 
@@ -87,23 +81,8 @@ def add_heap(heap: Heap) -> None:
     """Malloc has this heap, too, from now on; under the lock of the process's heap."""
     list_heap(heap)
     store_word(SHARDS + heap_count() * 8, heap)
-    atomic_store(SHARD_COUNT, heap_count())
-    add_up(OUTSIDE)
-    publish(OUTSIDE)
-
-
-def offer_heap() -> None:
-    """Without a lock: make one more heap, if there may be one and the system allows it."""
-    heap = make_heap(SMALLEST_REGION * ONE)
-    if heap == 0:
-        return
-    held = lock_heap(process_heap())
-    is_wanted_still = may_add()
-    if is_wanted_still:
-        add_heap(heap)
-    unlock_heap(process_heap(), held)
-    if not is_wanted_still:
-        unmap_regions(heap.newest_region, heap.region_end)
+    atomic_store(SHARDS, heap_count())
+    publish_shards(SHARDS)
 
 
 def quietest_heap() -> Heap:
@@ -163,6 +142,23 @@ def choose_home(heap: Heap, is_crowded: bool) -> Heap:
     return target
 
 
+def home_beside(heap: Heap) -> Heap:
+    """Without a lock: where a thread that waits too often in this heap moves, once there is one heap more.
+
+    If the system does not allow it, or others have made as many as there may be, it is one of those that are.
+    """
+    added = make_heap(SMALLEST_REGION * ONE)
+    held = lock_heap(process_heap())
+    is_wanted_still = added != 0 and may_add()
+    if is_wanted_still:
+        add_heap(added)
+    target = choose_home(heap, True)
+    unlock_heap(process_heap(), held)
+    if added != 0 and not is_wanted_still:
+        unmap_regions(added.newest_region, added.region_end)
+    return target
+
+
 def next_home(heap: Heap, is_crowded: bool) -> Heap:
     """Without a lock: which heap serves a thread from now on that this one served so far."""
     if not is_crowded and process_heap().threads != 0 and process_heap().counted_forks == fork_generation():
@@ -170,10 +166,6 @@ def next_home(heap: Heap, is_crowded: bool) -> Heap:
     held = lock_heap(process_heap())
     forget_threads()
     is_short = is_crowded and is_one_needed(heap)
+    target = heap if is_short else choose_home(heap, is_crowded)
     unlock_heap(process_heap(), held)
-    if is_short:
-        offer_heap()
-    held = lock_heap(process_heap())
-    target = choose_home(heap, is_crowded)
-    unlock_heap(process_heap(), held)
-    return target
+    return home_beside(heap) if is_short else target

@@ -20,7 +20,7 @@ from ..common.bitmap import WORD_SHIFT, set_plain_bit
 from ..common.sizes import ONE, WORD_BYTES
 from ..machine import Half, Int, Record, Word, highest_bit, load_word, store_word
 from .block import USED
-from .chain import link, unlink
+from .chain import enter_list, first_of, unlink
 from .classes import object_bytes
 from .control import NOTED_WORDS, Heap
 from .figures import count_in, count_out
@@ -62,7 +62,7 @@ def open_list(heap: Heap, size_class: Word) -> Word:
 
 def open_slab(heap: Heap, size_class: Word) -> Word:
     """The first slab of the class with free objects, or 0."""
-    return load_word(open_list(heap, size_class))
+    return first_of(heap, open_list(heap, size_class))
 
 
 def slab_tag(slab: Word) -> SlabTag:
@@ -100,7 +100,7 @@ def new_slab(heap: Heap, size_class: Word) -> Word:
         part += size
     store_word(last, 0)
     set_free(slab, slab, capacity(size_class))
-    link(open_list(heap, size_class), slab)
+    enter_list(heap, open_list(heap, size_class), slab)
     return slab
 
 
@@ -151,7 +151,7 @@ def take_objects(heap: Heap, size_class: Word, maximum: Word, chain: Word) -> tu
         last = load_word(last)
     if count <= maximum:
         set_free(slab, slab, 0)
-        unlink(open_list(heap, size_class), slab)
+        unlink(heap, open_list(heap, size_class), slab)
     else:
         set_free(slab, load_word(last), count - taken)
     store_word(last, chain)
@@ -167,9 +167,9 @@ def give_row(heap: Heap, first: Word, last: Word, count: Word, size_class: Word)
     count_in(heap, object_bytes(size_class) * count, count)
     if before + count == capacity(size_class):
         if before != 0:
-            unlink(open_list(heap, size_class), slab)
+            unlink(heap, open_list(heap, size_class), slab)
         free_page(heap, slab)
         return
     set_free(slab, first, before + count)
     if before == 0:
-        link(open_list(heap, size_class), slab)
+        enter_list(heap, open_list(heap, size_class), slab)

@@ -9,7 +9,7 @@ depend on how large the heap is.
 from __future__ import annotations
 
 from ..machine import Word, fatal, load_byte
-from .block import is_own, is_used, next_block, size_before, size_of
+from .block import is_own, is_used, next_block, units_before, units_of
 from .classes import object_bytes
 from .control import Heap
 from .large import is_mapped_block
@@ -39,12 +39,12 @@ def vet_object(heap: Heap, pointer: Word, size_class: Word) -> None:
 def is_tied_behind(block: Word, size: Word) -> bool:
     """Whether the block behind agrees about where this one of `size` units ends."""
     behind = next_block(block, size)
-    return size != 0 and is_heap_kind(kind_at(behind - 1)) and size_before(behind) == size
+    return size != 0 and is_heap_kind(kind_at(behind - 1)) and units_before(behind) == size
 
 
 def is_tied_before(block: Word) -> bool:
     """Whether the block before, if there is one, agrees about where this one begins."""
-    before = size_before(block)
+    before = units_before(block)
     in_front = block - (before << UNIT_SHIFT)
     return before == 0 or (is_heap_kind(kind_at(in_front)) and span(in_front) == before)
 
@@ -55,8 +55,8 @@ def vet_block(pointer: Word) -> None:
         fatal(NOT_OURS, pointer, 0)
     if not is_used(pointer) or is_own(pointer):
         fatal(NOT_IN_USE, pointer, 0)
-    if not is_tied_behind(pointer, size_of(pointer)) or not is_tied_before(pointer):
-        fatal(OVERWRITTEN, pointer, size_of(pointer))
+    if not is_tied_behind(pointer, units_of(pointer)) or not is_tied_before(pointer):
+        fatal(OVERWRITTEN, pointer, units_of(pointer))
 
 
 def vet(heap: Heap, pointer: Word) -> None:

@@ -9,7 +9,7 @@ from ..common.figures import figure, set_figure
 from ..common.sizes import round_up
 from ..machine import Int, Word, load_byte, load_word, store_byte, visit_block
 from .bins import is_in_place
-from .block import free_before, is_own, is_used, next_block, payload_bytes, size_before, size_of
+from .block import free_before, is_own, is_used, next_block, payload_bytes, units_before, units_of
 from .chain import older
 from .classes import SLAB_CLASSES, object_bytes
 from .coalesce import free_block_at, free_blocks, is_indexed, wilderness
@@ -87,7 +87,7 @@ def is_slab(block: Word) -> bool:
 
 def span(block: Word) -> Word:
     """The units to the next block, or 0 at the sentinel."""
-    return PAGE_UNITS if is_slab(block) else size_of(block)
+    return PAGE_UNITS if is_slab(block) else units_of(block)
 
 
 def mark_objects(heap: Heap, slab: Word) -> bool:
@@ -147,7 +147,7 @@ def walk(heap: Heap, visitor: Word, context: Word) -> bool:
     while block != 0:
         if not visit_block(visitor, block, length_of(block), MAPPED, context):
             return False
-        block = older(block)
+        block = older(heap, block)
     return True
 
 
@@ -220,7 +220,7 @@ def check_segment(heap: Heap, first: Word) -> Int:
     while size != 0:
         if page_of(next_block(block, size)) > used_pages(heap):
             return BAD_SIZE
-        if size_before(block) != before or free_before(block) != (0 if was_used else before):
+        if units_before(block) != before or free_before(block) != (0 if was_used else before):
             return BAD_BEFORE
         broken = check_slab(heap, block) if is_slab(block) else check_block(heap, block, size)
         if broken != OK:
@@ -229,7 +229,7 @@ def check_segment(heap: Heap, first: Word) -> Int:
         before = size
         block = next_block(block, size)
         size = span(block)
-    if size_before(block) != before or free_before(block) != (0 if was_used else before):
+    if units_before(block) != before or free_before(block) != (0 if was_used else before):
         return BAD_BEFORE
     if block & IN_PAGE != 0 or is_heap_kind(kind_at(block)):
         return BAD_SIZE
@@ -246,7 +246,7 @@ def check_open_slabs(heap: Heap) -> Int:
             if kind_at(slab) != size_class or free_count(slab) == 0 or found >= heap.seen_open:
                 return BAD_SLAB
             found += 1
-            slab = older(slab)
+            slab = older(heap, slab)
     return OK if found == heap.seen_open else BAD_SLAB
 
 
@@ -263,14 +263,14 @@ def check_large(heap: Heap) -> Int:
         count += 1
         mapped += length_of(mapping)
         see_live(heap, 1, length_of(mapping))
-        mapping = older(mapping)
+        mapping = older(heap, mapping)
     mapping = newest_freed(heap)
     while mapping != 0:
         if kind_at(mapping) != SPARE or kept >= figure(heap, Figures.kept_bytes):
             return BAD_MAPPED
         kept += length_of(mapping)
         dirty += 0 if is_clean(mapping) else length_of(mapping)
-        mapping = older(mapping)
+        mapping = older(heap, mapping)
     if count != figure(heap, Figures.mapped_blocks) or mapped != figure(heap, Figures.mapped_bytes):
         return BAD_MAPPED
     if kept != figure(heap, Figures.kept_bytes) or dirty >> PAGE_SHIFT != dirty_spare_pages(heap):

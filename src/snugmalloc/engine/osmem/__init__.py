@@ -9,6 +9,7 @@ LAYERS = (
     "common.bitmap",
     "common.brk",
     "common.figures",
+    "common.links",
     "block",
     "figures",
     "kernel",

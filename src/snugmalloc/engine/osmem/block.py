@@ -1,15 +1,19 @@
 """Owns the bytes of a block's header. Everything above speaks of blocks through the helpers here.
 
 A block is a header of 32 bytes and, right behind it, the payload. A block is named by the address of its
-header; a program holds the address of the payload.
+payload, which is what a program holds.
 
+    -32         -24      -20        -16                         0
     +-----------+--------+----------+---------------------------+----------------+
     |   size    | status |   tags   |   what the status needs   | payload ...    |
     +-----------+--------+----------+---------------------------+----------------+
-     \\____ published in osmem.h ____/\\________ our own _________/
+     \\____ published in osmem.h ____/\\________ our own _________/^ block
 
-The last 16 bytes are links, of a list (`chain.Linked`) or of a tree (`tree.Node`), or what a live block has
+The last 16 bytes are links, of a list (`common.links`) or of a tree (`tree.Node`), or what a live block has
 instead (`LiveHeader`).
+
+The drop-in malloc gets by with a tag of 8 bytes. Here size and status are published, at these places, in front
+of free blocks too, and a size is in bytes: the specification says so.
 
 The size of the block before is the boundary tag: both neighbours are found in one step, and nothing is ever
 written into a payload, of which the specification says that it stays as the program left it.
@@ -17,6 +21,8 @@ written into a payload, of which the specification says that it stays as the pro
 
 from __future__ import annotations
 
+from ..common.links import Links
+from ..common.sizes import WORD_BYTES
 from ..machine import Array, Byte, Half, Record, Word, array, load_word, store_word
 
 META = 32
@@ -38,7 +44,6 @@ PLACE_BITS: Half = 3
 EDGE_BIT: Half = 4
 FLAG_BITS: Half = 7
 HUGE: Half = 0xFFFF_FFF8
-LAST_WORD = 8  # from the end of a payload
 
 
 class Header(Record, size=META):
@@ -83,52 +88,72 @@ class LiveHeader(Record, size=META):
     unused: Array[Byte] = array(6)
 
 
+def header_of(block: Word) -> Header:
+    """The block's header."""
+    return Header(block - META)
+
+
+def live_header_of(block: Word) -> LiveHeader:
+    """The header of a live block of the heap."""
+    return LiveHeader(block - META)
+
+
+def links_at(block: Word) -> Links:
+    """The links of a block that is free or mapped."""
+    return Links(block - Links.SIZE)
+
+
 def size_of(block: Word) -> Word:
     """The payload's size in bytes."""
-    return Header(block).size
+    return header_of(block).size
 
 
 def status_of(block: Word) -> Half:
     """FREE, LIVE or MAPPED."""
-    return Header(block).status
+    return header_of(block).status
 
 
 def set_status(block: Word, status: Half) -> None:
     """Write the status."""
-    Header(block).status = status
+    header_of(block).status = status
 
 
 def place_of(block: Word) -> Half:
     """Where a free block is kept: WAITING, FRESH or SORTED; NOWHERE for others."""
-    return Header(block).tags & PLACE_BITS
+    return header_of(block).tags & PLACE_BITS
 
 
 def set_place(block: Word, place: Half) -> None:
     """Write the place."""
-    header = Header(block)
+    header = header_of(block)
     header.tags = header.tags & ~PLACE_BITS | place
 
 
 def is_edge(block: Word) -> bool:
     """Whether `block` is the last of its segment."""
-    return Header(block).tags & EDGE_BIT != 0
+    return header_of(block).tags & EDGE_BIT != 0
 
 
 def set_edge(block: Word, edge: bool) -> None:
     """Write whether `block` is the last of its segment."""
-    header = Header(block)
+    header = header_of(block)
     header.tags = header.tags | EDGE_BIT if edge else header.tags & ~EDGE_BIT
 
 
+def end_of(block: Word) -> Word:
+    """Where the block ends."""
+    return block + size_of(block)
+
+
 def next_block(block: Word) -> Word:
-    """The address behind the block: the next block's, unless it is the edge."""
-    return block + META + size_of(block)
+    """The next block, or what would be one if the block is the edge."""
+    return end_of(block) + META
 
 
 def size_before(block: Word) -> Word:
     """The payload size of the block before, or 0 if there is none in this segment."""
-    before = Header(block).tags & ~FLAG_BITS
-    return load_word(block - LAST_WORD) if before == HUGE else before
+    before = header_of(block).tags & ~FLAG_BITS
+    return load_word(block - META - WORD_BYTES) if before == HUGE else before
 
 
 def previous_block(block: Word) -> Word:
@@ -141,40 +166,40 @@ def previous_block(block: Word) -> Word:
 
 def set_size_before(block: Word, before: Word) -> None:
     """Tell `block` the payload size of the block before it."""
-    header = Header(block)
+    header = header_of(block)
     flags = header.tags & FLAG_BITS
     if before < HUGE:
         header.tags = flags | before
     else:
         header.tags = flags | HUGE
-        store_word(block - LAST_WORD, before)
+        store_word(block - META - WORD_BYTES, before)
 
 
 def set_size(block: Word, size: Word) -> None:
     """Write the payload's size, and tell the next block; the edge must be right already."""
-    Header(block).size = size
+    header_of(block).size = size
     if not is_edge(block):
-        set_size_before(block + META + size, size)
+        set_size_before(next_block(block), size)
 
 
 def is_free_before(block: Word) -> bool:
     """Whether a live block knows that the one before it is free."""
-    return LiveHeader(block).free_before != 0
+    return live_header_of(block).free_before != 0
 
 
 def is_free_next(block: Word) -> bool:
     """Whether a live block knows that the next one is free."""
-    return LiveHeader(block).free_next != 0
+    return live_header_of(block).free_next != 0
 
 
 def set_free_next(block: Word, free: bool) -> None:
     """Tell a live block whether the next one is free."""
-    LiveHeader(block).free_next = 1 if free else 0
+    live_header_of(block).free_next = 1 if free else 0
 
 
 def set_free_before(block: Word, free: bool) -> None:
     """Tell a live block whether the one before it is free."""
-    LiveHeader(block).free_before = 1 if free else 0
+    live_header_of(block).free_before = 1 if free else 0
 
 
 def tell_before(block: Word, free: bool) -> None:
@@ -192,7 +217,7 @@ def tell_next(block: Word, free: bool) -> None:
 
 def make_block(block: Word, status: Half, size: Word, before: Word, edge: bool) -> None:
     """Write a whole new header; the next block, if any, is told."""
-    Header(block).tags = 0
+    header_of(block).tags = 0
     set_size_before(block, before)
     set_edge(block, edge)
     set_status(block, status)

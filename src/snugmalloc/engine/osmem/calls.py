@@ -44,7 +44,7 @@ def vet(pointer: Word) -> None:
 
 
 def obtain(size: Word, limit: Word) -> Word:
-    """A new block's payload of `size` bytes, in a mapping of its own if header and all reach `limit`. Or 0."""
+    """A new block of `size` bytes, in a mapping of its own if header and all reach `limit`. Or 0."""
     if size == 0:
         return 0
     if size > LARGEST:
@@ -54,17 +54,16 @@ def obtain(size: Word, limit: Word) -> Word:
     if block == 0:
         return refuse()
     set_seal(block)
-    return block + META
+    return block
 
 
 def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, which is not 0."""
-    block = pointer - META
-    status = status_of(block)
+    status = status_of(pointer)
     if status == LIVE:
-        release(block)
+        release(pointer)
     elif status == MAPPED:
-        unmap_block(block)
+        unmap_block(pointer)
     elif status == FREE:
         raise_figure(FIGURES, Figures.ignored_frees, 1)
     else:
@@ -99,16 +98,15 @@ def move(pointer: Word, size: Word, kept: Word) -> Word:
 
 def resize(pointer: Word, size: Word) -> Word:
     """`os_realloc` for a pointer and a size that are not 0."""
-    block = pointer - META
-    status = status_of(block)
+    status = status_of(pointer)
     if status == FREE:
         return 0
     if size > LARGEST:
         return refuse()
-    before = size_of(block)
+    before = size_of(pointer)
     if status == LIVE:
-        in_place = resize_in_place(block, round_up(size, ALIGN))
-        set_seal(block)
+        in_place = resize_in_place(pointer, round_up(size, ALIGN))
+        set_seal(pointer)
         if in_place:
             return pointer
     elif status != MAPPED:

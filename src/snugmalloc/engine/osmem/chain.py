@@ -1,49 +1,40 @@
-"""Owns the doubly linked lists of blocks: those waiting to be merged, a bin's fresh ones, the mappings.
-
-    head -> newest block <-> ... <-> oldest block     0 at the ends
-
-`head` is the address of a word that holds the newest block.
-"""
+"""Owns the lists of blocks: those waiting to be merged, a bin's fresh ones, the mappings (`common.links`)."""
 
 from __future__ import annotations
 
-from ..machine import Array, Byte, Record, Word, array, load_word, store_word
-from .block import META, Header
-
-
-class Linked(Record, size=META):
-    """The header of a block in a list.
-
-     0  common
-    16  newer   the block that was put in behind this one, or 0
-    24  older   the one that was there before, or 0
-    32
-    """
-
-    common: Array[Byte] = array(Header.by_status)
-    newer: Word
-    older: Word
+from ..common.links import put_in_front
+from ..machine import Word, load_word, store_word
+from .block import links_at
 
 
 def older(block: Word) -> Word:
-    """The block behind this one in its list, or 0."""
-    return Linked(block).older
+    """The block behind this one in its list, or 0: it was put in before this one."""
+    return links_at(block).older
 
 
 def link(head: Word, block: Word) -> None:
     """Make `block` the first of the list."""
-    first = load_word(head)
-    Linked(block).newer = 0
-    Linked(block).older = first
+    first = put_in_front(head, block, links_at(block))
     if first != 0:
-        Linked(first).newer = block
-    store_word(head, block)
+        links_at(first).newer = block
 
 
 def unlink(head: Word, block: Word) -> None:
     """Take `block` out of the list."""
-    before = Linked(block).newer
-    behind = Linked(block).older
-    store_word(before + Linked.older if before != 0 else head, behind)
+    behind = links_at(block).older
+    before = links_at(block).newer
     if behind != 0:
-        Linked(behind).newer = before
+        links_at(behind).newer = before
+    if before != 0:
+        links_at(before).older = behind
+    else:
+        store_word(head, behind)
+
+
+def is_linked(head: Word, block: Word) -> bool:
+    """Whether the links around a block in a list agree."""
+    behind = older(block)
+    before = links_at(block).newer
+    if behind != 0 and links_at(behind).newer != block:
+        return False
+    return (older(before) if before != 0 else load_word(head)) == block

@@ -1,14 +1,16 @@
-"""Owns what `os_stats` reports: one word for each figure, in the order of ``os_stats_t`` in osmem.h."""
+"""Owns what `os_stats` reports: one word for each figure. A figure is named by its offset.
+
+`free_bytes` is not counted along: it is what the others leave. That and `system_bytes` are computed when
+somebody asks.
+"""
 
 from __future__ import annotations
 
-from ..machine import Record, Word, reserve
+from ..machine import Array, Record, Word, array, reserve
 
 
 class Figures(Record):
-    """`free_bytes` is not counted along: it is what the others leave. That and `system_bytes` are computed when
-    somebody asks.
-    """
+    """What is reported, in the order of ``os_stats_t`` in osmem.h: the C compiler compares the two."""
 
     live_bytes: Word
     live_blocks: Word
@@ -24,8 +26,14 @@ class Figures(Record):
     splits: Word
     coalescings: Word
     ignored_frees: Word
-    wall_blocks: Word  # and what follows: our own
 
 
-PUBLISHED = Figures.wall_blocks  # so many bytes are os_stats_t
-FIGURES = reserve(Figures.SIZE)
+class OwnFigures(Record):
+    """The same, and what is for us alone behind it."""
+
+    published: Array[Figures] = array(1)
+    wall_blocks: Word
+
+
+PUBLISHED = Figures.SIZE  # so many bytes are copied out
+FIGURES = reserve(OwnFigures.SIZE)

@@ -13,7 +13,7 @@ from ..machine import (
     product_overflows,
     unlock,
 )
-from .block import LIVE, META, status_of
+from .block import LIVE, status_of
 from .calls import THRESHOLD, dispose, enter, leave, obtain, refuse, resize, vet
 from .figures import FIGURES, PUBLISHED
 from .walk import check, total_figures, walk
@@ -33,7 +33,7 @@ def os_calloc(nmemb: Word, size: Word) -> Word:
         return refuse()
     held = enter()
     pointer = obtain(nmemb * size, page_size())
-    if pointer != 0 and status_of(pointer - META) == LIVE:
+    if pointer != 0 and status_of(pointer) == LIVE:
         clear_bytes(pointer, nmemb * size)
     leave(held)
     return pointer

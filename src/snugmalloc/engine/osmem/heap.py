@@ -50,7 +50,7 @@ from .block import (
     tell_next,
 )
 from .chain import link, unlink
-from .figures import FIGURES, Figures
+from .figures import FIGURES, Figures, OwnFigures
 from .index import put, take, take_best_fit
 from .kernel import extend_break, find_break, foreign_break, heap_end, is_break_contested, map_pages
 from .seal import vet_free
@@ -168,7 +168,7 @@ def split(block: Word, size: Word) -> Word:
     left = size_of(block) - size
     if left < MINSPLIT:
         return 0
-    rest = block + META + size
+    rest = block + size + META
     edge = is_edge(block)
     set_edge(block, False)
     make_block(rest, FREE, left - META, size, edge)
@@ -253,7 +253,7 @@ def build_wall(wall: Word, limit: Word) -> None:
     """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
     make_block(wall, LIVE, limit, 0, True)
     link(WALLS, wall)
-    raise_figure(FIGURES, Figures.wall_blocks, 1)
+    raise_figure(FIGURES, OwnFigures.wall_blocks, 1)
     raise_figure(FIGURES, Figures.heap_bytes, META)
 
 
@@ -263,12 +263,13 @@ def new_top(size: Word) -> Word:
     foreign = round_up(foreign_break(), ALIGN)
     if is_break_contested():
         return 0
-    block = foreign + META if foreign != 0 else round_up(heap_end(), ALIGN)
-    if not extend_break(block + META + size):
+    place = foreign + META if foreign != 0 else round_up(heap_end(), ALIGN)
+    block = place + META
+    if not extend_break(block + size):
         return 0
     before: Word = 0
     if foreign != 0:
-        build_wall(foreign, 0)
+        build_wall(place, 0)
     elif top == 0:
         first = block
     else:
@@ -284,13 +285,14 @@ def new_region(size: Word) -> Word:
     """A block of at least `size` bytes in a mapped segment, for want of a break that moves. Or 0."""
     minimum = META + META + size
     length = minimum if minimum > PREALLOC else PREALLOC
-    wall = map_pages(length)
-    if wall == 0 and length > minimum:
+    region = map_pages(length)
+    if region == 0 and length > minimum:
         length = minimum
-        wall = map_pages(length)
-    if wall == 0:
+        region = map_pages(length)
+    if region == 0:
         return 0
-    build_wall(wall, wall + length)
+    wall = region + META
+    build_wall(wall, region + length)
     make_block(wall + META, FREE, length - META - META, 0, True)
     raise_figure(FIGURES, Figures.heap_bytes, length - META)
     return wall + META

@@ -27,9 +27,10 @@ def newest_mapping() -> Word:
 
 def map_block(size: Word) -> Word:
     """A live block of `size` bytes in a mapping of its own. Or 0."""
-    block = map_pages(META + size)
-    if block == 0:
+    mapping = map_pages(META + size)
+    if mapping == 0:
         return 0
+    block = mapping + META
     make_block(block, MAPPED, size, 0, True)
     link(MAPPINGS, block)
     raise_figure(FIGURES, Figures.mapped_blocks, 1)
@@ -41,7 +42,7 @@ def unmap_block(block: Word) -> None:
     """Give a mapped block back; one that the kernel refuses to take stays as it was."""
     size = size_of(block)
     unlink(MAPPINGS, block)
-    if unmap_pages(block, META + size):
+    if unmap_pages(block - META, META + size):
         lower_figure(FIGURES, Figures.mapped_blocks, 1)
         lower_figure(FIGURES, Figures.mapped_bytes, size)
     else:

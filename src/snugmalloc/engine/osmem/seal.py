@@ -23,9 +23,9 @@ from .block import (
     MAPPED,
     META,
     NOWHERE,
-    Header,
-    LiveHeader,
+    header_of,
     is_edge,
+    live_header_of,
     next_block,
     place_of,
     previous_block,
@@ -70,16 +70,16 @@ def set_seal(block: Word) -> None:
     """Seal a live block, if the mode asks for it. After every change of its size."""
     if is_hardened():
         if status_of(block) == MAPPED:
-            Header(block).tags = half_seal_for(block)
+            header_of(block).tags = half_seal_for(block)
         else:
-            LiveHeader(block).seal = seal_for(block)
+            live_header_of(block).seal = seal_for(block)
 
 
 def is_sealed(block: Word) -> bool:
     """Whether the block is live and carries its seal."""
     if status_of(block) == MAPPED:
-        return Header(block).tags == half_seal_for(block)
-    return status_of(block) == LIVE and LiveHeader(block).seal == seal_for(block)
+        return header_of(block).tags == half_seal_for(block)
+    return status_of(block) == LIVE and live_header_of(block).seal == seal_for(block)
 
 
 def fits_behind(block: Word) -> bool:
@@ -91,7 +91,7 @@ def can_be_read(block: Word) -> bool:
     """Whether there is memory for a header. On the break that is known; elsewhere the kernel is asked."""
     if block & (ALIGN - 1) != 0:
         return False
-    return is_on_break(block) or (is_mapped(block) and is_mapped(block + META - 1))
+    return is_on_break(block - META) or (is_mapped(block - META) and is_mapped(block - 1))
 
 
 def is_whole_behind(block: Word) -> bool:
@@ -108,4 +108,4 @@ def is_whole_before(block: Word) -> bool:
 def vet_free(block: Word) -> None:
     """In hardened mode: a block about to leave the free ones must still look like one."""
     if is_hardened() and (status_of(block) != FREE or place_of(block) == NOWHERE or not is_whole_behind(block)):
-        fatal(TRAMPLED, block, size_of(block))
+        fatal(TRAMPLED, block - META, size_of(block))

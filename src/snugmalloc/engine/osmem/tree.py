@@ -9,25 +9,28 @@ needs only its two children. No recursion, no parents.
 
 from __future__ import annotations
 
-from ..machine import Array, Byte, Record, Word, array, fatal, load_word, multiply, store_word
-from .block import META, Header, size_of
+from ..machine import Record, Word, fatal, load_word, multiply, store_word
+from .block import META, links_at, size_of
 
 MIX = 0x9E37_79B9_7F4A_7C15
 LOST = b"snugmalloc: the heap is corrupt: the free block at %x is not where its size of %d belongs"
 
 
-class Node(Record, size=META):
-    """The header of a block in a tree.
+class Node(Record, size=16):
+    """What a block in a tree has where one in a list has its links.
 
-     0  common
-    16  smaller  the child on the side of those that precede this one, or 0
-    24  larger   the one on the side of those that follow it, or 0
-    32
+     0  smaller  the child on the side of those that precede this one, or 0
+     8  larger   the one on the side of those that follow it, or 0
+    16
     """
 
-    common: Array[Byte] = array(Header.by_status)
     smaller: Word
     larger: Word
+
+
+def node_of(block: Word) -> Node:
+    """The block's children."""
+    return Node(links_at(block))
 
 
 def rank(block: Word) -> Word:
@@ -45,7 +48,7 @@ def precedes(a: Word, b: Word) -> bool:
 
 def side(node: Word, block: Word) -> Word:
     """The side of `node` on which `block` belongs."""
-    return node + (Node.smaller if precedes(block, node) else Node.larger)
+    return node_of(node) + (Node.smaller if precedes(block, node) else Node.larger)
 
 
 def insert(root: Word, block: Word) -> None:
@@ -57,16 +60,16 @@ def insert(root: Word, block: Word) -> None:
         cell = side(node, block)
         node = load_word(cell)
     store_word(cell, block)
-    smaller = block + Node.smaller
-    larger = block + Node.larger
+    smaller = node_of(block) + Node.smaller
+    larger = node_of(block) + Node.larger
     while node != 0:
         if precedes(block, node):
             store_word(larger, node)
-            larger = node + Node.smaller
+            larger = node_of(node) + Node.smaller
             node = load_word(larger)
         else:
             store_word(smaller, node)
-            smaller = node + Node.larger
+            smaller = node_of(node) + Node.larger
             node = load_word(smaller)
     store_word(smaller, 0)
     store_word(larger, 0)
@@ -75,16 +78,16 @@ def insert(root: Word, block: Word) -> None:
 def remove_at(cell: Word) -> None:
     """Take the block that `cell` holds out of the tree: its two sides join in its place."""
     block = load_word(cell)
-    smaller = Node(block).smaller
-    larger = Node(block).larger
+    smaller = node_of(block).smaller
+    larger = node_of(block).larger
     while smaller != 0 and larger != 0:
         if rank(smaller) > rank(larger):
             store_word(cell, smaller)
-            cell = smaller + Node.larger
+            cell = node_of(smaller) + Node.larger
             smaller = load_word(cell)
         else:
             store_word(cell, larger)
-            cell = larger + Node.smaller
+            cell = node_of(larger) + Node.smaller
             larger = load_word(cell)
     store_word(cell, smaller | larger)
 
@@ -95,7 +98,7 @@ def remove(root: Word, block: Word) -> None:
     node = load_word(cell)
     while node != block:
         if node == 0:
-            fatal(LOST, block, size_of(block))
+            fatal(LOST, block - META, size_of(block))
         cell = side(node, block)
         node = load_word(cell)
     remove_at(cell)
@@ -109,8 +112,8 @@ def find_at_least(root: Word, size: Word) -> Word:
     while node != 0:
         if size_of(node) >= size:
             found = cell
-            cell = node + Node.smaller
+            cell = node_of(node) + Node.smaller
         else:
-            cell = node + Node.larger
+            cell = node_of(node) + Node.larger
         node = load_word(cell)
     return found

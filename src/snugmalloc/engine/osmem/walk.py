@@ -17,6 +17,7 @@ from .block import (
     NOWHERE,
     SORTED,
     WAITING,
+    end_of,
     is_edge,
     is_free_before,
     is_free_next,
@@ -26,14 +27,14 @@ from .block import (
     size_of,
     status_of,
 )
-from .chain import Linked, older
-from .figures import FIGURES, Figures
+from .chain import is_linked, older
+from .figures import FIGURES, Figures, OwnFigures
 from .heap import WAITING_LIST, first_block, has_free_before, has_free_next, newest_wall, top_block
 from .index import BIN_COUNT, bin_of, fresh_list, sorted_tree
 from .kernel import heap_end
 from .mapping import newest_mapping
 from .seal import can_be_read, fits_behind, is_hardened, is_sealed, is_whole_before, is_whole_behind
-from .tree import Node, precedes, rank
+from .tree import node_of, precedes, rank
 
 OK: Int = 0
 BAD_SIZE: Int = 1
@@ -84,7 +85,7 @@ def segment_limit(wall: Word) -> Word:
 def is_sound(block: Word, limit: Word) -> bool:
     """Whether a header can be followed: its block ends within the segment."""
     size = size_of(block)
-    return size >= ALIGN and size & (ALIGN - 1) == 0 and size <= limit - block - META
+    return size >= ALIGN and size & (ALIGN - 1) == 0 and size <= limit - block
 
 
 def following(block: Word) -> Word:
@@ -99,14 +100,14 @@ def walk(visitor: Word, context: Word) -> bool:
     while more:
         block = segment_start(wall)
         while block != 0:
-            if not visit_block(visitor, block + META, size_of(block), status_of(block), context):
+            if not visit_block(visitor, block, size_of(block), status_of(block), context):
                 return False
             block = following(block)
         wall = next_segment(wall)
         more = wall != 0
     block = newest_mapping()
     while block != 0:
-        if not visit_block(visitor, block + META, size_of(block), MAPPED, context):
+        if not visit_block(visitor, block, size_of(block), MAPPED, context):
             return False
         block = older(block)
     return True
@@ -115,21 +116,12 @@ def walk(visitor: Word, context: Word) -> bool:
 def total_figures() -> None:
     """Bring the figures up to date that are computed only when asked for."""
     figures = Figures(FIGURES)
-    blocks = figures.live_blocks + figures.free_blocks + figures.wall_blocks
+    blocks = figures.live_blocks + figures.free_blocks + OwnFigures(FIGURES).wall_blocks
     figures.free_bytes = figures.heap_bytes - blocks * META - figures.live_bytes
     figures.system_bytes = figures.heap_bytes + figures.mapped_bytes + figures.mapped_blocks * META
 
 
 # ---- Checking ----
-
-
-def is_linked(head: Word, block: Word) -> bool:
-    """Whether the links around a block in a list agree."""
-    before = Linked(block).newer
-    behind = Linked(block).older
-    if load_word(before + Linked.older if before != 0 else head) != block:
-        return False
-    return behind == 0 or Linked(behind).newer == block
 
 
 def count_list(head: Word, place: Half) -> Word:
@@ -153,8 +145,8 @@ def count_tree(number: Word, node: Word, above: Word) -> Word:
         return 0
     if place_of(node) != SORTED or bin_of(size_of(node)) != number or (above != 0 and rank(node) > rank(above)):
         return Figures(FIGURES).free_blocks + 1
-    smaller = Node(node).smaller
-    larger = Node(node).larger
+    smaller = node_of(node).smaller
+    larger = node_of(node).larger
     if (smaller != 0 and not precedes(smaller, node)) or (larger != 0 and not precedes(node, larger)):
         return Figures(FIGURES).free_blocks + 1
     return 1 + count_tree(number, smaller, node) + count_tree(number, larger, node)
@@ -251,7 +243,7 @@ def check() -> Int:
     if broken == OK:
         broken = check_mappings()
     top = top_block()
-    if broken == OK and top != 0 and (next_block(top) != heap_end() or not is_edge(top)):
+    if broken == OK and top != 0 and (end_of(top) != heap_end() or not is_edge(top)):
         broken = BAD_END
     return broken
 
@@ -261,16 +253,20 @@ def check() -> Int:
 
 def vet_pointer(pointer: Word) -> None:
     """A pointer that came back must be live, its header and those around it whole; or the process ends."""
-    block = pointer - META
-    if not can_be_read(block):
+    if not can_be_read(pointer):
         fatal(FOREIGN, pointer, 0)
-    if not is_sealed(block):
+    if not is_sealed(pointer):
         report_pointer(pointer)
-    if status_of(block) == LIVE:
-        if not is_whole_behind(block):
-            fatal(OVERRUN, pointer, size_of(block))
-        if not is_whole_before(block):
+    if status_of(pointer) == LIVE:
+        if not is_whole_behind(pointer):
+            fatal(OVERRUN, pointer, size_of(pointer))
+        if not is_whole_before(pointer):
             fatal(BETWEEN, pointer, 0)
+
+
+def is_inside(pointer: Word, block: Word) -> bool:
+    """Whether a pointer leads into a block or its header, behind its beginning."""
+    return pointer > block - META and pointer < end_of(block)
 
 
 def report_pointer(pointer: Word) -> None:
@@ -283,26 +279,26 @@ def report_pointer(pointer: Word) -> None:
         more = wall != 0
     block = newest_mapping()
     while block != 0:
-        if pointer == block + META:
+        if pointer == block:
             fatal(HEADER, pointer, size_of(block))
-        if pointer > block and pointer < next_block(block):
-            fatal(MIDDLE, pointer, pointer - block - META)
+        if is_inside(pointer, block):
+            fatal(MIDDLE, pointer, pointer - block)
         block = older(block)
     fatal(FOREIGN, pointer, 0)
 
 
 def report_pointer_in_segment(pointer: Word, block: Word, limit: Word) -> None:
     """The same, if the pointer leads into this segment, whose first block this is."""
-    if pointer < block or pointer >= limit:
+    if pointer < block - META or pointer >= limit:
         return
     while block != 0:
         free = status_of(block) == FREE and place_of(block) != NOWHERE
-        if pointer == block + META and not free:
+        if pointer == block and not free:
             fatal(HEADER, pointer, size_of(block))
         if not is_sound(block, limit):
-            fatal(CORRUPT, pointer, block)
-        if pointer > block and pointer < next_block(block):
+            fatal(CORRUPT, pointer, block - META)
+        if is_inside(pointer, block):
             if free:
                 fatal(TWICE, pointer, size_of(block))
-            fatal(MIDDLE, pointer, pointer - block - META)
+            fatal(MIDDLE, pointer, pointer - block)
         block = following(block)
