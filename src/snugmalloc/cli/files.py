@@ -65,12 +65,17 @@ def writable_file(context: click.Context, parameter: click.Parameter, name: str 
     return name
 
 
-def json_option(table: str) -> Callable[[F], F]:
-    """The option --json of a command that else prints `table`."""
+def json_option(table: str, *, beside: bool = False) -> Callable[[F], F]:
+    """The option --json of a command that else prints `table`; with `beside`, also where it writes a file."""
+    where = (
+        f"FILE beside {table}, or to standard output, '-', instead of it"
+        if beside
+        else f"FILE, '-' for standard output, instead of {table}"
+    )
     return click.option(
         "--json",
         "json_file",
         metavar="FILE",
         callback=writable_file,
-        help=f"Write the figures as JSON to FILE, '-' for standard output, instead of {table}.",
+        help=f"Write the figures as JSON to {where}.",
     )
