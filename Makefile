@@ -1,5 +1,5 @@
 # make build   .venv with the package; again only when a source has changed
-# make demo    a service in Python on every allocator, in one table
+# make demo    a service in Python on every allocator, in one table and as a picture
 # make test    style, types, tests
 # make fuzz    random calls on the drop-in malloc, new ones each time, for an hour or until one fails
 # make wheels  the source package and the wheels, into dist
@@ -44,10 +44,19 @@ $(VENV)/.test-tools: $(VENV)/.tools
 	$(BIN)/pip install --quiet -r $(VENV)/test-requirements.txt
 	touch $@
 
+# What pictures are drawn with.
+$(VENV)/.plot-tools: pyproject.toml | $(VENV)/.installed
+	$(BIN)/pip install --quiet 'snugmalloc[plot]'
+	touch $@
+
+PICTURE := build/demo.svg
+
 # A service on every allocator that is installed, then once more with the report of what its memory did.
-demo: build
-	$(BIN)/snug compare -n 3 -- $(BIN)/python examples/service.py
+demo: build $(VENV)/.plot-tools
+	@mkdir -p $(dir $(PICTURE))
+	$(BIN)/snug compare -n 3 --timeline $(PICTURE) -- $(BIN)/python examples/service.py
 	$(BIN)/snug run --report -- $(BIN)/python examples/service.py
+	@echo "Memory over time, as a picture: $(abspath $(PICTURE))"
 
 test: build $(VENV)/.test-tools
 	$(BIN)/ruff check .

@@ -256,16 +256,16 @@ def page(
 
 
 def write_plots(table: Table, folder: Path, name: str) -> None:
-    """The plot of the means, and bars for each metric."""
+    """The plot of the means, and one of each metric."""
     points = []
     for contender in table.contenders:
         means = [table.mean_ratio(contender, metric, SYSTEM) for metric in (CPU, PEAK, FINAL)]
         measured_on_all = len(table.ratios(contender, CPU, SYSTEM)) == len(table.workloads)
         if means[0] is not None and means[1] is not None and measured_on_all:
             points.append(plots.Point(contender, means[0], means[1], means[2]))
-    (folder / f"{name}-means.svg").write_text(plots.cloud(points, len(table.workloads)))
+    plots.draw_means(points, len(table.workloads), folder / f"{name}-means.svg")
     for metric, title in TITLES.items():
-        bars = {
+        ratios = {
             workload: {
                 contender: ratio
                 for contender in table.contenders
@@ -275,4 +275,4 @@ def write_plots(table: Table, folder: Path, name: str) -> None:
             }
             for workload in table.workloads
         }
-        (folder / f"{name}-{metric}.svg").write_text(plots.bars(title, bars, table.contenders))
+        plots.draw_ratios(title, ratios, table.contenders, folder / f"{name}-{metric}.svg")

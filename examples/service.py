@@ -1,14 +1,15 @@
 """What a service in Python does to memory: caches of mixed shape fill in a rush, expire, and it goes on.
 
 Several threads answer made-up requests. Each parses a JSON document and keeps its parts as a session (small
-objects) and as a rendered page (text of some kilobytes); now and then a file of up to some megabytes comes
-in, piece by piece. Every rush has another shape: first mostly sessions, then pages, then files. When it is
-over the caches expire, but for the few entries that are still in use; then requests come one by one, and the
-threads mostly wait. In the end little is left that the service needs. The same seed makes the same requests,
-so that the checksum that is printed last is the same on every allocator.
+objects) and as a rendered page (text of some kilobytes); now and then a file of up to some megabytes or an
+array of measurements comes in, piece by piece. Every rush has another shape: first mostly sessions, then
+pages, then files and arrays. When it is over the caches expire, but for the few entries that are still in
+use; then requests come one by one, and the threads mostly wait. In the end little is left that the service
+needs. The same seed makes the same requests, so that the checksum that is printed last is the same on every
+allocator.
 
     python examples/service.py [--rushes N] [--threads N]
-    snug compare -- python examples/service.py
+    snug compare --timeline service.svg -- python examples/service.py
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import random
 import threading
 import time
 import zlib
+from array import array
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,7 @@ QUIET_REQUESTS = 150  # of one thread after a rush
 PAUSE = 0.004  # seconds between two of those
 KEPT = 40  # one entry in so many outlives the rush
 PIECE = 64 << 10  # bytes that an upload grows by
+MEASURED = 2048  # numbers that an array grows by
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,17 @@ class Shape:
     """The most words in the text of an item."""
     uploads: float
     """The part of requests that come with a file."""
+    arrays: float
+    """The part of requests that come with measurements."""
 
 
-RUSHES = (Shape(900, 30, 60, 0.01), Shape(500, 12, 900, 0.01), Shape(300, 12, 60, 0.12))
-QUIET = Shape(QUIET_REQUESTS, 6, 60, 0.005)
-SESSIONS, PAGES, UPLOADS = 4000, 3000, 40  # what the caches hold at most
+RUSHES = (
+    Shape(900, 30, 60, 0.01, 0),
+    Shape(500, 12, 900, 0.01, 0),
+    Shape(300, 12, 60, 0.08, 0.25),
+)
+QUIET = Shape(QUIET_REQUESTS, 6, 60, 0.005, 0.01)
+SESSIONS, PAGES, UPLOADS, ARRAYS = 4000, 3000, 40, 400  # what the caches hold at most
 
 
 class Cache:
@@ -77,6 +86,7 @@ class Service:
         self.sessions = Cache(SESSIONS)
         self.pages = Cache(PAGES)
         self.uploads = Cache(UPLOADS)
+        self.arrays = Cache(ARRAYS)
 
     def answer(self, number: int, shape: Shape, chance: random.Random) -> int:
         """One request, from its text to its answer's checksum."""
@@ -87,11 +97,13 @@ class Service:
         self.pages.put(key, page.encode())
         if chance.random() < shape.uploads:
             self.uploads.put(key, receive(chance))
+        if chance.random() < shape.arrays:
+            self.arrays.put(key, measure(chance))
         return zlib.crc32(json.dumps(document, sort_keys=True).encode())
 
     def expire(self) -> None:
         """The rush is over: little of what the caches hold is still in use."""
-        for cache in (self.sessions, self.pages, self.uploads):
+        for cache in (self.sessions, self.pages, self.uploads, self.arrays):
             cache.expire()
 
 
@@ -115,6 +127,14 @@ def receive(chance: random.Random) -> bytearray:
     for piece in range(int(min(4 * chance.paretovariate(0.8), 160))):
         body += bytes([piece]) * PIECE
     return body
+
+
+def measure(chance: random.Random) -> array[float]:
+    """Measurements as they come in: some thousand numbers at a time, up to a mebibyte in all."""
+    numbers = array("d")
+    for _ in range(int(min(3 * chance.paretovariate(0.9), 64))):
+        numbers.extend(array("d", [chance.random()]) * MEASURED)
+    return numbers
 
 
 def work(service: Service, thread: int, rush: int, shape: Shape, pause: float, sums: list[int]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -75,17 +77,37 @@ def test_what_failed_is_told_at_the_end(table: Table) -> None:
     assert "What failed" not in report.page(table, [], 5, 100, {}, "suite")
 
 
-def test_the_plots_are_well_formed_and_name_every_allocator(table: Table) -> None:
+def texts_of(picture: Path) -> list[str | None]:
+    return [element.text for element in ET.parse(picture).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_plot_of_the_means_names_every_allocator(tmp_path: Path) -> None:
     points = [plots.Point("system", 1, 1, 1), plots.Point("snugmalloc", 0.9, 0.9, None)]
-    bars = {"web": {"peer": Figure(0.6, 0.5, 0.7), "snugmalloc": Figure(9, 8, 10)}}
-    for picture in (plots.cloud(points, 1), plots.bars("Time", bars, ["system", "peer", "snugmalloc"])):
-        texts = [element.text for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
-        assert "snugmalloc" in texts
+    plots.draw_means(points, 1, tmp_path / "means.svg")
+    assert {"system", "snugmalloc"} <= set(texts_of(tmp_path / "means.svg"))
 
 
-def test_a_bar_that_is_too_long_is_cut_and_its_value_written() -> None:
-    picture = plots.bars("Time", {"web": {"peer": Figure(9, 8, 10)}}, ["peer"])
-    assert ">9.0</text>" in picture
+def test_the_plot_of_a_metric_names_every_workload_and_every_allocator_that_is_in_it(tmp_path: Path) -> None:
+    ratios = {"web": {"peer": Figure(0.6, 0.5, 0.7), "snugmalloc": Figure(9, 8, 10)}, "git": {}}
+    plots.draw_ratios("Time", ratios, ["system", "peer", "snugmalloc"], tmp_path / "time.svg")
+    texts = texts_of(tmp_path / "time.svg")
+    assert {"web", "git", "peer", "snugmalloc", "Time"} <= set(texts)
+    assert "system" not in texts
+
+
+def test_the_suites_plots_are_the_files_that_its_page_shows(table: Table, tmp_path: Path) -> None:
+    report.write_plots(table, tmp_path, "some")
+    shown = re.findall(r"\]\((.*\.svg)\)", report.page(table, [], 5, 100, {}, "some"))
+    assert sorted(shown) == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_the_same_figures_give_the_same_plots(table: Table, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+        report.write_plots(table, folder, "some")
+    one, other = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert one == other
 
 
 def test_a_command_line_tells_no_path_but_the_files_name() -> None:

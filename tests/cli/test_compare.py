@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -191,17 +192,57 @@ def test_a_program_that_nothing_can_be_preloaded_into_is_refused(tmp_path: Path)
 
 
 def test_files_are_written_where_they_should_be(tmp_path: Path) -> None:
-    plot, figures = tmp_path / "plot.svg", tmp_path / "figures.json"
-    ended = snug("compare", "-n", "1", "--allocators", FEW, "--plot", plot, "--json", figures, "--", "true")
-    assert ended.returncode == 0 and "allocator" in ended.stdout
-    assert plot.read_text().startswith("<svg ")
-    assert json.loads(figures.read_text())["runs"] == 1
+    plot, timeline, figures = tmp_path / "plot.svg", tmp_path / "timeline.html", tmp_path / "figures.json"
+    files: list[str | Path] = ["--plot", plot, "--timeline", timeline, "--json", figures]
+    ended = snug("compare", "-n", "2", "--allocators", FEW, *files, "--", "true")
+    assert (ended.returncode, ended.stderr) == (0, "") and "allocator" in ended.stdout
+    assert {"true", "system", "jemalloc", "wall time, seconds"} <= set(texts_in(plot.read_text()))
+    texts = texts_in(timeline.read_text())
+    assert {"true", "time, seconds"} <= set(texts)
+    assert [text.partition(",")[0] for text in texts if text.endswith("MiB")][-2:] == ["system", "jemalloc"]
+    assert json.loads(figures.read_text())["runs"] == 2
+
+
+def texts_in(page: str) -> list[str]:
+    """What can be read in the picture on a page, or in the picture alone."""
+    picture = ElementTree.fromstring(page[page.index("<svg") : page.rindex("</svg>") + len("</svg>")])
+    return [element.text or "" for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def without_matplotlib(folder: Path) -> dict[str, str]:
+    """Settings with which it cannot be imported."""
+    (folder / "matplotlib.py").write_text("raise ModuleNotFoundError(name=__name__)\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize("option", ["--plot", "--timeline"])
+def test_without_matplotlib_a_picture_is_refused_before_anything_runs(option: str, tmp_path: Path) -> None:
+    ran, picture = tmp_path / "was run", tmp_path / "picture.svg"
+    ended = snug("compare", option, picture, "--", "touch", ran, **without_matplotlib(tmp_path))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"snug: {option} needs matplotlib: pip install 'snugmalloc[plot]'\n"
+    assert not ran.exists() and not picture.exists()
+
+
+def test_what_draws_no_picture_needs_no_matplotlib(tmp_path: Path) -> None:
+    ended = snug("compare", "-n", "1", "--allocators", "system", "--", "true", **without_matplotlib(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_where_matplotlib_has_no_place_for_its_cache_nothing_is_said_of_it(tmp_path: Path) -> None:
+    settings = {"MPLCONFIGDIR": "/proc/nosuch", "HOME": "/proc/nosuch"}
+    picture = tmp_path / "picture.png"
+    ended = snug("compare", "-n", "1", "--allocators", "system", "--plot", picture, "--", "true", **settings)
+    assert (ended.returncode, ended.stderr) == (0, "") and picture.exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--plot", "x.pdf"], "a plot is a .svg or a .png file"),
+        (["--plot", "x.pdf"], "x.pdf: a picture is a .svg, .png or .html file"),
+        (["--timeline", "-"], "-: a picture is a .svg, .png or .html file"),
+        (["--timeline", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
+        (["--plot", "x.svg", "--timeline", "x.svg"], "x.svg: --plot and --timeline need a file each"),
         (["--plot", ""], "the name of the file is empty"),
         (["--plot", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
         (["--plot", "/etc/passwd/x.svg"], "/etc/passwd/x.svg: Not a directory"),

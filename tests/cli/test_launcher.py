@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
 import select
@@ -11,11 +12,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from snugmalloc.launch.launcher import Figures, launch_command, launcher_path, measure, read_figures
+from snugmalloc.launch.launcher import (
+    Figures,
+    Timeline,
+    launch_command,
+    launcher_path,
+    measure,
+    read_figures,
+    read_timeline,
+)
 
 MIB = 1 << 20
 
@@ -72,12 +82,16 @@ def test_an_ignored_sigchld_of_the_caller_does_not_hide_the_end() -> None:
     assert ended.returncode == 5
 
 
-def test_the_addition_is_in_the_programs_environment_and_the_descriptor_is_not() -> None:
-    with tempfile.TemporaryFile() as figures:
+def test_the_addition_is_in_the_programs_environment_and_the_descriptors_are_not() -> None:
+    with tempfile.TemporaryFile() as figures, tempfile.TemporaryFile() as readings:
+        fds = [figures.fileno(), readings.fileno()]
         command = launch_command(
-            ["sh", "-c", "echo $ADDED; ls /proc/self/fd | wc -l"], {"ADDED": "a b=c"}, figures.fileno()
+            ["sh", "-c", "echo $ADDED; ls /proc/self/fd | wc -l"],
+            {"ADDED": "a b=c"},
+            fds[0],
+            readings_fd=fds[1],
         )
-        with_figures = subprocess.run(command, pass_fds=[figures.fileno()], capture_output=True, text=True)
+        with_figures = subprocess.run(command, pass_fds=fds, capture_output=True, text=True)
     without = subprocess.run(
         ["sh", "-c", "echo 'a b=c'; ls /proc/self/fd | wc -l"], capture_output=True, text=True
     )
@@ -142,6 +156,81 @@ def test_the_mean_is_not_above_the_peak() -> None:
     figures = figures_of("sleep", "0.1")
     assert figures.mean_resident_bytes is not None
     assert figures.mean_resident_bytes <= figures.peak_resident_bytes
+
+
+# Says where it is, and goes on when it is told to.
+GROWS_AND_DROPS = """
+def stage(name):
+    print(name, flush=True)
+    input()
+stage("small")
+held = b"x" * 50_000_000
+stage("grown")
+del held
+stage("dropped")
+"""
+
+
+def settled(readings: Path) -> int:
+    """The resident memory by a reading that began after this was called."""
+    before = readings.read_text().count("\n")
+    deadline = time.monotonic() + 60
+    while readings.read_text().count("\n") < before + 2:
+        assert time.monotonic() < deadline, "nothing is read any more"
+        time.sleep(0.002)
+    return read_timeline(readings.read_text()).resident_bytes[-1]
+
+
+def test_the_timeline_has_the_shape_of_the_programs_memory(tmp_path: Path) -> None:
+    figures, readings = tmp_path / "figures", tmp_path / "readings"
+    seen = {}
+    with figures.open("wb") as figures_file, readings.open("wb") as readings_file:
+        fds = [figures_file.fileno(), readings_file.fileno()]
+        command = launch_command([sys.executable, "-c", GROWS_AND_DROPS], {}, fds[0], readings_fd=fds[1])
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=fds) as program:
+            assert program.stdin is not None and program.stdout is not None
+            for stage in ("small", "grown", "dropped"):
+                assert program.stdout.readline() == f"{stage}\n".encode()
+                seen[stage] = settled(readings)
+                program.stdin.write(b"\n")
+                program.stdin.flush()
+    assert program.returncode == 0
+    assert 50_000_000 <= seen["grown"] - seen["small"] < 55_000_000
+    assert abs(seen["dropped"] - seen["small"]) < 5_000_000
+    told, timeline = read_figures(figures.read_text()), read_timeline(readings.read_text())
+    assert list(timeline.seconds) == sorted(timeline.seconds)
+    assert timeline.resident_bytes[-1] == told.final_resident_bytes
+    assert told.mean_resident_bytes == pytest.approx(mean_of(timeline), abs=2)
+
+
+def mean_of(timeline: Timeline) -> float:
+    """Over time, as it changes evenly between two readings and not before the first."""
+    seconds, resident = [0.0, *timeline.seconds], [timeline.resident_bytes[0], *timeline.resident_bytes]
+    spans = zip(pairwise(seconds), pairwise(resident), strict=True)
+    return math.fsum((b - a) * (x + y) / 2 for (a, b), (x, y) in spans) / seconds[-1]
+
+
+def test_the_timeline_comes_with_the_figures_where_it_is_asked_for() -> None:
+    with tempfile.TemporaryFile() as errors:
+        figures = measure(["true"], {}, output=subprocess.DEVNULL, errors=errors, timeline=True)
+    assert figures.timeline is not None
+    assert figures.timeline.resident_bytes[-1] == figures.final_resident_bytes
+    assert figures_of("true").timeline is None
+
+
+def test_a_reading_that_was_cut_off_is_none() -> None:
+    timeline = read_timeline("5000000 4096\n10000000 8192\n15000000 40")
+    assert (list(timeline.seconds), list(timeline.resident_bytes)) == ([0.005, 0.01], [4096, 8192])
+    assert list(read_timeline("").seconds) == []
+
+
+def test_a_full_disk_ends_the_timeline_and_nothing_else() -> None:
+    with tempfile.TemporaryFile() as figures, open("/dev/full", "wb") as full:
+        fds = [figures.fileno(), full.fileno()]
+        command = launch_command(["sleep", "0.05"], {}, fds[0], readings_fd=fds[1])
+        assert subprocess.run(command, pass_fds=fds, capture_output=True).stderr == b""
+        figures.seek(0)
+        assert read_figures(figures.read().decode()).exit_status == 0
 
 
 def test_without_tracing_the_mean_is_known_and_the_final_memory_is_not() -> None:

@@ -37,13 +37,13 @@ STANDING_FOR = {"app.py": "print(len([0] * 1000))", "server": "print(1)", "redis
 
 
 class Installed:
-    """An environment with the wheel and what it requires."""
+    """An environment with the wheel and what it and its pictures require."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.bin = folder / "bin"
         self.python = self.bin / "python"
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([self.python, "-m", "pip", "install", "--quiet", wheel], check=True)
+        subprocess.run([self.python, "-m", "pip", "install", "--quiet", f"{wheel}[plot]"], check=True)
 
     def run(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command line in `folder`, whose programs and those of the environment are alone on PATH."""

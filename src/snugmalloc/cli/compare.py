@@ -16,8 +16,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from snugcommand import tidy_at_end
-from snugmalloc.cli.files import writable_file, write_json
-from snugmalloc.cli.plot import PlotError, check_plot, plot_comparison
+from snugmalloc.cli.files import json_option, write_json
+from snugmalloc.cli.pictures import picture_file
 from snugmalloc.cli.preparing import can_be_traced, prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.report import size
 from snugmalloc.cli.tables import get_console, print_table
@@ -158,6 +158,17 @@ def _names_in(text: str) -> list[str]:
     return names
 
 
+def _draw(comparison: Comparison, plot: str | None, timeline: str | None) -> None:
+    if plot is None and timeline is None:
+        return
+    from snugmalloc.cli.plot import draw_comparison, draw_timeline  # needs matplotlib
+
+    if plot is not None:
+        draw_comparison(comparison, Path(plot))
+    if timeline is not None:
+        draw_timeline(comparison, Path(timeline))
+
+
 @click.command("compare", context_settings={"allow_interspersed_args": False})
 @click.option("-n", "--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs on each.")
 @click.option(
@@ -168,15 +179,12 @@ def _names_in(text: str) -> list[str]:
     "malloc, and for a Python program stock Python, are always among them.",
 )
 @click.option(
-    "--plot", metavar="FILE", callback=writable_file, help="Draw time against memory, as .svg, or as .png."
+    "--plot", metavar="FILE", callback=picture_file, help="Draw time against memory: .svg, .png or .html."
 )
 @click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    callback=writable_file,
-    help="Write the figures as JSON; '-' is standard output.",
+    "--timeline", metavar="FILE", callback=picture_file, help="Draw resident memory over time: the same kinds."
 )
+@json_option("the table", beside=True)
 @click.option(
     "--keep-pymalloc",
     is_flag=True,
@@ -193,6 +201,7 @@ def command(
     runs: int,
     allocators: str | None,
     plot: str | None,
+    timeline: str | None,
     json_file: str | None,
     keep_pymalloc: bool,
     no_trace: bool,
@@ -201,21 +210,18 @@ def command(
 
     \b
         snug compare -- python3 app.py
-        snug compare -n 9 --plot memory.svg -- ./server --once
+        snug compare -n 9 --timeline memory.svg -- ./server --once
 
     PROGRAM must end by itself with status 0; it reads nothing and its output is dropped. The runs take turns,
     after one that does not count. Peak resident is that of the largest process among PROGRAM and its children,
-    mean resident what PROGRAM itself holds over time and final resident what it holds when it ends. A Python
-    program runs as it is, on stock Python (pymalloc in lists and JSON), which is the baseline, and with
-    PYTHONMALLOC=malloc on each allocator; on ours once more with Python's own allocator kept
+    mean resident what PROGRAM itself holds over time, read every 5 ms, and final resident what it holds when it
+    ends. A Python program runs as it is, on stock Python (pymalloc in lists and JSON), which is the baseline,
+    and with PYTHONMALLOC=malloc on each allocator; on ours once more with Python's own allocator kept
     (snugmalloc-pymalloc). For other programs the baseline is the system's malloc.
     """
     tidy_at_end()
-    if plot is not None:
-        try:
-            check_plot(Path(plot))
-        except PlotError as error:
-            raise click.UsageError(str(error)) from None
+    if plot is not None and plot == timeline:
+        raise click.UsageError(f"{plot}: --plot and --timeline need a file each")
     found = prepare(program, [])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
     tell_ignored(os.environ)
@@ -226,7 +232,14 @@ def command(
     try:
         with _progress() as told:
             result = compare(
-                program, chosen, runs, os.environ, plain_python=plain_python, trace=trace, told=told
+                program,
+                chosen,
+                runs,
+                os.environ,
+                plain_python=plain_python,
+                trace=trace,
+                timeline=timeline is not None,
+                told=told,
             )
     except RuntimeError as error:
         raise click.ClickException(f"{program[0]} fails on {BASELINES[chosen[0].name]}: {error}") from None
@@ -234,10 +247,6 @@ def command(
         _show(result)
     if json_file is not None:
         write_json(json_file, as_json(result))
-    if plot is not None:
-        try:
-            plot_comparison(result, Path(plot))
-        except PlotError as error:
-            raise click.ClickException(str(error)) from None
+    _draw(result, plot, timeline)
     if any(series.failure is not None for series in result.series):
         raise click.exceptions.Exit(1)

@@ -71,6 +71,11 @@ def json_file_option(meaning: str, check: Check = writable_file) -> Callable[[F]
     return click.option("--json", "json_file", metavar="FILE", callback=check, help=meaning)
 
 
-def json_option(table: str) -> Callable[[F], F]:
-    """The option --json of a command that else prints `table`."""
-    return json_file_option(f"Write the figures as JSON to FILE, '-' for standard output, instead of {table}.")
+def json_option(table: str, *, beside: bool = False) -> Callable[[F], F]:
+    """The option --json of a command that else prints `table`; with `beside`, also where it writes a file."""
+    where = (
+        f"FILE beside {table}, or to standard output, '-', instead of it"
+        if beside
+        else f"FILE, '-' for standard output, instead of {table}"
+    )
+    return json_file_option(f"Write the figures as JSON to {where}.")

@@ -1,262 +1,282 @@
-"""Time against memory as a picture: one dot for each allocator, as SVG, or PNG through a converter."""
+"""Owns the pictures: how they look, the files they become, and the two of `snug compare`. Needs matplotlib."""
 
 from __future__ import annotations
 
-import importlib
-import math
-import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+import io
+import itertools
+import textwrap
+import warnings
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import matplotlib.style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
+
 from snugmalloc.cli.files import write_file
-from snugmalloc.launch.allocators import OURS
-from snugmalloc.launch.comparison import Comparison, Spread
+from snugmalloc.launch.allocators import OURS, OURS_UNDER_PYMALLOC, PYMALLOC, SYSTEM
+from snugmalloc.launch.comparison import Comparison, Series, Spread
+from snugmalloc.launch.launcher import Timeline
 
-WIDTH, HEIGHT = 760, 500  # pixels
-LEFT, RIGHT, TOP, BOTTOM = 84, 28, 84, 64  # margins
-FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
-LABEL_SIZE = 14
-CHARACTER_WIDTH = 0.62  # of the font's size; a generous mean
-DOT = 6
 MIB = 1 << 20
-# Told apart in print and by people who do not see all colours (Okabe and Ito).
-COLORS = ("#555555", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00")
-OWN_COLOR = "#D1495B"
-INK, FAINT, GRID = "#222222", "#6b6b6b", "#e4e4e4"
-
-
-class PlotError(Exception):
-    """A picture that cannot be made: the file's kind, or no converter."""
-
-
-def check_plot(path: Path) -> None:
-    """Raises PlotError if `path` is of no kind that can be drawn here."""
-    if path.suffix not in (".svg", ".png"):
-        raise PlotError(f"{path}: a plot is a .svg or a .png file")
-    if path.suffix == ".png" and shutil.which("rsvg-convert") is None:
-        try:
-            importlib.import_module("cairosvg")
-        except (ImportError, OSError):
-            raise PlotError(
-                "a .png needs rsvg-convert (Debian: librsvg2-bin) or cairosvg (from PyPI); .svg needs nothing"
-            ) from None
-
-
-def plot_comparison(comparison: Comparison, path: Path) -> None:
-    """Draw `comparison` into the file `path`. Raises OSError and PlotError."""
-    svg = draw(comparison).encode(errors="replace")
-    write_file(str(path), svg if path.suffix == ".svg" else _as_png(svg))
-
-
-def _as_png(svg: bytes) -> bytes:
-    converter = shutil.which("rsvg-convert")
-    if converter is None:
-        png: bytes = importlib.import_module("cairosvg").svg2png(bytestring=svg, scale=2)
-        return png
-    done = subprocess.run([converter, "--zoom=2"], input=svg, capture_output=True, check=False)
-    if done.returncode:
-        raise PlotError(f"rsvg-convert: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
-
-
-# ---- Places ----------------------------------------------------------------------------------------------
+WIDTH, HEIGHT = 7.0, 4.9  # inches
+SHARP = 200  # pixels of an inch in a .png
+MOST_OF_A_TITLE, MOST_OF_A_NAME, MOST_OF_A_LINE = 60, 24, 92  # characters
+MOST_COLUMNS = 4  # of a legend
+MARKS = 6  # on a line, so that lines are told apart without colours
+UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
+INK, FAINT, GRID = "#222222", "#5f5f5f", "#e4e4e4"
+STYLE = {
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.titlecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "agg.path.chunksize": 20_000,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "snugmalloc",  # the same picture is the same file
+}
 
 
 @dataclass(frozen=True)
-class Box:
-    """A rectangle that is taken."""
+class Look:
+    """How an allocator is drawn, in every picture."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    color: str
+    marker: str
+    width: float = 1.3
+    """Of its line, in points."""
 
-    def overlap(self, other: Box) -> float:
-        """The area that both cover."""
-        across = min(self.right, other.right) - max(self.left, other.left)
-        down = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(0.0, across) * max(0.0, down)
+    @property
+    def size(self) -> float:
+        """Of its mark: the wider the line, the larger."""
+        return 4 + 2 * self.width
+
+
+# Told apart by people who do not see all colours (Okabe and Ito, then Tol), and in print by the markers.
+LOOKS = {
+    SYSTEM: Look("#777777", "s"),
+    PYMALLOC: Look("#000000", "D", 1.8),
+    "jemalloc": Look("#E69F00", "^"),
+    "mimalloc": Look("#56B4E9", "v"),
+    "tcmalloc": Look("#009E73", "P"),
+    OURS: Look("#D55E00", "o", 2.4),
+    OURS_UNDER_PYMALLOC: Look("#CC79A7", "X"),
+}
+OTHER_LOOKS = (
+    Look("#0072B2", "<"),
+    Look("#882255", ">"),
+    Look("#999933", "p"),
+    Look("#332288", "h"),
+    Look("#44AA99", "*"),
+)
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Each of `names` with its look: its own, or the next of those that nobody has."""
+    others = itertools.cycle(OTHER_LOOKS)
+    return {name: LOOKS.get(name) or next(others) for name in names}
+
+
+# ---- Files -----------------------------------------------------------------------------------------------
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 1rem auto; max-width: 64rem; background: white; }}
+svg {{ width: 100%; height: auto; }}
+</style>
+</head>
+<body>
+{svg}
+</body>
+</html>
+"""
+
+
+@contextmanager
+def picture(
+    path: Path, title: str, note: str, width: float = WIDTH, height: float = HEIGHT
+) -> Iterator[tuple[Figure, Axes]]:
+    """A figure to draw into, below `title` and `note`; afterwards it is the file `path`. Raises OSError."""
+    with matplotlib.style.context(STYLE, after_reset=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure = Figure((width, height), layout="constrained")
+        axes = figure.subplots()
+        head = figure.suptitle(shown(title, MOST_OF_A_TITLE), x=0.01, ha="left", fontsize=13, fontweight="bold")
+        while head.get_window_extent().x1 > figure.bbox.x1:
+            head.set_text(shown(head.get_text(), len(head.get_text()) - 1))
+        axes.set_title(textwrap.fill(note, MOST_OF_A_LINE))
+        yield figure, axes
+        write_file(str(path), _content(figure, path.suffix, title))
+
+
+def _content(figure: Figure, kind: str, title: str) -> bytes:
+    """What a file of `kind` has; nothing in it depends on when or where it was made."""
+    content = io.BytesIO()
+    if kind == ".png":
+        figure.savefig(content, format="png", dpi=SHARP, metadata={"Software": None})
+        return content.getvalue()
+    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    if kind == ".svg":
+        return content.getvalue()
+    svg = content.getvalue().decode()
+    return PAGE.format(title=escape(shown(title)), svg=svg[svg.index("<svg") :]).encode()
+
+
+def shown(text: str, most: int | None = None) -> str:
+    """`text` in one line, without what cannot be printed, and at most `most` characters of it."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
+
+
+def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """What the marks and lines stand for, below the picture, in as many columns as there is room for."""
+    texts = [shown(f" {label}" if label.startswith("_") else label) for label in labels]  # _: is left out
+    for columns in range(MOST_COLUMNS, 0, -1):
+        box = figure.legend(handles, texts, loc="outside lower left", ncols=columns)
+        if columns == 1 or box.get_window_extent().width <= figure.bbox.width:
+            break
+        box.remove()
+
+
+def mark(look: Look) -> Line2D:
+    """The mark alone, for the legend."""
+    return Line2D([], [], color=look.color, marker=look.marker, markersize=look.size, linestyle="")
+
+
+# ---- snug compare ----------------------------------------------------------------------------------------
+
+
+def draw_comparison(comparison: Comparison, path: Path) -> None:
+    """Time against memory, a mark for each allocator, into the file `path`. Raises OSError."""
+    runs = "1 run" if comparison.rounds == 1 else f"median of {comparison.rounds} runs, lines: their spread"
+    note = f"Full: peak, hollow: at the end; {runs}. Lower left is better."
+    with picture(path, " ".join(comparison.program), note) as (figure, axes):
+        handles, labels = [], []
+        for series, look in _with_looks(comparison):
+            wall, peak = series.spread("wall_s"), series.spread("peak_resident_bytes")
+            if wall is None or peak is None:
+                continue
+            final = series.spread("final_resident_bytes")
+            end = None if final is None else final.median / MIB
+            draw_point(axes, look, wall, _in_mib(peak), end)
+            handles.append(mark(look))
+            labels.append(shown(series.allocator.label, MOST_OF_A_NAME))
+        legend(figure, handles, labels)
+        axes.set_xlabel("wall time, seconds")
+        _label_memory(axes)
+
+
+def draw_point(axes: Axes, look: Look, across: Spread, up: Spread, end: float | None) -> None:
+    """A mark with its spread both ways, and a thin line to a hollow one at `end`."""
+    x, y = across.median, up.median
+    axes.hlines(y, across.low, across.high, color=look.color, alpha=0.6)
+    axes.vlines(x, up.low, up.high, color=look.color, alpha=0.6)
+    if end is not None:
+        axes.plot([x, x], [y, end], color=look.color, linestyle=":", linewidth=1)
+        axes.plot(x, end, color=look.color, marker=look.marker, markersize=look.size, markerfacecolor="white")
+    axes.plot(x, y, color=look.color, marker=look.marker, markersize=look.size)
+
+
+def draw_timeline(comparison: Comparison, path: Path) -> None:
+    """Resident memory over time, a line for each allocator, into the file `path`. Raises OSError."""
+    runs = "One run" if comparison.rounds == 1 else f"Of {comparison.rounds} runs that with the median mean"
+    note = (
+        "Resident memory of the program's own process, without its children, read every 5 ms. "
+        f"{runs} on each allocator; beside the name is its mean."
+    )
+    with picture(path, " ".join(comparison.program), note) as (figure, axes):
+        lines = _timelines(comparison)
+        unit, length = _unit_of(max((line.timeline.seconds[-1] for line in lines), default=0.0))
+        handles = [
+            _draw_line(axes, line, length, (place + 0.5) / len(lines)) for place, line in enumerate(lines)
+        ]
+        labels = [f"{shown(line.label, MOST_OF_A_NAME)}, {line.mean / MIB:,.1f} MiB" for line in lines]
+        legend(figure, handles, labels)
+        axes.set_xlabel(f"time, {unit}")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        _label_memory(axes)
 
 
 @dataclass(frozen=True)
-class Axis:
-    """From values to pixels, with round figures for the ticks."""
-
-    low: float
-    high: float
-    step: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        """The pixel of `value`."""
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-    def ticks(self) -> Iterator[float]:
-        """The round values, from the lowest to the highest."""
-        for index in range(round((self.high - self.low) / self.step) + 1):
-            yield self.low + index * self.step
-
-    def text(self, value: float) -> str:
-        """`value` with as many decimals as the step needs."""
-        return f"{value:,.{max(0, -math.floor(math.log10(self.step)))}f}"
-
-
-def make_axis(values: Sequence[float], start: float, end: float) -> Axis:
-    """An axis that holds `values` with some air, in steps of 1, 2 or 5 times a power of ten."""
-    low, high = min(values), max(values)
-    air = (high - low) * 0.12 or high * 0.1 or 1.0
-    low, high = max(0.0, low - air), high + air
-    rough = (high - low) / 6
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    return Axis(math.floor(low / step) * step, math.ceil(high / step) * step, step, start, end)
-
-
-def place_label(text: str, x: float, y: float, taken: Sequence[Box]) -> tuple[float, float, str, Box]:
-    """Where to write `text` beside the dot at (x, y): baseline, anchor and what it covers, clear of `taken`."""
-    width, height = len(text) * LABEL_SIZE * CHARACTER_WIDTH, LABEL_SIZE * 1.15
-    choices = []
-    for ring in range(1, 5):
-        away = DOT + 5 + (ring - 1) * 13
-        for rank, (dx, dy) in enumerate(((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))):
-            left = x + away if dx > 0 else x - away - width if dx < 0 else x - width / 2
-            middle = y + dy * (away if dx else away + height / 2)
-            box = Box(left, middle - height / 2, left + width, middle + height / 2)
-            outside = max(0.0, LEFT - box.left) + max(0.0, box.right - (WIDTH - RIGHT))
-            outside += max(0.0, TOP - box.top) + max(0.0, box.bottom - (HEIGHT - BOTTOM))
-            cost = sum(box.overlap(other) for other in taken) * 10 + outside * 100 + ring * 4 + rank * 0.1
-            anchor = "start" if dx > 0 else "end" if dx < 0 else "middle"
-            choices.append((cost, x + dx * away, middle + LABEL_SIZE * 0.35, anchor, box))
-    _, label_x, baseline, anchor, box = min(choices, key=lambda choice: choice[0])
-    return label_x, baseline, anchor, box
-
-
-# ---- Drawing ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One allocator: seconds, and bytes as MiB."""
+class _Line:
+    """One allocator's typical run."""
 
     label: str
-    is_own: bool
-    color: str
-    wall: Spread
-    peak: Spread
-    final: Spread | None
+    look: Look
+    mean: int
+    timeline: Timeline
 
 
-def _dots(comparison: Comparison) -> list[Dot]:
-    dots = []
-    for index, series in enumerate(comparison.series):
-        wall, peak = series.spread("wall_s"), series.spread("peak_resident_bytes")
-        if wall is None or peak is None:
-            continue
-        is_own = series.allocator.name == OURS
-        color = OWN_COLOR if is_own else COLORS[index % len(COLORS)]
-        final = series.spread("final_resident_bytes")
-        dots.append(Dot(series.allocator.label, is_own, color, wall, _in_mib(peak), final and _in_mib(final)))
-    return dots
+def _timelines(comparison: Comparison) -> list[_Line]:
+    """Those with a reading at least; others failed, or ended before there was one."""
+    lines = []
+    for series, look in _with_looks(comparison):
+        run = series.typical_run
+        if run and run.timeline and run.timeline.seconds and run.mean_resident_bytes is not None:
+            lines.append(_Line(series.allocator.label, look, run.mean_resident_bytes, run.timeline))
+    return lines
+
+
+def _draw_line(axes: Axes, line: _Line, length: int, shift: float) -> Line2D:
+    """The line, level before the first reading as for the mean; its first mark is `shift` of a step in."""
+    times = [0.0, *(seconds / length for seconds in line.timeline.seconds)]
+    memory = [bytes_ / MIB for bytes_ in (line.timeline.resident_bytes[0], *line.timeline.resident_bytes)]
+    marks = {bisect_left(times, times[-1] * (step + shift) / MARKS) for step in range(MARKS)}
+    (drawn,) = axes.plot(
+        times,
+        memory,
+        color=line.look.color,
+        linewidth=line.look.width,
+        marker=line.look.marker,
+        markevery=sorted(marks),
+        zorder=2 + line.look.width,
+    )
+    return drawn
+
+
+def _with_looks(comparison: Comparison) -> Iterator[tuple[Series, Look]]:
+    styles = looks(series.allocator.name for series in comparison.series)
+    return ((series, styles[series.allocator.name]) for series in comparison.series)
+
+
+def _unit_of(seconds: float) -> tuple[str, int]:
+    """The unit that so long a time is best told in, and its seconds."""
+    return next(unit for unit in UNITS if seconds >= 3 * unit[1] or unit is UNITS[-1])
+
+
+def _label_memory(axes: Axes) -> None:
+    axes.set_ylabel("resident memory, MiB")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
 
 
 def _in_mib(spread: Spread) -> Spread:
     return Spread(spread.median / MIB, spread.low / MIB, spread.high / MIB)
-
-
-def draw(comparison: Comparison) -> str:
-    """The picture as the text of an SVG file."""
-    dots = _dots(comparison)
-    memory = [value for dot in dots for value in (dot.peak.low, dot.peak.high)]
-    memory += [dot.final.median for dot in dots if dot.final]
-    across = make_axis([value for dot in dots for value in (dot.wall.low, dot.wall.high)], LEFT, WIDTH - RIGHT)
-    up = make_axis(memory, HEIGHT - BOTTOM, TOP)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        f' width="{WIDTH}" height="{HEIGHT}" font-family="{FONT}" fill="{INK}">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        *_titles(comparison),
-        *_axes(across, up),
-    ]
-    taken: list[Box] = []
-    for dot in dots:
-        parts += _mark(dot, across, up)
-        taken += _boxes(dot, across, up)
-    for dot in sorted(dots, key=lambda dot: dot.peak.median):
-        x, y = across.at(dot.wall.median), up.at(dot.peak.median)
-        label_x, baseline, anchor, box = place_label(dot.label, x, y, taken)
-        taken.append(box)
-        weight = ' font-weight="700"' if dot.is_own else ""
-        parts.append(
-            f'<text x="{label_x:.1f}" y="{baseline:.1f}" text-anchor="{anchor}" font-size="{LABEL_SIZE}"'
-            f' fill="{dot.color}"{weight} stroke="white" stroke-width="3" paint-order="stroke">'
-            f"{escape(dot.label)}</text>"
-        )
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _titles(comparison: Comparison) -> Iterator[str]:
-    words = " ".join(comparison.program)
-    title = words if len(words) <= 60 else words[:59] + "…"
-    runs = "1 run" if comparison.rounds == 1 else f"median of {comparison.rounds} runs, lines: their spread"
-    yield f'<text x="{LEFT}" y="34" font-size="18" font-weight="600">{escape(title)}</text>'
-    yield (
-        f'<text x="{LEFT}" y="58" font-size="12" fill="{FAINT}">'
-        f"Dot: peak, ring: resident at the end; {runs}. Lower left is better.</text>"
-    )
-
-
-def _axes(across: Axis, up: Axis) -> Iterator[str]:
-    for value in across.ticks():
-        x = across.at(value)
-        yield f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" stroke="{GRID}"/>'
-        yield _tick(x, HEIGHT - BOTTOM + 20, "middle", across.text(value))
-    for value in up.ticks():
-        y = up.at(value)
-        yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="{GRID}"/>'
-        yield _tick(LEFT - 10, y + 4, "end", up.text(value))
-    middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    yield (
-        f'<text x="{middle_x}" y="{HEIGHT - 18}" text-anchor="middle" font-size="13">wall time, seconds</text>'
-    )
-    yield (
-        f'<text transform="translate(24 {middle_y}) rotate(-90)" text-anchor="middle" font-size="13">'
-        "resident memory, MiB</text>"
-    )
-
-
-def _tick(x: float, y: float, anchor: str, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="12" fill="{FAINT}">{text}</text>'
-
-
-def _mark(dot: Dot, across: Axis, up: Axis) -> Iterator[str]:
-    """The dot with its spread both ways, and a thin line down to the ring of the final memory."""
-    x, y = across.at(dot.wall.median), up.at(dot.peak.median)
-    pen = f'stroke="{dot.color}"'
-    if dot.final is not None:
-        end = up.at(dot.final.median)
-        yield f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{x:.1f}" y2="{end:.1f}" {pen} stroke-dasharray="2 4"/>'
-        yield f'<circle cx="{x:.1f}" cy="{end:.1f}" r="{DOT - 1.5}" fill="white" {pen} stroke-width="2"/>'
-    left, right = across.at(dot.wall.low), across.at(dot.wall.high)
-    top, bottom = up.at(dot.peak.high), up.at(dot.peak.low)
-    yield f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}" {pen} stroke-opacity="0.6"/>'
-    yield f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" {pen} stroke-opacity="0.6"/>'
-    radius = DOT + 1.5 if dot.is_own else DOT
-    yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{dot.color}"/>'
-
-
-def _boxes(dot: Dot, across: Axis, up: Axis) -> Iterator[Box]:
-    """What the marks of `dot` cover."""
-    x = across.at(dot.wall.median)
-    heights = [up.at(dot.peak.median)]
-    if dot.final is not None:
-        heights.append(up.at(dot.final.median))
-        yield Box(x - 1, min(heights), x + 1, max(heights))
-    for y in heights:
-        yield Box(x - DOT - 2, y - DOT - 2, x + DOT + 2, y + DOT + 2)
-    yield Box(x - 1, up.at(dot.peak.high), x + 1, up.at(dot.peak.low))
-    y = heights[0]
-    yield Box(across.at(dot.wall.low), y - 1, across.at(dot.wall.high), y + 1)

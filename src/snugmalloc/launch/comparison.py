@@ -51,6 +51,15 @@ class Series:
             return None
         return Spread(statistics.median(values), min(values), max(values))
 
+    @property
+    def typical_run(self) -> Figures | None:
+        """The run with the median (of two, the lower) of the mean resident memory; None if it is not known."""
+        means = [run.mean_resident_bytes for run in self.runs if run.mean_resident_bytes is not None]
+        if self.failure is not None or not means:
+            return None
+        median = statistics.median_low(means)
+        return next(run for run in self.runs if run.mean_resident_bytes == median)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -80,6 +89,7 @@ def compare(
     *,
     plain_python: bool,
     trace: bool,
+    timeline: bool = False,
     told: Progress,
 ) -> Comparison:
     """Run `program` `rounds` times on each of `allocators`, the first of which is the baseline.
@@ -87,16 +97,20 @@ def compare(
     A first run that does not count warms the page cache. Then come rounds, each with one run on every
     allocator, beginning with another one each time, so that what slows the machine down for a while slows all
     of them. The program reads nothing and its output is dropped. `plain_python` sets PYTHONMALLOC=malloc
-    everywhere but where Python keeps its own allocator; without `trace` the final
-    resident memory stays unknown.
+    everywhere but where Python keeps its own allocator; without `trace` the final resident memory stays
+    unknown; with `timeline` each run has its readings of memory.
 
     An allocator on which the program fails is left out from there on. Raises RuntimeError when it fails on the
     baseline.
     """
     series = tuple(Series(allocator) for allocator in allocators)
+
+    def run_on(allocator: Allocator) -> Figures:
+        return _run(program, allocator, environment, plain_python=plain_python, trace=trace, timeline=timeline)
+
     total = 1 + rounds * len(series)
     told(allocators[0].label, 0, total)
-    _run(program, series[0].allocator, environment, plain_python, trace)
+    run_on(series[0].allocator)
     done = 1
     for turn in range(rounds):
         for index in range(len(series)):
@@ -106,7 +120,7 @@ def compare(
             if current.failure is not None:
                 continue
             try:
-                current.runs.append(_run(program, current.allocator, environment, plain_python, trace))
+                current.runs.append(run_on(current.allocator))
             except RuntimeError as error:
                 if current is series[0]:
                     raise
@@ -118,8 +132,10 @@ def _run(
     program: Sequence[str],
     allocator: Allocator,
     environment: Mapping[str, str],
+    *,
     plain_python: bool,
     trace: bool,
+    timeline: bool,
 ) -> Figures:
     """One run. Raises RuntimeError if the program fails or the loader leaves the allocator out."""
     plain = plain_python and not allocator.keeps_pymalloc
@@ -128,7 +144,9 @@ def _run(
     if allocator.keeps_pymalloc:
         added["PYTHONMALLOC"] = PYMALLOC
     with tempfile.TemporaryFile() as errors:
-        figures = measure(program, added, output=subprocess.DEVNULL, errors=errors, trace=trace)
+        figures = measure(
+            program, added, output=subprocess.DEVNULL, errors=errors, trace=trace, timeline=timeline
+        )
         said = _end_of(errors)
     if LOADER_COMPLAINT in said or figures.exit_status != 0:
         lines = said.decode(errors="replace").strip().splitlines()

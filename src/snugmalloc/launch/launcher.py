@@ -8,14 +8,24 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, NoReturn
 
 import snugmalloc
 
 GRACE_SECONDS = 2  # for a program that has something to do before it ends
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What the program itself had in memory over time: readings every 5 ms, and the last as it ended."""
+
+    seconds: array[float]
+    """Since the start, of each reading."""
+    resident_bytes: array[int]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class Figures:
     exit_status: int | None
     """None if a signal ended the program."""
     signal: int | None
+    timeline: Timeline | None = None
+    """None where it was not asked for."""
 
     @property
     def cpu_s(self) -> float:
@@ -72,6 +84,12 @@ def read_figures(text: str) -> Figures:
     )
 
 
+def read_timeline(text: str) -> Timeline:
+    """The readings that ``snug-launch -t`` wrote. One that was cut off, on a full disk, is none."""
+    numbers = array("q", map(int, text[: text.rfind("\n") + 1].split()))
+    return Timeline(array("d", (nanoseconds / 1e9 for nanoseconds in numbers[::2])), numbers[1::2])
+
+
 def launcher_path() -> Path:
     """Where ``snug-launch`` is installed."""
     return Path(snugmalloc.get_library("snug-run")).parent / "snug-launch"
@@ -85,16 +103,19 @@ def launch_command(
     *,
     trace: bool = True,
     ends_with_caller: bool = False,
+    readings_fd: int | None = None,
 ) -> list[str]:
     """The command line that runs `words` with `added` in its environment, writes figures to `figures_fd`, then
     becomes the command `after`, if that is not empty.
 
     Without `trace` the final resident memory stays unknown. `ends_with_caller` ends the program when the
-    process that started the command is gone.
+    process that started the command is gone. Each reading of the resident memory goes to `readings_fd`, if that
+    is given.
     """
     command = [str(launcher_path()), "-f", str(figures_fd)]
     command += [] if trace else ["-n"]
     command += ["-k"] if ends_with_caller else []
+    command += [] if readings_fd is None else ["-t", str(readings_fd)]
     for name, value in added.items():
         command += ["-e", f"{name}={value}"]
     for word in after:
@@ -109,20 +130,25 @@ def measure(
     output: IO[bytes] | int,
     errors: IO[bytes],
     trace: bool = True,
+    timeline: bool = False,
 ) -> Figures:
     """Run `words` to its end with `added` in its environment, and bring back its figures.
 
     The program reads nothing, writes to `output` and its errors to `errors`. It has a session of its own,
-    without a terminal, and is ended with all that it started when an exception ends the waiting for it. Raises
-    OSError and RuntimeError if it cannot be started.
+    without a terminal, and is ended with all that it started when an exception ends the waiting for it. With
+    `timeline` the figures have every reading of the memory. Raises OSError and RuntimeError if it cannot be
+    started.
     """
-    with tempfile.TemporaryFile() as figures:
+    with tempfile.TemporaryFile() as figures, tempfile.TemporaryFile() as readings:
+        readings_fd = readings.fileno() if timeline else None
         process = subprocess.Popen(
-            launch_command(words, added, figures.fileno(), trace=trace, ends_with_caller=True),
+            launch_command(
+                words, added, figures.fileno(), trace=trace, ends_with_caller=True, readings_fd=readings_fd
+            ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            pass_fds=[figures.fileno()],
+            pass_fds=[figures.fileno(), *([] if readings_fd is None else [readings_fd])],
             start_new_session=True,
         )
         try:
@@ -130,11 +156,15 @@ def measure(
         except BaseException:
             _end(process)
             raise
-        figures.seek(0)
-        text = figures.read().decode()
+        text, lines = _text_of(figures), _text_of(readings)
     if not text:
         raise RuntimeError(f"{launcher_path().name} ended with status {process.returncode} and without figures")
-    return read_figures(text)
+    return replace(read_figures(text), timeline=read_timeline(lines) if timeline else None)
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,9 +1,11 @@
 /* snug-launch - starts a program, waits for it, reports what it cost, and ends as it ended.
  *
- *     snug-launch [-e NAME=VALUE]... [-f FD] [-n] [-k] [-a WORD]... -- PROGRAM [ARGUMENT]...
+ *     snug-launch [-e NAME=VALUE]... [-f FD] [-t FD] [-n] [-k] [-a WORD]... -- PROGRAM [ARGUMENT]...
  *
  *     -e NAME=VALUE  add to the program's environment, not to this process's own
  *     -f FD          write the figures to this descriptor, a line `name value` each; the program does not get it
+ *     -t FD          write each reading of the resident memory to this descriptor at once, a line of the nanoseconds
+ *                    since the start and the bytes; the program does not get it
  *     -n             do not trace: the resident memory at exit stays unknown
  *     -k             end the program, by SIGTERM, when the process that started this one is gone
  *     -a WORD        one word of a command that takes this process's place when the program has ended (it reads
@@ -23,7 +25,8 @@
  * The mean over time is made of readings of /proc/PID/statm, every 5 ms, and of the one at exit: between two of them
  * the memory is taken to have changed evenly. It is the program's own process too: the resident bytes of several would
  * count what they share more than once, and the mean could be above the peak. Of a program that ends sooner than 5 ms
- * the mean is what it held at its exit; if that is not known either it is left out.
+ * the mean is what it held at its exit; if that is not known either it is left out. A reading takes no lock of the
+ * program, and does not stop it.
  *
  * Signals: all are blocked here and taken one by one. Those that a process sent are handed to the program; those that
  * the terminal made are not, since the terminal sent them to the whole foreground group. When the program is
@@ -55,6 +58,7 @@ enum { NOT_STARTED = 127, NOT_EXECUTABLE = 126, BAD_USAGE = 2, MOST_WORDS = 64 }
 /* The resident memory over time: the area under it, from `start` to the last reading. */
 typedef struct {
     int file;                   /* /proc/PID/statm, -1: not read, or not any more */
+    int told;                   /* where each reading is written to, -1: nowhere, or the disk is full */
     long long due;              /* when to read it again */
     long long start;
     long long last_time;
@@ -145,6 +149,8 @@ static void add_reading(Residence *residence, long long time, long long bytes)
     residence->last_bytes = bytes;
     if (residence->most_bytes < bytes)
         residence->most_bytes = bytes;
+    if (residence->told >= 0 && dprintf(residence->told, "%lld %lld\n", time - residence->start, bytes) < 0)
+        residence->told = -1;
 }
 
 /* The program stands at its end: this reading is the last. */
@@ -311,15 +317,17 @@ int main(int count, char **words)
     char token = 0;
     sigset_t all, before;
     struct sigaction on_child;
-    Program program = {.final_resident = -1, .residence = {.file = -1, .last_bytes = -1}};
+    Program program = {.final_resident = -1, .residence = {.file = -1, .told = -1, .last_bytes = -1}};
 
-    while ((option = getopt(count, words, "+e:f:nka:")) != -1) {
+    while ((option = getopt(count, words, "+e:f:t:nka:")) != -1) {
         if (option == 'e' && addition_count < MOST_WORDS && strchr(optarg, '='))
             additions[addition_count++] = optarg;
         else if (option == 'a' && after_count < MOST_WORDS)
             after[after_count++] = optarg;
         else if (option == 'f')
             figures_fd = atoi(optarg);
+        else if (option == 't')
+            program.residence.told = atoi(optarg);
         else if (option == 'n')
             trace = 0;
         else if (option == 'k')
@@ -335,6 +343,8 @@ int main(int count, char **words)
     }
     if (figures_fd >= 0)
         fcntl(figures_fd, F_SETFD, FD_CLOEXEC);
+    if (program.residence.told >= 0)
+        fcntl(program.residence.told, F_SETFD, FD_CLOEXEC);
 
     sigaction(SIGCHLD, NULL, &on_child);
     signal(SIGCHLD, SIG_DFL); /* ignored, it would hide the program's end from us */
@@ -358,7 +368,7 @@ int main(int count, char **words)
     }
     close(failure[1]);
     program.traced = trace && ptrace(PTRACE_SEIZE, program.pid, 0, PTRACE_O_TRACEEXIT) == 0;
-    if (figures_fd >= 0)
+    if (figures_fd >= 0 || program.residence.told >= 0)
         program.residence.file = open_statm(program.pid);
     long long start = now();
     program.residence.start = program.residence.last_time = start;
