@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snugmalloc.trace import Flags, Header, Operation, SourceFrame, TraceReader, TraceWriter
+from snugmalloc.trace import Flags, Header, NativeFrame, Operation, SourceFrame, TraceReader, TraceWriter
 from snugmalloc.trace.difference import Change, Difference, Figures, Side, difference_of
 from snugmalloc.trace.origins import function_of
 from snugmalloc.trace.summary import summarize
@@ -30,10 +30,11 @@ def write_version(
     path: Path, first_line: int, kept: Iterable[int], loads: int = 5, header: Header = ADDRESSES
 ) -> Path:
     """A program that loads some blocks, and keeps others of these sizes; its lines begin at `first_line`."""
-    main = SourceFrame("app.py", first_line, "main")
+    file = f"/srv/{path.stem}/app.py"
+    main = SourceFrame(file, first_line, "main")
     with TraceWriter(path, header) as writer:
-        load = writer.stack([SourceFrame("app.py", first_line + 7, "load"), main])
-        keep = writer.stack([SourceFrame("app.py", first_line + 9, "keep"), main])
+        load = writer.stack([SourceFrame(file, first_line + 7, "load"), main])
+        keep = writer.stack([SourceFrame(file, first_line + 9, "keep"), main])
         writer.add(Operation.THREAD_NAME, thread=1, number=writer.text("keeper"))
         for _ in range(loads):
             writer.add(Operation.MALLOC, size=1000, address=0x1000, stack=load)
@@ -48,15 +49,18 @@ def before(tmp_path: Path) -> Path:
     return write_version(tmp_path / "before.snug", 10, [500])
 
 
-def test_lines_that_moved_are_the_same_and_only_what_changed_is_told(tmp_path: Path, before: Path) -> None:
+def test_lines_of_other_numbers_and_folders_are_the_same_and_only_what_changed_is_told(
+    tmp_path: Path, before: Path
+) -> None:
     found = difference(before, write_version(tmp_path / "after.snug", 20, [500, 500]))
     one, two = Figures(1, 500, 0, 500, 3596), Figures(2, 1000, 0, 1000, 7192)
     assert found.have_stacks
-    assert found.by_origin == [Change("keep (app.py)", one, two)]
-    assert found.by_stack == [Change("keep (app.py) < main (app.py)", one, two)]
-    assert found.by_thread == [Change("keeper", one, two)]
-    assert found.by_size == [(512, Change("512", one, two))]
-    assert found.total == Change("total", Figures(6, 5500, 1000, 500, 3596), Figures(7, 6000, 1000, 1000, 7192))
+    change = Change(one, two)
+    assert found.by_origin == [("keep (app.py)", change)]
+    assert found.by_stack == [(("keep (app.py)", "main (app.py)"), change)]
+    assert found.by_thread == [("keeper", change)]
+    assert found.by_size == [(512, change)]
+    assert found.total == Change(Figures(6, 5500, 1000, 500, 3596), Figures(7, 6000, 1000, 1000, 7192))
 
 
 def test_what_one_trace_has_alone_is_0_in_the_other_and_the_memory_in_use_comes_first(
@@ -64,7 +68,7 @@ def test_what_one_trace_has_alone_is_0_in_the_other_and_the_memory_in_use_comes_
 ) -> None:
     after = write_version(tmp_path / "after.snug", 10, [], loads=500)
     found = difference(before, after)
-    assert [(change.name, change.before.blocks, change.after.blocks) for change in found.by_origin] == [
+    assert [(name, change.before.blocks, change.after.blocks) for name, change in found.by_origin] == [
         ("keep (app.py)", 1, 0),
         ("load (app.py)", 5, 500),
     ]
@@ -80,7 +84,7 @@ def test_without_stacks_sizes_are_compared_and_with_stacks_in_one_trace_nothing_
     ]
     found = difference(*plain)
     assert not found.have_stacks
-    assert {change.name: change.step.blocks for change in found.by_origin} == {"500 bytes": 2, "1,000 bytes": 0}
+    assert {name: change.step.blocks for name, change in found.by_origin} == {"500 bytes": 2, "1,000 bytes": 0}
     assert found.by_stack == []
     assert difference(before, plain[0]).by_origin == []
 
@@ -93,9 +97,9 @@ def test_the_parts_add_up_to_the_whole(
     before, after = write(folder / "before.snug", events), write(folder / "after.snug", others)
     sides = side_of(before), side_of(after)
     found = difference_of(*sides)
-    parts = [found.by_thread, [change for _, change in found.by_size]]
+    parts = [dict(found.by_thread).values(), dict(found.by_size).values()]
     if sides[0].summary.has_stacks is sides[1].summary.has_stacks:
-        parts.append(found.by_origin)
+        parts.append(dict(found.by_origin).values())
     for changes in parts:
         for figure in Figures._fields:
             step = sum(getattr(change.step, figure) for change in changes)
@@ -103,3 +107,10 @@ def test_the_parts_add_up_to_the_whole(
     itself = difference(before, before)
     assert (itself.by_size, itself.by_origin, itself.by_thread) == ([], [], [])
     assert not any(itself.total.step)
+
+
+def test_the_same_place_has_the_same_name_in_two_builds() -> None:
+    assert function_of(SourceFrame("/srv/one/app.py", 7, "load")) == "load (app.py)"
+    assert function_of(SourceFrame("", 0, "load")) == "load"
+    assert function_of(NativeFrame("/usr/lib/libm.so.6", 0x7F00)) == "libm.so.6"
+    assert function_of(NativeFrame("c0ffee", 0x7F00)) == "c0ffee+0x7f00"

@@ -10,7 +10,7 @@ import click
 
 from snugmalloc.cli.files import json_option, write_json
 from snugmalloc.cli.report import progress_bar, size
-from snugmalloc.cli.sections import Report, Section, parts_of, print_report
+from snugmalloc.cli.sections import Report, Section, print_report
 from snugmalloc.cli.tables import get_console
 from snugmalloc.cli.trace import TRACE, open_trace
 from snugmalloc.heapmap import counted
@@ -34,8 +34,8 @@ def command(before: Path, after: Path, json_file: str | None) -> None:
 
     A and B are .snug files: of two versions of a program, or of one that was run in two ways. The report says
     how calls, bytes, the peak, what stayed and what is held back changed: in all, by size, by line, by stack
-    and by thread. Lines are the same when function and file are, whatever the number; threads when they have
-    the same name, or no name and the same number in the trace.
+    and by thread. Lines are the same when function and name of the file are, whatever folder and number;
+    threads when they have the same name, or no name and the same number in the trace.
     """
     from snugmalloc.trace.difference import difference_of
 
@@ -58,16 +58,18 @@ def _read(path: Path) -> Side:
 
 def _report(before: Path, after: Path, sides: tuple[Side, Side], difference: Difference) -> Report:
     origin = "line" if difference.have_stacks else "size"
+    from snugmalloc.trace.origins import nearest
+
     sizes = [
-        change._replace(name="larger" if bound is None else f"up to {size(bound)}")
-        for bound, change in difference.by_size
+        ("larger" if bound is None else f"up to {size(bound)}", change) for bound, change in difference.by_size
     ]
+    stacks = [(nearest(frames), change) for frames, change in difference.by_stack[:SHOWN]]
     sections = [
-        Section("In all", ("", "A", "B", "change"), list(_totals(sides, difference.total))),
-        _section("Changed by size", "size", sizes),
-        _section(f"Changed most by {origin}", origin, difference.by_origin[:SHOWN]),
-        _section("Changed most by stack", "stack", difference.by_stack[:SHOWN]),
-        _section("Changed most by thread", "thread", difference.by_thread[:SHOWN]),
+        Section("In all", ("", "A", "B", "change"), list(_totals(sides, difference))),
+        _section("Changed by size", "size", sizes, difference.knows_held),
+        _section(f"Changed most by {origin}", origin, difference.by_origin[:SHOWN], difference.knows_held),
+        _section("Changed most by stack", "stack", stacks, difference.knows_held),
+        _section("Changed most by thread", "thread", difference.by_thread[:SHOWN], difference.knows_held),
     ]
     overview = [
         (letter, _about(path, side)) for letter, path, side in zip("AB", (before, after), sides, strict=True)
@@ -82,19 +84,19 @@ def _about(path: Path, side: Side) -> str:
     return f"{path}: {history.call_count:,} calls of {counted(len(history.calls_of_thread), 'thread')}"
 
 
-def _totals(sides: tuple[Side, Side], total: Change) -> Iterator[tuple[str, str, str, str]]:
+def _totals(sides: tuple[Side, Side], difference: Difference) -> Iterator[tuple[str, str, str, str]]:
     """The figures of the whole traces, those that are there in one of them."""
-    for name, written, before, after in _compared(sides, total):
+    for name, written, before, after in _compared(sides, difference):
         if before or after:
             yield name, written(before), written(after), _change(before, after, written)
 
 
 def _compared(
-    sides: tuple[Side, Side], total: Change
+    sides: tuple[Side, Side], difference: Difference
 ) -> Iterator[tuple[str, Callable[[float], str], float, float]]:
     from snugmalloc.trace.operations import CALLS
 
-    (one, other), (before, after) = sides, (total.before, total.after)
+    (one, other), (before, after) = sides, (difference.total.before, difference.total.after)
     histories = one.summary.history, other.summary.history
     if one.summary.duration is not None and other.summary.duration is not None:
         yield "time", "{:,.3f} s".format, one.summary.duration, other.summary.duration
@@ -107,7 +109,7 @@ def _compared(
     yield "moved by realloc", _size, one.summary.total.moved_bytes, other.summary.total.moved_bytes
     yield "peak", _size, before.peak_bytes, after.peak_bytes
     yield "at the end", _size, before.end_bytes, after.end_bytes
-    if one.summary.snapshot.ledger and other.summary.snapshot.ledger:
+    if difference.knows_held:
         yield "held back at the end", _size, before.held_bytes, after.held_bytes
     yield "given back", _size, histories[0].given_back, histories[1].given_back
 
@@ -133,12 +135,14 @@ def _size(count: float) -> str:
     return size(round(count))
 
 
-def _section(title: str, first: str, changes: Sequence[Change]) -> Section:
+def _section(title: str, first: str, changes: Sequence[tuple[str, Change]], knows_held: bool) -> Section:
     rows = [
-        (change.name, _signed(change.step.blocks, _count), *(_signed(step, _size) for step in change.step[1:]))
-        for change in changes
+        (name, _signed(change.step.blocks, _count), *(_signed(step, _size) for step in change.step[1:]))
+        for name, change in changes
     ]
-    return Section(title, (first, *COLUMNS), rows, parts_of(change.weight[0] for change in changes))
+    if not knows_held:  # which is the last column
+        return Section(title, (first, *COLUMNS[:-1]), [row[:-1] for row in rows])
+    return Section(title, (first, *COLUMNS), rows)
 
 
 def _as_json(before: Path, after: Path, sides: tuple[Side, Side], difference: Difference) -> dict[str, Any]:
@@ -146,11 +150,12 @@ def _as_json(before: Path, after: Path, sides: tuple[Side, Side], difference: Di
     return {
         "before": _side_as_json(before, sides[0]),
         "after": _side_as_json(after, sides[1]),
+        "knows_held_bytes": difference.knows_held,
         "total": _change_as_json(difference.total),
         "by_size": [{"up_to": bound, **_change_as_json(change)} for bound, change in difference.by_size],
         "origin": "line" if difference.have_stacks else "size",
         "by_origin": _named(difference.by_origin),
-        "by_stack": _named(difference.by_stack),
+        "by_stack": [{"frames": frames, **_change_as_json(change)} for frames, change in difference.by_stack],
         "by_thread": _named(difference.by_thread),
     }
 
@@ -166,12 +171,11 @@ def _side_as_json(path: Path, side: Side) -> dict[str, Any]:
         "moved_bytes": summary.total.moved_bytes,
         "given_back_bytes": history.given_back,
         "has_stacks": summary.has_stacks,
-        "knows_held_bytes": summary.snapshot.ledger is not None,
     }
 
 
-def _named(changes: Iterable[Change]) -> list[dict[str, Any]]:
-    return [{"name": change.name, **_change_as_json(change)} for change in changes]
+def _named(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:
+    return [{"name": name, **_change_as_json(change)} for name, change in changes]
 
 
 def _change_as_json(change: Change) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Section:
     rows: Sequence[Sequence[str]]
     parts: Sequence[float] = ()
     """Of each row how large it is beside the largest, from 0 to 1; empty where that says nothing."""
+    measure: str = ""
+    """The column that these are of."""
 
 
 @dataclass(frozen=True)

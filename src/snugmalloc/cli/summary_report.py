@@ -9,18 +9,25 @@ from snugmalloc.cli.report import size
 from snugmalloc.cli.sections import Report, Section, duration, parts_of, share
 from snugmalloc.heapmap import counted
 from snugmalloc.trace.operations import Operation
-from snugmalloc.trace.origins import CALLED_FROM, UNKNOWN
+from snugmalloc.trace.origins import nearest, whole_stack
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Census, Part, Snapshot
 from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
 from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
-SHOWN_FRAMES = 4
 BLOCKS = ("blocks", "allocated", "at the peak", "at the end", "short-lived")
 COSTS = ("blocks", "allocated", "cleared by calloc", "moved by realloc")
 LIVE = ("blocks", "live", "share")
 HELD = ("blocks", "their size", "held back", "share")
+COLUMN_OF = {
+    "blocks": "blocks",
+    "bytes": "allocated",
+    "peak_bytes": "at the peak",
+    "end_bytes": "at the end",
+    "short_blocks": "short-lived",
+}
+"""The columns of a group's figures."""
 SYSTEM_EVENTS = {
     Operation.GROWTH: "growth of the heap",
     Operation.MAP: "mapped",
@@ -88,7 +95,7 @@ def _groups(title: str, first: str, groups: Sequence[tuple[str, Group]], figure:
         )
         for name, group in groups
     ]
-    return Section(title, (first, *BLOCKS), rows, parts_of(getattr(group, figure) for _, group in groups))
+    return Section(title, (first, *BLOCKS), rows, _parts(groups, figure), COLUMN_OF[figure])
 
 
 def _costs(title: str, first: str, groups: Sequence[tuple[str, Group]], figure: str) -> Section:
@@ -102,7 +109,11 @@ def _costs(title: str, first: str, groups: Sequence[tuple[str, Group]], figure: 
         )
         for name, group in groups
     ]
-    return Section(title, (first, *COSTS), rows, parts_of(getattr(group, figure) for _, group in groups))
+    return Section(title, (first, *COSTS), rows, _parts(groups, figure), COLUMN_OF[figure])
+
+
+def _parts(groups: Sequence[tuple[str, Group]], figure: str) -> list[float]:
+    return parts_of(getattr(group, figure) for _, group in groups)
 
 
 def _at_a_moment(summary: Summary, tables: Tables) -> Iterator[Section]:
@@ -116,8 +127,9 @@ def _at_a_moment(summary: Summary, tables: Tables) -> Iterator[Section]:
     total = pinning.total
     yield _held(when, origin, largest(pinning.by_origin, held_bytes), total)
     if summary.has_stacks:
-        stacks = largest(pinning.by_stack, held_bytes)
-        yield _held(when, "stack", [(_stack_name(tables, stack), part) for stack, part in stacks], total)
+        numbered = largest(pinning.by_stack, held_bytes)
+        stacks = [(nearest(whole_stack(tables, stack)), part) for stack, part in numbered]
+        yield _held(when, "stack", stacks, total)
         yield _held(when, "size", _bounded(pinning.by_size, size, "larger"), total)
     yield _held(when, "age", _ages(snapshot, pinning), total)
     yield _held(when, "thread", _named_threads(summary, largest(pinning.by_thread, held_bytes)), total)
@@ -134,7 +146,7 @@ def _live(title: str, first: str, parts: Sequence[tuple[str, Part]], total: Part
         (name, f"{part.blocks:,.0f}", size(round(part.bytes)), share(part.bytes, total.bytes))
         for name, part in parts
     ]
-    return Section(title, (first, *LIVE), rows, parts_of(part.bytes for _, part in parts))
+    return Section(title, (first, *LIVE), rows, parts_of(part.bytes for _, part in parts), "live")
 
 
 def _held(when: str, first: str, parts: Sequence[tuple[str, Part]], total: Part) -> Section:
@@ -149,7 +161,7 @@ def _held(when: str, first: str, parts: Sequence[tuple[str, Part]], total: Part)
         for name, part in parts
     ]
     title = f"Held back {when}, by {first}"
-    return Section(title, (first, *HELD), rows, parts_of(part.held for _, part in parts))
+    return Section(title, (first, *HELD), rows, parts_of(part.held for _, part in parts), "held back")
 
 
 def live_bytes(part: Part) -> float:
@@ -165,12 +177,6 @@ def held_bytes(part: Part) -> float:
 def largest(parts: dict[Key, Part], figure: Callable[[Part], float]) -> list[tuple[Key, Part]]:
     """The parts of which there is most."""
     return sorted(parts.items(), key=lambda entry: figure(entry[1]), reverse=True)[:SHOWN]
-
-
-def _stack_name(tables: Tables, stack: int) -> str:
-    """The frames nearest to the allocation."""
-    frames = [str(frame) for frame in tables.frames_of(stack)] or [UNKNOWN]
-    return CALLED_FROM.join(frames[:SHOWN_FRAMES] + ["..."] * (len(frames) > SHOWN_FRAMES))
 
 
 def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from snugmalloc.trace.origins import function_of, whole_stack
@@ -24,13 +24,12 @@ class Figures(NamedTuple):
     peak_bytes: float = 0
     end_bytes: float = 0
     held_bytes: float = 0
-    """Held back at the end; 0 if the trace does not tell."""
+    """Held back at the end."""
 
 
 class Change(NamedTuple):
     """The same blocks in two traces."""
 
-    name: str
     before: Figures
     after: Figures
 
@@ -59,32 +58,44 @@ class Difference:
 
     total: Change
     by_size: list[tuple[int | None, Change]]
-    by_origin: list[Change]
-    by_stack: list[Change]
-    by_thread: list[Change]
+    by_origin: list[tuple[str, Change]]
+    by_stack: list[tuple[tuple[str, ...], Change]]
+    """By the frames, the innermost first."""
+    by_thread: list[tuple[str, Change]]
     have_stacks: bool
     """Both have. Where none has, `by_origin` is by the exact size; where one has, it is empty."""
+    knows_held: bool
+    """Both traces tell what is held back; else that is 0 everywhere."""
 
 
 def difference_of(before: Side, after: Side) -> Difference:
     """What changed from one trace to the other.
 
-    Lines are the same when function and file are, whatever the number; threads when they have the same name, or
-    no name and the same number in the trace.
+    Lines are the same when function and name of the file are; threads when they have the same name, or no name
+    and the same number in the trace.
     """
+    knows_held = bool(before.summary.snapshot.ledger and after.summary.snapshot.ledger)
+    if not knows_held:
+        before, after = _without_pins(before), _without_pins(after)
     one, other = before.summary, after.summary
     have_stacks = one.has_stacks and other.has_stacks
     are_alike = one.has_stacks is other.has_stacks
     sizes = _changes(_by_size(one), _by_size(other))
     in_order = sorted(sizes, key=lambda entry: (entry[0] is None, entry[0] or 0))
     return Difference(
-        total=Change("total", _figures(one.total, _pinned(one)), _figures(other.total, _pinned(other))),
+        total=Change(_figures(one.total, _pinned(one)), _figures(other.total, _pinned(other))),
         by_size=[entry for entry in in_order if any(entry[1].step)],
         by_origin=_heaviest(_changes(_by_origin(one), _by_origin(other))) if are_alike else [],
         by_stack=_heaviest(_changes(_by_stack(before), _by_stack(after))) if have_stacks else [],
         by_thread=_heaviest(_changes(_by_thread(one), _by_thread(other))),
         have_stacks=have_stacks,
+        knows_held=knows_held,
     )
+
+
+def _without_pins(side: Side) -> Side:
+    snapshot = replace(side.summary.snapshot, ledger=None, pinning=None)
+    return side._replace(summary=replace(side.summary, snapshot=snapshot))
 
 
 def _figures(group: Group, part: Part) -> Figures:
@@ -106,7 +117,7 @@ def _by_origin(summary: Summary) -> dict[str, Figures]:
     return _named(summary.by_origin, pinning.by_origin if pinning else {}, lambda origin: origin)
 
 
-def _by_stack(side: Side) -> dict[str, Figures]:
+def _by_stack(side: Side) -> dict[tuple[str, ...], Figures]:
     pinning = side.summary.snapshot.pinning
     return _named(
         side.summary.by_stack,
@@ -137,12 +148,10 @@ def _named(
 
 def _changes(before: dict[Name, Figures], after: dict[Name, Figures]) -> list[tuple[Name, Change]]:
     return [
-        (name, Change(str(name), before.get(name, Figures()), after.get(name, Figures())))
-        for name in {**before, **after}
+        (name, Change(before.get(name, Figures()), after.get(name, Figures()))) for name in {**before, **after}
     ]
 
 
-def _heaviest(changes: Iterable[tuple[str, Change]]) -> list[Change]:
-    return sorted(
-        (change for _, change in changes if any(change.step)), key=lambda change: change.weight, reverse=True
-    )
+def _heaviest(changes: Iterable[tuple[Name, Change]]) -> list[tuple[Name, Change]]:
+    changed = [entry for entry in changes if any(entry[1].step)]
+    return sorted(changed, key=lambda entry: entry[1].weight, reverse=True)

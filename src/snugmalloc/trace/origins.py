@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from pathlib import PurePath
 
 from snugmalloc.trace.blocks import Blocks
 from snugmalloc.trace.tables import Frame, SourceFrame, Tables
 
 UNKNOWN = "unknown"
 CALLED_FROM = " < "
+SHOWN_FRAMES = 4
 
 Naming = Callable[[Frame], str]
 """What a frame is called."""
@@ -21,8 +23,19 @@ def line_of(frame: Frame) -> str:
 
 
 def function_of(frame: Frame) -> str:
-    """The function and its file: the same in two versions of a program, where lines have other numbers."""
-    return str(frame._replace(line=0)) if isinstance(frame, SourceFrame) else str(frame)
+    """What a frame is called that is the same in two versions of a program, in folders of their own.
+
+    Lines have other numbers there, and files other paths. Of machine code in a file of which the name alone is
+    known, the name is taken: the places in it differ.
+    """
+    if isinstance(frame, SourceFrame):
+        return str(frame._replace(file=PurePath(frame.file).name, line=0))
+    return PurePath(frame.module).name if "/" in frame.module else str(frame)
+
+
+def nearest(frames: Sequence[str]) -> str:
+    """The frames nearest to the allocation, the innermost first."""
+    return CALLED_FROM.join((*frames[:SHOWN_FRAMES], *(["..."] if len(frames) > SHOWN_FRAMES else [])))
 
 
 def innermost(tables: Tables, stack: int, naming: Naming = line_of) -> str:
@@ -33,9 +46,9 @@ def innermost(tables: Tables, stack: int, naming: Naming = line_of) -> str:
     return naming(found) if found else UNKNOWN
 
 
-def whole_stack(tables: Tables, stack: int, naming: Naming = line_of) -> str:
+def whole_stack(tables: Tables, stack: int, naming: Naming = line_of) -> tuple[str, ...]:
     """All frames of a stack, the innermost first."""
-    return CALLED_FROM.join(map(naming, tables.frames_of(stack))) or UNKNOWN
+    return tuple(map(naming, tables.frames_of(stack))) or (UNKNOWN,)
 
 
 def origins_of(blocks: Blocks, tables: Tables, naming: Naming = line_of) -> list[str]:

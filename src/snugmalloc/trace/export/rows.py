@@ -9,7 +9,7 @@ from snugmalloc.trace.columns import Event
 from snugmalloc.trace.export import Request
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import HAS_ADDRESS, HAS_NUMBER, HAS_POINTER, HAS_SIZE
-from snugmalloc.trace.origins import whole_stack
+from snugmalloc.trace.origins import CALLED_FROM, whole_stack
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.tables import Tables
 
@@ -80,5 +80,5 @@ class StackNames:
         if stack is None:
             return None
         if stack not in self.names:
-            self.names[stack] = whole_stack(self.tables, stack)
+            self.names[stack] = CALLED_FROM.join(whole_stack(self.tables, stack))
         return self.names[stack]
