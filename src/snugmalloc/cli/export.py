@@ -35,7 +35,7 @@ def command(trace: Path, form: str, output: str, at: str | None, value: str | No
 
     TRACE is a .snug file. Profiles, which are made of stacks: pprof and speedscope, with the blocks and bytes
     allocated and live, and collapsed, which has one of these values. Tables of every event: csv, parquet, and
-    sqlite, which has the lives of blocks besides. A timeline: perfetto.
+    sqlite, which has the lives of blocks besides. A timeline: perfetto. docs/reports.md says more.
     """
     if at is not None and form not in PROFILES:
         raise click.UsageError(f"--at is for {', '.join(PROFILES)}")

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from snugmalloc.cli.files import json_option, write_json
+from snugmalloc.cli.files import json_option, writable_file, write_json, write_text
+from snugmalloc.cli.page import page_maker
 from snugmalloc.cli.report import progress_bar
 from snugmalloc.cli.sections import print_report
 from snugmalloc.cli.tables import get_console
@@ -43,13 +44,21 @@ def _moment(context: click.Context, parameter: click.Parameter, text: str | None
 @click.argument("trace", type=TRACE)
 @at_option("The moment of which is told what was live and what held pages back")
 @json_option("the tables")
-def command(trace: Path, at: str, json_file: str | None) -> None:
+@click.option(
+    "--html",
+    "html_file",
+    metavar="FILE",
+    callback=writable_file,
+    help="Write the tables as a page to FILE, '-' for standard output: one file that needs no network.",
+)
+def command(trace: Path, at: str, json_file: str | None, html_file: str | None) -> None:
     """Report what a program allocated, what stayed, and what keeps memory from going back.
 
     \b
         snug trace convert heaptrack.app.1234.zst -o app.snug
         snug report app.snug
         snug report app.snug --at peak
+        snug report app.snug --html app.html
 
     TRACE is a .snug file. The report says how much was allocated by size, lifetime and thread, what was live
     when most was, what grew and never shrank, and what was freed soon after it was allocated. Lifetimes are
@@ -57,16 +66,21 @@ def command(trace: Path, at: str, json_file: str | None) -> None:
     another. What a sampled trace says of blocks is estimated for the whole program.
 
     Held back is memory that is free, but lies on a page of which a small part is still in use. The report says
-    by which blocks, for traces with addresses.
+    by which blocks, for traces with addresses. docs/reports.md says more.
     """
     from snugmalloc.cli.summary_figures import figures_of
     from snugmalloc.cli.summary_report import report_of
     from snugmalloc.trace.summary import summarize
 
+    if json_file is not None and json_file == html_file:
+        raise click.UsageError("--json and --html name the same file")
+    make_page = page_maker() if html_file is not None else None
     with open_trace(trace) as reader:
         with progress_bar("reading") as told:
             summary = summarize(reader, told, at)
-        if json_file is None:
-            print_report(get_console(), report_of(reader, summary))
-        else:
+        if json_file is not None:
             write_json(json_file, figures_of(reader, summary))
+        if html_file is not None and make_page is not None:
+            write_text(html_file, make_page(report_of(reader, summary)))
+        if json_file is None and html_file is None:
+            print_report(get_console(), report_of(reader, summary))
