@@ -6,6 +6,7 @@ The numbers of the fields are those of pprof's profile.proto.
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from snugmalloc.trace.vectors import varint
 BYTES_FOLLOW = 2
 """The wire type of a field of bytes, behind which its length stands; that of a number is 0."""
 LARGEST = 2**63 - 1
+BUILD_ID = re.compile("[0-9a-f]+")
+"""A file of machine code is named by it, or by its path."""
 UNITS = {"objects": "count", "space": "bytes"}
 
 
@@ -93,8 +96,9 @@ class _Packer:
     def packed_mappings(self) -> Iterator[bytes]:
         """The files of machine code, each as if it were mapped at address 0: offsets are addresses then."""
         for module, number in self.mappings.items():
-            text = self.text(module)
-            yield _number(1, number) + _number(3, LARGEST) + _number(5, text) + _number(6, text)
+            name = _number(5, self.text(module))
+            build_id = _number(6, self.text(module)) if BUILD_ID.fullmatch(module) else b""
+            yield _number(1, number) + _number(3, LARGEST) + name + build_id
 
 
 def _number(field: int, value: int) -> bytes:
