@@ -17,7 +17,7 @@ from snugmalloc.trace.moments import find_moment, is_moment
 from snugmalloc.trace.pins import USUAL_PAGE, Ledger, draw_up_ledger
 from snugmalloc.trace.summary import Summary, summarize
 
-from .sample import EVERYTHING, for_all
+from .sample import EVERYTHING, WAYS, WORD, arithmetic, for_all
 
 SYSTEMUI = Path(__file__).resolve().parents[2] / "src" / "snugmalloc" / "data" / "systemui.zip"
 PAGE = 32
@@ -67,14 +67,34 @@ def byte_by_byte(places: list[tuple[int, int]], page_size: int) -> Ledger:
     return Ledger(page_size, len(owners), pinned, held, dict(held_by))
 
 
+@pytest.mark.parametrize("way", WAYS)
 @for_all(places=layouts())
-def test_the_ledger_is_what_lies_on_every_byte(places: list[tuple[int, int]]) -> None:
-    found = draw_up_ledger(blocks_at(places), range(len(places)), PAGE)
+def test_the_ledger_is_what_lies_on_every_byte(way: str, places: list[tuple[int, int]]) -> None:
+    with arithmetic(way):
+        found = draw_up_ledger(blocks_at(places), range(len(places)), PAGE)
     expected = byte_by_byte(places, PAGE)
     assert found.held_by == pytest.approx(expected.held_by)
     expected.held_by = found.held_by
     assert found == expected
     assert sum(found.held_by.values()) == pytest.approx(found.held)
+
+
+far = st.one_of(st.integers(0, 2**16), st.integers(WORD - 2**16, WORD), st.integers(0, WORD))
+
+
+@for_all(places=st.lists(st.tuples(far, far), max_size=10), page_size=st.sampled_from([PAGE, 4096, 1 << 16]))
+def test_the_ledger_of_a_trace_that_makes_no_sense_is_the_same_with_numpy_and_without(
+    places: list[tuple[int, int]], page_size: int
+) -> None:
+    """Blocks over each other, and behind the last address."""
+    ledgers = []
+    for way in WAYS:
+        with arithmetic(way):
+            ledgers.append(draw_up_ledger(blocks_at(places), range(len(places)), page_size))
+    with_numpy, without = ledgers
+    assert with_numpy.held_by == pytest.approx(without.held_by)
+    without.held_by = with_numpy.held_by
+    assert with_numpy == without
 
 
 def test_one_block_alone_on_a_page_holds_all_of_it_back_and_two_share_it() -> None:
