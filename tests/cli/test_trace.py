@@ -68,6 +68,8 @@ def test_report_tells_sizes_and_the_peak(trace: Path) -> None:
         "end_bytes": 3100,
         "short_blocks": 2,
         "freed_elsewhere": 2,
+        "cleared_bytes": 100,
+        "moved_bytes": 1000,
     }
     assert (printed["peak_call"], printed["unknown_frees"], printed["origin"]) == (3, 1, "size")
     assert [group["up_to"] for group in printed["by_size"]] == [128, 1024, 4096]

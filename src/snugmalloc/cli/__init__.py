@@ -9,7 +9,7 @@ import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
-from snugmalloc.cli import compare, demo, doctor, install, replay, run, summary, trace
+from snugmalloc.cli import compare, demo, diff, doctor, export, install, replay, run, summary, trace
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
@@ -55,7 +55,9 @@ def main(context: click.Context) -> None:
 
 main.add_command(compare.command)
 main.add_command(demo.command)
+main.add_command(diff.command)
 main.add_command(doctor.command)
+main.add_command(export.command)
 main.add_command(install.command)
 main.add_command(replay.command)
 main.add_command(run.command)

@@ -18,7 +18,11 @@ Check: TypeAlias = Callable[[click.Context, click.Parameter, str | None], str | 
 
 def write_json(name: str, value: Any) -> None:
     """Write `value` as JSON to the file `name`, '-' for standard output. Raises OSError."""
-    text = json.dumps(value, indent=1) + "\n"
+    write_text(name, json.dumps(value, indent=1) + "\n")
+
+
+def write_text(name: str, text: str) -> None:
+    """Write `text` to the file `name`, '-' for standard output. Raises OSError."""
     if name == "-":
         sys.stdout.write(text)
     else:

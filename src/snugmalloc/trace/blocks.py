@@ -1,4 +1,4 @@
-"""Owns the life of each block of a trace: when and where it was allocated, and when it was freed."""
+"""Owns the life of each block of a trace: where it lies, what allocated it and when, and when it was freed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from snugmalloc.trace.weight import blocks_behind
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, of how much."""
+GIVE_BACK = (Operation.PURGE, Operation.TRIM, Operation.UNMAP)
 NEVER = -1
 """In place of a call: the block was not freed."""
 
@@ -28,6 +29,12 @@ class Blocks:
     """
 
     size: array[int] = field(default_factory=lambda: array("Q"))
+    address: array[int] = field(default_factory=lambda: array("Q"))
+    """0 in a trace without addresses."""
+    operation: array[int] = field(default_factory=lambda: array("B"))
+    """What allocated it."""
+    moved: array[int] = field(default_factory=lambda: array("Q"))
+    """How many bytes a realloc had to bring from another address; 0 if the trace does not tell."""
     thread: array[int] = field(default_factory=lambda: array("Q"))
     stack: array[int] = field(default_factory=lambda: array("Q"))
     begun: array[int] = field(default_factory=lambda: array("Q"))
@@ -46,6 +53,13 @@ class Blocks:
     def is_live(self, block: int, call: int) -> bool:
         """Whether a block is live after so many calls."""
         return self.begun[block] <= call and not NEVER < self.ended[block] <= call
+
+    def live_at(self, call: int) -> list[int]:
+        """The blocks that are live after so many calls."""
+        lives = zip(self.begun, self.ended, strict=True)
+        return [
+            block for block, (begun, ended) in enumerate(lives) if begun <= call and not NEVER < ended <= call
+        ]
 
 
 @dataclass
@@ -74,10 +88,21 @@ class History:
     last_time: int = 0
     live: array[int] = field(default_factory=lambda: array("Q"))
     """The live bytes after each call; in a sampled trace what they are estimated to be."""
+    time: array[int] = field(default_factory=lambda: array("Q"))
+    """The time of each call, in ticks since the recording began."""
 
     @property
     def call_count(self) -> int:
         return len(self.live)
+
+    def thread_name(self, thread: int) -> str:
+        """The name of a thread, else what the system calls it, else its number in the trace."""
+        return self.names.get(thread) or str(self.thread_ids.get(thread, thread))
+
+    @property
+    def given_back(self) -> int:
+        """Bytes that went back to the system."""
+        return sum(self.event_bytes[operation] for operation in GIVE_BACK)
 
     @property
     def peak_call(self) -> int:
@@ -104,7 +129,6 @@ class _Follower:
         self.tables = reader.tables
         self.has_addresses = Flags.ADDRESSES in reader.header.flags
         self.block_at: dict[int, int] = {}
-        self.address_of: dict[int, int] = {}
         self.mean_gap = reader.header.mean_gap
         self.live = 0
         self.calls = 0
@@ -128,12 +152,15 @@ class _Follower:
             elif old:
                 history.unknown_frees += 1
             if block != NO_BLOCK:
-                self.begin(address, thread, time, size, stack)
+                self.begin(operation, address, freed, thread, time, size, stack)
             elif refused and size:
                 history.refused += 1
             history.live.append(min(self.live, WORD))
+            history.time.append(time)
 
-    def begin(self, address: int, thread: int, time: int, size: int, stack: int) -> None:
+    def begin(
+        self, operation: int, address: int, freed: int, thread: int, time: int, size: int, stack: int
+    ) -> None:
         blocks = self.history.blocks
         block = len(blocks)
         if self.has_addresses:
@@ -142,8 +169,11 @@ class _Follower:
                 self.history.missing_frees += 1
                 self.end(unnoticed, thread, time)
             self.block_at[address] = block
-            self.address_of[block] = address
+        is_moved = freed != NO_BLOCK and blocks.address[freed] != address
+        blocks.moved.append(min(blocks.size[freed], size) if is_moved else 0)
         blocks.size.append(size)
+        blocks.address.append(address)
+        blocks.operation.append(operation)
         blocks.thread.append(thread)
         blocks.stack.append(stack)
         blocks.begun.append(self.calls)
@@ -162,7 +192,7 @@ class _Follower:
         if blocks.ended[block] != NEVER:
             return
         if self.has_addresses:
-            del self.block_at[self.address_of.pop(block)]
+            del self.block_at[blocks.address[block]]
         blocks.ended[block] = self.calls
         blocks.ended_at[block] = time
         blocks.ended_by[block] = thread

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, compress, repeat
+from itertools import accumulate, compress, repeat
 from operator import sub
 from typing import TypeVar
 
 from snugmalloc.trace.blocks import NEVER, Blocks, History, Progress, read_history
+from snugmalloc.trace.bounds import CALL_BOUNDS, SIZE_BOUNDS, TIME_BOUNDS, bound_of
 from snugmalloc.trace.format import Flags
+from snugmalloc.trace.moments import END, find_moment
+from snugmalloc.trace.operations import Operation
+from snugmalloc.trace.origins import Naming, line_of, origins_of
 from snugmalloc.trace.reader import TraceReader
-from snugmalloc.trace.tables import SourceFrame
+from snugmalloc.trace.snapshot import Snapshot, take_snapshot
 from snugmalloc.trace.weight import blocks_behind
 
 SHORT_LIFE = 16
@@ -25,9 +29,8 @@ KEPT = 0.95
 """What has never fallen below so much of what it was before has not shrunk."""
 GREW = 1.1
 """What is so much more at the end than halfway has not stopped growing."""
-SIZE_BOUNDS = (16, 32, 64, 128, 256, 512, 1 << 10, 1 << 12, 1 << 14, 1 << 17, 1 << 20)
-CALL_BOUNDS = (10, 100, 1000, 10_000, 100_000, 1_000_000)
-TIME_BOUNDS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0)
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass
@@ -45,11 +48,23 @@ class Group:
     """Freed within SHORT_LIFE calls."""
     freed_elsewhere: float = 0
     """Freed by another thread."""
+    cleared_bytes: float = 0
+    """Asked for by calloc."""
+    moved_bytes: float = 0
+    """Brought to another address by realloc."""
     growth: list[float] = field(default_factory=list)
     """Live bytes at evenly spaced calls."""
 
     def add(
-        self, count: float, size: int, at_peak: bool, at_end: bool, is_short: bool, elsewhere: bool
+        self,
+        count: float,
+        size: int,
+        at_peak: bool,
+        at_end: bool,
+        is_short: bool,
+        elsewhere: bool,
+        is_cleared: bool,
+        moved: int,
     ) -> None:
         """One more block, which stands for `count`."""
         many = count * size
@@ -63,6 +78,8 @@ class Group:
             self.end_bytes += many
         self.short_blocks += count * is_short
         self.freed_elsewhere += count * elsewhere
+        self.cleared_bytes += many * is_cleared
+        self.moved_bytes += count * moved
 
     @property
     def never_shrank(self) -> bool:
@@ -93,7 +110,20 @@ class Summary:
     by_thread: dict[int, Group]
     by_origin: dict[str, Group]
     """By the innermost line of the stack where there are stacks, else by size."""
+    by_stack: dict[int, Group]
+    """By the number of the stack, 0 where a block has none; empty if the trace has no stacks."""
     has_stacks: bool
+    snapshot: Snapshot
+
+    @property
+    def most_calls(self) -> list[tuple[str, Group]]:
+        """What asked for most blocks."""
+        return _largest(self.by_origin, lambda group: group.blocks)
+
+    @property
+    def most_bytes(self) -> list[tuple[str, Group]]:
+        """What asked for most bytes."""
+        return _largest(self.by_origin, lambda group: group.bytes)
 
     @property
     def grown(self) -> list[tuple[str, Group]]:
@@ -111,20 +141,26 @@ class Summary:
         return _largest(self.by_origin, lambda group: group.peak_bytes)
 
 
-def _largest(groups: dict[str, Group], figure: Callable[[Group], float]) -> list[tuple[str, Group]]:
+def _largest(groups: dict[Key, Group], figure: Callable[[Group], float]) -> list[tuple[Key, Group]]:
     there = [(name, group) for name, group in groups.items() if figure(group)]
     return sorted(there, key=lambda entry: figure(entry[1]), reverse=True)[:SHOWN]
 
 
-def summarize(reader: TraceReader, progress: Progress | None = None) -> Summary:
-    """Read all of a trace and add up."""
+def summarize(
+    reader: TraceReader, progress: Progress | None = None, at: str = END, naming: Naming = line_of
+) -> Summary:
+    """Read all of a trace and add up. `at` is the moment to look at, as in `snugmalloc.trace.moments`.
+
+    `naming` says what the lines of stacks are called. Raises TraceError if the trace has no such moment.
+    """
     history = read_history(reader, progress)
+    moment = find_moment(reader, history, at)
     blocks, peak = history.blocks, history.peak_call
     header = reader.header
     ticks = header.ticks_per_second if Flags.TIMES in header.flags else 0
     traits = list(_traits(blocks, peak, header.mean_gap))
     has_stacks = any(blocks.stack)
-    origins = _lines(reader, blocks.stack) if has_stacks else [f"{size:,} bytes" for size in blocks.size]
+    origins = origins_of(blocks, reader.tables, naming)
     by_origin = _group(traits, origins)
     _follow_growth(by_origin, history, traits, origins)
     is_freed = bytes(ended != NEVER for ended in blocks.ended)
@@ -137,25 +173,32 @@ def summarize(reader: TraceReader, progress: Progress | None = None) -> Summary:
         mean_gap=header.mean_gap,
         peak_call=peak,
         duration=history.last_time / ticks if ticks else None,
-        by_size=_group(traits, [_bound(SIZE_BOUNDS, size) for size in blocks.size]),
-        by_calls=_group(freed, [_bound(CALL_BOUNDS, life) for life in in_calls]),
-        by_time=_group(freed, [_bound(TIME_BOUNDS, life / ticks) for life in in_ticks]) if ticks else {},
+        by_size=_group(traits, [bound_of(SIZE_BOUNDS, size) for size in blocks.size]),
+        by_calls=_group(freed, [bound_of(CALL_BOUNDS, life) for life in in_calls]),
+        by_time=_group(freed, [bound_of(TIME_BOUNDS, life / ticks) for life in in_ticks]) if ticks else {},
         by_thread=_group(traits, blocks.thread),
         by_origin=by_origin,
+        by_stack=_group(traits, blocks.stack) if has_stacks else {},
         has_stacks=has_stacks,
+        snapshot=take_snapshot(header, history, origins, moment),
     )
 
 
-Traits = tuple[float, int, bool, bool, bool, bool]
+Traits = tuple[float, int, bool, bool, bool, bool, bool, int]
 """What `Group.add` takes."""
-Key = TypeVar("Key", bound=Hashable)
-Bound = TypeVar("Bound", int, float)
 
 
 def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Traits]:
     """Of each block: how many it stands for, its size, and what else its group counts."""
-    for size, begun, ended, thread, ended_by in zip(
-        blocks.size, blocks.begun, blocks.ended, blocks.thread, blocks.ended_by, strict=True
+    for size, begun, ended, thread, ended_by, operation, moved in zip(
+        blocks.size,
+        blocks.begun,
+        blocks.ended,
+        blocks.thread,
+        blocks.ended_by,
+        blocks.operation,
+        blocks.moved,
+        strict=True,
     ):
         is_live = ended == NEVER
         yield (
@@ -165,6 +208,8 @@ def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Traits]:
             is_live,
             not is_live and ended - begun <= SHORT_LIFE,
             not is_live and ended_by != thread,
+            operation == Operation.CALLOC,
+            moved,
         )
 
 
@@ -174,22 +219,6 @@ def _group(traits: Iterable[Traits], keys: Iterable[Key]) -> dict[Key, Group]:
     for block, key in zip(traits, keys, strict=False):
         groups[key].add(*block)
     return dict(groups)
-
-
-def _bound(bounds: Sequence[Bound], value: Bound) -> Bound | None:
-    """The least of the bounds that is no less than the value."""
-    at = bisect_left(bounds, value)
-    return bounds[at] if at < len(bounds) else None
-
-
-def _lines(reader: TraceReader, stacks: Iterable[int]) -> list[str]:
-    """The innermost frame of each stack, of those in source lines if there are any."""
-    names: dict[int, str] = {}
-    for stack in set(stacks):
-        frames = reader.tables.frames_of(stack)
-        lines = [frame for frame in frames if isinstance(frame, SourceFrame)]
-        names[stack] = str(next(chain(lines, frames), "unknown"))
-    return [names[stack] for stack in stacks]
 
 
 def _follow_growth(

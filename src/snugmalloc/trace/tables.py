@@ -48,16 +48,20 @@ class Tables:
 
     def frames_of(self, stack: int) -> tuple[Frame, ...]:
         """The frames of a stack, the innermost first; none of a stack that the trace does not have."""
+        found = (self.frames[number] for number in self.frame_numbers_of(stack))
+        return tuple(frame for frame in found if frame is not None)
+
+    def frame_numbers_of(self, stack: int) -> list[int]:
+        """The numbers of these frames."""
         found = []
         while 0 < stack < len(self.stacks):
             parent, frame = self.stacks[stack]
-            what = self.frames[frame] if frame < len(self.frames) else None
-            if what is not None:
-                found.append(what)
+            if 0 < frame < len(self.frames):
+                found.append(frame)
             if parent >= stack:  # a caller is always stored before those it calls
                 break
             stack = parent
-        return tuple(found)
+        return found
 
     def text(self, number: int) -> str:
         """A text; empty if the trace does not have it."""

@@ -42,14 +42,16 @@ def unzigzag(number: int) -> int:
 
 def encode_varints(values: Iterable[int]) -> bytes:
     """Seven bits a byte, the lowest first; 0x80 is set in all but the last byte of each number."""
-    if numpy():
-        return _encode_varints_at_once(values)
+    return _encode_varints_at_once(values) if numpy() else b"".join(map(varint, values))
+
+
+def varint(value: int) -> bytes:
+    """One number as `encode_varints` writes it."""
     written = bytearray()
-    for value in values:
-        while value > 0x7F:
-            written.append(value & 0x7F | 0x80)
-            value >>= 7
-        written.append(value)
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
     return bytes(written)
 
 

@@ -1,0 +1,264 @@
+"""Owns what `snug report` tells people of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from snugmalloc.cli.report import size
+from snugmalloc.cli.sections import Report, Section, duration, parts_of, share
+from snugmalloc.heapmap import counted
+from snugmalloc.trace.operations import Operation
+from snugmalloc.trace.origins import nearest, whole_stack
+from snugmalloc.trace.reader import TraceReader
+from snugmalloc.trace.snapshot import Census, Part, Snapshot
+from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
+from snugmalloc.trace.tables import Tables
+
+SHOWN = 10
+BLOCKS = ("blocks", "allocated", "at the peak", "at the end", "short-lived")
+COSTS = ("blocks", "allocated", "cleared by calloc", "moved by realloc")
+LIVE = ("blocks", "live", "share")
+HELD = ("blocks", "their size", "held back", "share")
+COLUMN_OF = {
+    "blocks": "blocks",
+    "bytes": "allocated",
+    "peak_bytes": "at the peak",
+    "end_bytes": "at the end",
+    "short_blocks": "short-lived",
+}
+"""The columns of a group's figures."""
+SYSTEM_EVENTS = {
+    Operation.GROWTH: "growth of the heap",
+    Operation.MAP: "mapped",
+    Operation.UNMAP: "unmapped",
+    Operation.PURGE: "purged: given back by the allocator",
+    Operation.TRIM: "trimmed: given back as the program asked",
+}
+
+Key = TypeVar("Key")
+
+
+def report_of(reader: TraceReader, summary: Summary) -> Report:
+    """All that is told of a trace."""
+    sections = (*_by_kind(summary), *_at_a_moment(summary, reader.tables), *_by_origin(summary))
+    overview = list(_overview(reader, summary))
+    return Report(reader.name, overview, [section for section in sections if section.rows])
+
+
+def _by_kind(summary: Summary) -> Iterator[Section]:
+    """Sizes, lifetimes, threads, and what the allocator took and gave back."""
+    for title, first, groups in (
+        ("By size", "size", _bounded(summary.by_size, size, "larger")),
+        ("By lifetime in calls, of what was freed", "calls", _bounded(summary.by_calls, "{:,}".format, "more")),
+        ("By lifetime in time, of what was freed", "time", _bounded(summary.by_time, duration, "longer")),
+        ("By the thread that allocated", "thread", _threads(summary)),
+    ):
+        yield _groups(title, first, groups, "bytes")
+    history = summary.history
+    yield Section(
+        "Taken from the system and given back",
+        ("event", "times", "bytes"),
+        [
+            (name, f"{history.events[operation]:,}", size(history.event_bytes[operation]))
+            for operation, name in SYSTEM_EVENTS.items()
+            if history.events[operation]
+        ],
+    )
+
+
+def _by_origin(summary: Summary) -> Iterator[Section]:
+    """Which lines allocated what; sizes, where there are no lines."""
+    origin = origin_of(summary)
+    yield _costs("Asked for most blocks", origin, summary.most_calls, "blocks")
+    yield _costs("Asked for most bytes", origin, summary.most_bytes, "bytes")
+    yield _groups("Live at the peak", origin, summary.at_peak, "peak_bytes")
+    yield _groups("Grew until the end and never shrank", origin, summary.grown, "end_bytes")
+    yield _groups(f"Freed within {SHORT_LIFE} calls", origin, summary.short_lived, "short_blocks")
+
+
+def origin_of(summary: Summary) -> str:
+    """What blocks are told apart by."""
+    return "line" if summary.has_stacks else "size"
+
+
+def _groups(title: str, first: str, groups: Sequence[tuple[str, Group]], figure: str) -> Section:
+    """A row for each group; how large it is, is its `figure`."""
+    rows = [
+        (
+            name,
+            f"{group.blocks:,.0f}",
+            size(round(group.bytes)),
+            size(round(group.peak_bytes)),
+            size(round(group.end_bytes)),
+            share(group.short_blocks, group.blocks),
+        )
+        for name, group in groups
+    ]
+    return Section(title, (first, *BLOCKS), rows, _parts(groups, figure), COLUMN_OF[figure])
+
+
+def _costs(title: str, first: str, groups: Sequence[tuple[str, Group]], figure: str) -> Section:
+    rows = [
+        (
+            name,
+            f"{group.blocks:,.0f}",
+            size(round(group.bytes)),
+            size(round(group.cleared_bytes)) if group.cleared_bytes else "",
+            size(round(group.moved_bytes)) if group.moved_bytes else "",
+        )
+        for name, group in groups
+    ]
+    return Section(title, (first, *COSTS), rows, _parts(groups, figure), COLUMN_OF[figure])
+
+
+def _parts(groups: Sequence[tuple[str, Group]], figure: str) -> list[float]:
+    return parts_of(getattr(group, figure) for _, group in groups)
+
+
+def _at_a_moment(summary: Summary, tables: Tables) -> Iterator[Section]:
+    """What was live at the moment that was asked for, and what held pages back."""
+    snapshot, origin = summary.snapshot, origin_of(summary)
+    when, live, pinning = snapshot.moment.name, snapshot.live, snapshot.pinning
+    if snapshot.moment.call != summary.peak_call:
+        yield _live(f"Live {when}", origin, largest(live.by_origin, live_bytes), live.total)
+    if not pinning:
+        return
+    total = pinning.total
+    yield _held(when, origin, largest(pinning.by_origin, held_bytes), total)
+    if summary.has_stacks:
+        numbered = largest(pinning.by_stack, held_bytes)
+        stacks = [(nearest(whole_stack(tables, stack)), part) for stack, part in numbered]
+        yield _held(when, "stack", stacks, total)
+        yield _held(when, "size", _bounded(pinning.by_size, size, "larger"), total)
+    yield _held(when, "age", _ages(snapshot, pinning), total)
+    yield _held(when, "thread", _named_threads(summary, largest(pinning.by_thread, held_bytes)), total)
+
+
+def _ages(snapshot: Snapshot, census: Census) -> list[tuple[str, Part]]:
+    if snapshot.has_times:
+        return _bounded(census.by_age, duration, "older")
+    return _bounded(census.by_age, lambda calls: f"{calls:,} calls", "older")
+
+
+def _live(title: str, first: str, parts: Sequence[tuple[str, Part]], total: Part) -> Section:
+    rows = [
+        (name, f"{part.blocks:,.0f}", size(round(part.bytes)), share(part.bytes, total.bytes))
+        for name, part in parts
+    ]
+    return Section(title, (first, *LIVE), rows, parts_of(part.bytes for _, part in parts), "live")
+
+
+def _held(when: str, first: str, parts: Sequence[tuple[str, Part]], total: Part) -> Section:
+    rows = [
+        (
+            name,
+            f"{part.blocks:,.0f}",
+            size(round(part.bytes)),
+            size(round(part.held)),
+            share(part.held, total.held),
+        )
+        for name, part in parts
+    ]
+    title = f"Held back {when}, by {first}"
+    return Section(title, (first, *HELD), rows, parts_of(part.held for _, part in parts), "held back")
+
+
+def live_bytes(part: Part) -> float:
+    """How many bytes it has."""
+    return part.bytes
+
+
+def held_bytes(part: Part) -> float:
+    """How many it holds back."""
+    return part.held
+
+
+def largest(parts: dict[Key, Part], figure: Callable[[Part], float]) -> list[tuple[Key, Part]]:
+    """The parts of which there is most."""
+    return sorted(parts.items(), key=lambda entry: figure(entry[1]), reverse=True)[:SHOWN]
+
+
+def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]]:
+    history, total = summary.history, summary.total
+    threads = counted(len(history.calls_of_thread), "thread")
+    yield "trace", f"{reader.name}: {history.call_count:,} calls of {threads}"
+    if "program" in reader.about:
+        yield "program", reader.about["program"]
+    if summary.duration is not None:
+        yield "time", f"{summary.duration:,.3f} s"
+    if summary.mean_gap:
+        yield "sampled", f"every {size(summary.mean_gap)} in the mean: the figures of blocks are estimates"
+    yield "allocated", f"{size(round(total.bytes))} in {_blocks(total.blocks)}"
+    yield (
+        "peak",
+        f"{size(round(total.peak_bytes))} in {_blocks(total.peak_blocks)}, after {summary.peak_call:,} calls",
+    )
+    yield "at the end", f"{size(round(total.end_bytes))} in {_blocks(total.end_blocks)}"
+    yield (
+        "short-lived",
+        f"{share(total.short_blocks, total.blocks)} of the blocks;"
+        f" {share(total.freed_elsewhere, total.blocks)} freed by another thread",
+    )
+    if total.moved_bytes:
+        yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
+    yield from _moment_rows(summary, bool(reader.header.page_size))
+    yield from _notes(summary)
+
+
+def _moment_rows(summary: Summary, page_is_known: bool) -> Iterator[tuple[str, str]]:
+    snapshot = summary.snapshot
+    if snapshot.moment.call not in (summary.peak_call, summary.history.call_count):
+        live = snapshot.live.total
+        yield snapshot.moment.name, f"{size(round(live.bytes))} in {_blocks(live.blocks)}"
+    yield "held back", f"{snapshot.moment.name}: {_held_back(summary, page_is_known)}"
+
+
+def _held_back(summary: Summary, page_is_known: bool) -> str:
+    snapshot = summary.snapshot
+    ledger, pinning = snapshot.ledger, snapshot.pinning
+    if ledger is None or pinning is None:
+        return f"not known: {snapshot.no_ledger}"
+    if not ledger.pinned_pages:
+        return f"nothing: none of {counted(ledger.pages, 'page')} is mostly free"
+    return (
+        f"{size(ledger.held)} are held by {_blocks(pinning.total.blocks)}"
+        f" of {counted(len(pinning.by_origin), origin_of(summary))},"
+        f" on {ledger.pinned_pages:,} of {counted(ledger.pages, 'page')} of {size(ledger.page_size)}"
+        f"{'' if page_is_known else ', as is usual: the trace does not say'}"
+    )
+
+
+def _notes(summary: Summary) -> Iterator[tuple[str, str]]:
+    history = summary.history
+    if history.given_back:
+        yield "given back", f"{size(history.given_back)} to the system"
+    if history.refused:
+        yield "refused", counted(history.refused, "call")
+    if history.unknown_frees:
+        yield "older", f"{counted(history.unknown_frees, 'block')} freed that the trace does not know"
+    if history.missing_frees:
+        yield "added", f"{history.missing_frees:,} frees that the recording missed"
+    if history.lost:
+        yield "lost", f"{counted(history.lost, 'call')} that the recording could not keep up with"
+
+
+def _blocks(count: float) -> str:
+    return counted(round(count), "block")
+
+
+def _bounded(groups: dict[Any, Key], written: Callable[[Any], str], beyond: str) -> list[tuple[str, Key]]:
+    """The groups from the least bound to the largest, and what is beyond."""
+    known = sorted(bound for bound in groups if bound is not None)
+    named = [(f"up to {written(bound)}", groups[bound]) for bound in known]
+    return [*named, (beyond, groups[None])] if None in groups else named
+
+
+def _threads(summary: Summary) -> list[tuple[str, Group]]:
+    """The threads that allocated most."""
+    largest = sorted(summary.by_thread.items(), key=lambda entry: entry[1].bytes, reverse=True)
+    return _named_threads(summary, largest[:SHOWN])
+
+
+def _named_threads(summary: Summary, threads: Iterable[tuple[int, Key]]) -> list[tuple[str, Key]]:
+    return [(summary.history.thread_name(thread), group) for thread, group in threads]

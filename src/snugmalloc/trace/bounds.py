@@ -1,0 +1,20 @@
+"""Owns the bounds of groups: which sizes, ages and lifetimes go together in a report."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TypeVar
+
+SIZE_BOUNDS = (16, 32, 64, 128, 256, 512, 1 << 10, 1 << 12, 1 << 14, 1 << 17, 1 << 20)
+CALL_BOUNDS = (10, 100, 1000, 10_000, 100_000, 1_000_000)
+TIME_BOUNDS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+"""Seconds."""
+
+Bound = TypeVar("Bound", int, float)
+
+
+def bound_of(bounds: Sequence[Bound], value: Bound) -> Bound | None:
+    """The least of the bounds that is no less than the value; None if it is larger than all."""
+    at = bisect_left(bounds, value)
+    return bounds[at] if at < len(bounds) else None
