@@ -41,6 +41,7 @@ KINDS = {
 NOWHERE = 2**32 - 1
 """In place of a place: a realloc of NULL."""
 LARGEST_SHIFT = 63
+MANY_ADDRESSES = 1 << 18  # of freed blocks: they are forgotten then
 
 
 class Step(NamedTuple):
@@ -163,6 +164,8 @@ class Planner:
 
     def follow(self, columns: Columns) -> None:
         """The next events."""
+        if len(self.block_at) > MANY_ADDRESSES + 4 * len(self.place_of):
+            self.block_at = {at: block for at, block in self.block_at.items() if block in self.place_of}
         for operation, refused, thread, _, size, number, address, old, block, freed, _ in columns.rows():
             if not IS_CALL[operation]:
                 if operation == Operation.LOST:
