@@ -11,6 +11,8 @@ import pytest
 
 from snugmalloc.cli.tune import AS_GOOD
 from snugmalloc.options import OPTIONS
+from snugmalloc.play.meter import cost_of_half
+from snugmalloc.play.player import Run, Sample
 from snugmalloc.play.tuning import CHOICES, NO_CHANGE, Cost, Half, Measure, Setting, Verdict, tune
 from snugmalloc.trace import Operation
 
@@ -75,15 +77,23 @@ def test_where_nothing_helps_the_defaults_are_as_good() -> None:
 @pytest.mark.parametrize(
     "second", [Cost(1000.0, 1.0), Cost(990.0, 1.0), Cost(500.0, 1.1)], ids=["same", "hardly less", "too slow"]
 )
-def test_what_helps_on_the_first_half_only_is_not_recommended(second: Cost) -> None:
+def test_what_helps_on_one_half_only_is_not_recommended(second: Cost) -> None:
     def cost(setting: Setting, half: Half) -> Cost:
         if not setting:
             return Cost(1000.0, 1.0)
-        return second if half is Half.SECOND else Cost(500.0, 1.0)
+        return second if half is Half.JUDGING else Cost(500.0, 1.0)
 
     verdict = found(cost)
     assert verdict.setting == NO_CHANGE
     assert verdict.tried
+
+
+def test_each_half_has_every_other_piece() -> None:
+    """64 samples are 32 pieces of two: the first of the one half, the second of the other, and so on."""
+    samples = tuple(Sample(n, 10, 100 if n // 2 % 2 == 0 else 300, (n // 2 + 1) * 1.0) for n in range(64))
+    run = Run(64, 1.0, 1.0, 0, samples, 10, None, None)
+    assert cost_of_half(run, Half.LEARNING) == Cost(100, 16.0)
+    assert cost_of_half(run, Half.JUDGING) == Cost(300, 16.0)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def _show(verdict: Verdict, time_bound: float) -> None:
     memory, time = verdict.ratios
     if verdict.tried:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("on the second half", overflow="fold")
+        table.add_column("on the other half", overflow="fold")
         table.add_column("mean resident", justify="right")
         table.add_column("processor time", justify="right")
         words = " ".join(f"{name}={value}" for name, value in verdict.tried.items())
@@ -67,7 +67,7 @@ def _show(verdict: Verdict, time_bound: float) -> None:
         return
     if verdict.tried:
         console.print(
-            f"What was best on the first half takes {memory:.3f} of the defaults' memory on the second and "
+            f"What was best on the one half takes {memory:.3f} of the defaults' memory on the other and "
             f"{time:.3f} of their time, of which {time_bound:.2f} is allowed."
         )
     click.echo(AS_GOOD)
@@ -111,8 +111,8 @@ def command(trace: Path, trials: int, time_bound: float, runs: int, seed: int, j
     \b
         snug tune app.snug
 
-    The first half of the trace is played with many settings, and the one that takes the least resident memory
-    in the mean, within the bound on processor time, is judged on the second half beside the defaults. What is
+    The trace is played with many settings. The one that takes the least resident memory in the mean, within the
+    bound on processor time, on one half of the trace is judged on the other, beside the defaults. What is
     printed are the SNUG_ variables and what they gain, or that the defaults are as good. The search is
     optuna's: pip install 'snugmalloc[tune]'.
     """

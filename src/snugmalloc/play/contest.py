@@ -21,7 +21,7 @@ from snugmalloc.launch.comparison import Spread
 from snugmalloc.launch.preload import additions
 from snugmalloc.options import always_on, variables
 from snugmalloc.play.plan import Plan
-from snugmalloc.play.player import PlayError, Run, Span, count_system_calls, measure_bare, play, written
+from snugmalloc.play.player import PlayError, Run, count_system_calls, measure_bare, play, written
 
 FOUR_FUNCTIONS = "osmem"
 METRICS = (
@@ -75,12 +75,10 @@ class Contestant:
         settings = always_on(environment) | variables(self.settings)
         return additions(libraries, settings, plain_python=False, environment=environment)
 
-    def play(
-        self, plan: Plan, file: IO[bytes], environment: Mapping[str, str], bare: int, span: Span | None = None
-    ) -> Run:
+    def play(self, plan: Plan, file: IO[bytes], environment: Mapping[str, str], bare: int) -> Run:
         """One run. Raises PlayError."""
         whole = {**environment, **self.additions(environment)}
-        return play(plan, file, whole, library=self.library, bare=bare, span=span)
+        return play(plan, file, whole, library=self.library, bare=bare)
 
 
 def find_contestants(names: Sequence[str] | None, settings: Mapping[str, str]) -> list[Contestant]:

@@ -1,4 +1,8 @@
-"""Owns measuring what settings cost on a half of a trace: for `tuning`, by `snug-play`."""
+"""Owns measuring what settings cost on a half of a trace: for `tuning`, by `snug-play`.
+
+A trace is cut into pieces, which belong to the one half and the other in turn, so that each half has a part of
+all that the program does. All of it is played every time; what counts are the samples of the half's pieces.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from snugmalloc.launch.allocators import Allocator
 from snugmalloc.options import PREFIX
 from snugmalloc.play.contest import Contestant, turns
 from snugmalloc.play.plan import Plan
-from snugmalloc.play.player import Run, Span, measure_bare
+from snugmalloc.play.player import Run, measure_bare
 from snugmalloc.play.tuning import LEAST_TIME, Cost, Half, Setting
 
 ENOUGH_SECONDS = 0.1  # of processor time, for each setting
 MOST_ROUNDS = 12
+PIECES = 32
 
 
 class Meter:
@@ -28,8 +33,6 @@ class Meter:
         self.allocator = allocator
         self.environment = {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
         self.bare = measure_bare(self.environment)
-        middle = len(plan) // 2
-        self.spans = {Half.FIRST: Span(0, middle), Half.SECOND: Span(middle, len(plan))}
 
     def __call__(self, settings: Sequence[Setting], half: Half, rounds: int) -> list[Cost]:
         """The cost of each: mean resident memory, its median; processor time, the least. Raises PlayError.
@@ -37,19 +40,33 @@ class Meter:
         Short plays have more rounds, since their times differ more.
         """
         runs: list[list[Run]] = [[] for _ in settings]
-        self.play(settings, half, 1, runs)
+        self.play(settings, 1, runs)
         seconds = max(sum(run.cpu_s for run in of_one) for of_one in runs)
         enough = min(MOST_ROUNDS, round(ENOUGH_SECONDS / max(seconds, LEAST_TIME)))
-        self.play(settings, half, max(rounds, enough) - 1, runs)
-        return [_cost_of(of_one) for of_one in runs]
+        self.play(settings, max(rounds, enough) - 1, runs)
+        return [_cost_of(of_one, half) for of_one in runs]
 
-    def play(self, settings: Sequence[Setting], half: Half, rounds: int, runs: list[list[Run]]) -> None:
+    def play(self, settings: Sequence[Setting], rounds: int, runs: list[list[Run]]) -> None:
         """Play so many rounds, and add the runs to those of each setting."""
         for index in turns(len(settings), rounds):
             contestant = Contestant(self.allocator.name, self.allocator, settings[index])
-            run = contestant.play(self.plan, self.file, self.environment, self.bare, self.spans[half])
+            run = contestant.play(self.plan, self.file, self.environment, self.bare)
             runs[index].append(run)
 
 
-def _cost_of(runs: Sequence[Run]) -> Cost:
-    return Cost(statistics.median(run.mean_resident_bytes for run in runs), min(run.cpu_s for run in runs))
+def _cost_of(runs: Sequence[Run], half: Half) -> Cost:
+    costs = [cost_of_half(run, half) for run in runs]
+    return Cost(statistics.median(cost.memory for cost in costs), min(cost.time for cost in costs))
+
+
+def cost_of_half(run: Run, half: Half) -> Cost:
+    """The mean resident memory and the processor time of the pieces that belong to a half."""
+    parity = 0 if half is Half.LEARNING else 1
+    resident, seconds = [], 0.0
+    before = 0.0
+    for number, sample in enumerate(run.samples):
+        if number * PIECES // len(run.samples) % 2 == parity:
+            resident.append(sample.resident)
+            seconds += sample.cpu_s - before
+        before = sample.cpu_s
+    return Cost(statistics.fmean(resident), seconds)

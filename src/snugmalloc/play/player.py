@@ -30,11 +30,13 @@ class PlayError(Exception):
 
 
 class Sample(NamedTuple):
-    """The memory after so many steps: bytes `live` as the program asked, and `resident` for them."""
+    """After so many steps: bytes `live` as the program asked, `resident` for them, processor time so far."""
 
     step: int
     live: int
     resident: int
+    cpu_s: float
+    """0 with threads."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Run:
     most_live: int
     """The most that was live, exactly; with threads the most of the samples."""
     highest: int | None
-    """The most that was resident, as the kernel keeps it; None with threads, or if only a part was measured."""
+    """The most that was resident, as the kernel keeps it; None with threads."""
     system_calls: Mapping[str, int] | None
     """How often each system call was made; None if the allocator does not count them."""
 
@@ -87,13 +89,6 @@ class Run:
         return self.mean_resident_bytes / self.mean_live_bytes if self.mean_live_bytes else None
 
 
-class Span(NamedTuple):
-    """The steps that are measured. Those before are played first, those behind are not."""
-
-    begin: int
-    end: int
-
-
 def player_path() -> Path:
     """Where ``snug-play`` is installed."""
     return Path(snugmalloc.get_library("osmem")).parent / "snug-play"
@@ -113,7 +108,6 @@ def play(
     environment: Mapping[str, str],
     *,
     library: str | None = None,
-    span: Span | None = None,
     bare: int = 0,
     samples: int = SAMPLES,
     checks: bool = False,
@@ -125,9 +119,8 @@ def play(
     """
     options = ["-s", str(samples)]
     options += ["-c"] if checks else []
-    options += ["-b", str(span.begin), "-e", str(span.end)] if span else []
     text = _run(_command(file, library, *options), file, environment)
-    return _read(text, span.end - span.begin if span else plan.calls, bare)
+    return _read(text, plan.calls, bare)
 
 
 def count_system_calls(
@@ -182,8 +175,8 @@ def _read(text: str, calls: int, bare: int) -> Run:
     for line in text.splitlines():
         name, *figures = line.split()
         if name == "sample":
-            step, live, resident = map(int, figures)
-            samples.append(Sample(step, live, max(0, resident - bare)))
+            step, live, resident, processor = map(int, figures)
+            samples.append(Sample(step, live, max(0, resident - bare), processor / 1e9))
         else:
             values[name] = int(figures[0])
     if "end" not in values:

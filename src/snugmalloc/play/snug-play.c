@@ -1,9 +1,8 @@
 /* snug-play - plays the calls of a trace on this process's malloc, or on the four functions, and reports what it cost.
  *
- *     snug-play [-c] [-b BEGIN] [-e END] [-s SAMPLES] [-o LIBRARY] PLAN
+ *     snug-play [-c] [-s SAMPLES] [-o LIBRARY] PLAN
  *
  *     -c          compare every byte before it is freed or after it was moved, and end with a line if one is wrong
- *     -b, -e      report on the steps from BEGIN to END only; those before are played first, those behind are not
  *     -s SAMPLES  look at the memory so many times, at evenly spaced steps
  *     -o LIBRARY  play on os_malloc and its siblings of this library
  *     PLAN        the number of a descriptor of a file as snugmalloc/play/plan.py writes it
@@ -94,6 +93,7 @@ typedef struct {
 typedef struct {
     size_t steps;       /* that were played */
     long long live, resident;
+    long long processor; /* nanoseconds so far; with several streams 0 */
 } Sample;
 
 typedef struct {
@@ -340,7 +340,7 @@ static void look(size_t steps)
     for (size_t i = 0; i < stream_count; i++)
         live += __atomic_load_n(&streams[i].live, __ATOMIC_RELAXED);
     samples[sample_count++] = (Sample){
-        steps, live, (is_threaded ? counted_bytes() - stack_bytes() : exact_bytes()) - (long long)own_bytes};
+        steps, live, (is_threaded ? counted_bytes() - stack_bytes() : exact_bytes()) - (long long)own_bytes, processor};
 }
 
 /* ---- Clocks ---- */
@@ -377,16 +377,13 @@ static void stop_clocks(void)
 
 /* ---- One stream ---- */
 
-static void play_alone(size_t begin, size_t end)
+static void play_alone(void)
 {
     Stream *stream = &streams[0];
-    const Step *step = stream->steps, *stop = step + begin, *first = stop;
+    const Step *step = stream->steps;
 
-    while (step < stop)
-        play(stream, step++);
-    stream->peak = stream->live;
     for (size_t i = 1; i <= most_samples; i++) {
-        stop = first + (size_t)((unsigned __int128)(end - begin) * i / most_samples);
+        const Step *stop = stream->steps + (size_t)((unsigned __int128)stream->count * i / most_samples);
         if (stop == step)
             continue;
         start_clocks();
@@ -566,7 +563,8 @@ static void write_figures(long long highest)
         printf("highest_bytes %lld\n", highest);
     write_system_calls();
     for (size_t i = 0; i < sample_count; i++)
-        printf("sample %zu %lld %lld\n", samples[i].steps, samples[i].live, samples[i].resident);
+        printf("sample %zu %lld %lld %lld\n", samples[i].steps, samples[i].live, samples[i].resident,
+               samples[i].processor);
     printf("end 0\n");
 }
 
@@ -582,18 +580,13 @@ static size_t number_in(const char *text)
 
 int main(int count, char **words)
 {
-    size_t begin = 0, end = SIZE_MAX;
     const char *library = NULL;
     int option;
 
     functions = (Functions){malloc, calloc, realloc, align_by_posix, free};
-    while ((option = getopt(count, words, "cb:e:s:o:")) != -1) {
+    while ((option = getopt(count, words, "cs:o:")) != -1) {
         if (option == 'c')
             checks = 1;
-        else if (option == 'b')
-            begin = number_in(optarg);
-        else if (option == 'e')
-            end = number_in(optarg);
         else if (option == 's')
             most_samples = number_in(optarg);
         else if (option == 'o')
@@ -602,7 +595,7 @@ int main(int count, char **words)
             return CANNOT_PLAY;
     }
     if (optind != count - 1 || most_samples == 0)
-        die(CANNOT_PLAY, "usage: snug-play [-c] [-b BEGIN] [-e END] [-s SAMPLES] [-o LIBRARY] PLAN");
+        die(CANNOT_PLAY, "usage: snug-play [-c] [-s SAMPLES] [-o LIBRARY] PLAN");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (library)
         use_library(library);
@@ -610,16 +603,12 @@ int main(int count, char **words)
     rollup = open_own("/proc/self/smaps_rollup", O_RDONLY);
     statm = open_own("/proc/self/statm", O_RDONLY);
 
-    if (end > streams[0].count)
-        end = streams[0].count;
-    if (begin > end)
-        begin = end;
     if (is_threaded)
         play_together();
     else
-        play_alone(begin, end);
+        play_alone();
     if (!sample_count)
         look(0);
-    write_figures(begin == 0 ? highest_bytes() : -1);
+    write_figures(highest_bytes());
     return fflush(stdout) ? CANNOT_PLAY : 0;
 }

@@ -1,6 +1,6 @@
 """Owns the search for options of the drop-in malloc that suit a trace, and the judgement of what was found.
 
-The search is optuna's: it learns on the first half of a trace, and what it found is judged on the second. How a
+The search is optuna's: it learns on one half of a trace, and what it found is judged on the other. How a
 setting is measured is somebody else's matter: a function that plays settings in turn and gives a figure of
 memory and one of time for each.
 """
@@ -41,10 +41,10 @@ SAME = 1.005
 
 
 class Half(Enum):
-    """Of a trace."""
+    """Of a trace: what is learnt from, and what is judged."""
 
-    FIRST = "first"
-    SECOND = "second"
+    LEARNING = "learning"
+    JUDGING = "judging"
 
 
 class Cost(NamedTuple):
@@ -77,9 +77,9 @@ class Verdict:
     tried: Setting
     """What was judged, which may not have been worth it."""
     defaults: Cost
-    """On the second half."""
+    """On the half that judges."""
     found: Cost
-    """Of what was judged, on the second half."""
+    """Of what was judged, on the same half."""
 
     @property
     def ratios(self) -> tuple[float, float]:
@@ -94,7 +94,7 @@ def check_optuna() -> None:
 
 
 class Search:
-    """Looks, on the first half of a trace, for the setting with the least memory and a time within a bound."""
+    """Looks, on one half of a trace, for the setting with the least memory and a time within a bound."""
 
     def __init__(self, measure: Measure, time_bound: float) -> None:
         self.measure = measure
@@ -125,7 +125,7 @@ class Search:
         if not setting:
             return 1.0, 1.0
         if key not in self.known:
-            defaults, cost = self.measure([NO_CHANGE, setting], Half.FIRST, LEARNING_ROUNDS)
+            defaults, cost = self.measure([NO_CHANGE, setting], Half.LEARNING, LEARNING_ROUNDS)
             self.known[key] = cost.over(defaults)
         return self.known[key]
 
@@ -162,9 +162,9 @@ def tune(
     """Search with so many trials, and judge what was found in so many rounds. Raises TunerError."""
     tried = Search(measure, time_bound).run(trials, seed, told)
     if not tried:
-        (defaults,) = measure([NO_CHANGE], Half.SECOND, rounds)
+        (defaults,) = measure([NO_CHANGE], Half.JUDGING, rounds)
         return Verdict(NO_CHANGE, NO_CHANGE, defaults, defaults)
-    defaults, found = measure([NO_CHANGE, tried], Half.SECOND, rounds)
+    defaults, found = measure([NO_CHANGE, tried], Half.JUDGING, rounds)
     memory, time = found.over(defaults)
     is_worth_it = memory <= WORTH and time <= time_bound
     return Verdict(tried if is_worth_it else NO_CHANGE, tried, defaults, found)
