@@ -21,8 +21,9 @@ COMMANDS = (
     ["doctor", "--json"],
     ["install", "docker"],
     ["install", "helm", "--set", "limit=1G"],
-    ["replay", "trace.txt"],
-    ["replay", "trace.txt", "--json", "-"],
+    ["replay", "trace.txt", "-n", "1", "--allocators", "osmem"],
+    ["replay", "trace.txt", "-n", "1", "--allocators", "osmem", "--json", "-"],
+    ["replay", "trace.txt", "--policy", "buddy"],
     ["compare", "-n", "1", "--allocators", "system", "--", "true"],
     ["compare", "-n", "1", "--allocators", "system", "--json", "-", "--", "true"],
 )
@@ -65,7 +66,7 @@ def test_a_line_that_cannot_be_told_does_not_change_the_status(
 
 
 def test_a_closed_standard_input_is_nobody_elses(tmp_path: Path) -> None:
-    ended = in_shell("<&-", "replay", "trace.txt", folder=tmp_path)
+    ended = in_shell("<&-", "replay", "trace.txt", "-n", "1", "--allocators", "osmem", folder=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

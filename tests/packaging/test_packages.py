@@ -27,7 +27,7 @@ def test_the_wheel_holds_every_source_of_the_package(wheel: set[str]) -> None:
 
 
 def test_the_wheel_holds_the_libraries_and_the_extensions(wheel: set[str]) -> None:
-    libraries = ("libosmem.so", "libsnugmalloc.so", "libsnug-run.so", "snug-launch")
+    libraries = ("libosmem.so", "libsnugmalloc.so", "libsnug-run.so", "snug-launch", "snug-play")
     assert {f"snugmalloc/lib/{name}" for name in libraries} <= wheel
     assert {f"snugmalloc/{name}.abi3.so" for name in ("_osmem", "_replay")} <= wheel
 

@@ -1,14 +1,14 @@
-"""What a replay looks like while it runs and when it is over: progress bar, table, heap map, JSON."""
+"""What a replay on the four functions looks like: progress bar, table, curves, heap map."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -63,15 +63,24 @@ def show(played: Replay) -> None:
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    curve_width = 0 if console.options.ascii_only else min(CURVE_WIDTH, max(8, console.width - NAMES_WIDTH))
-    for name, value in _rows(played, curve_width):
+    for name, value in _rows(played, curve_width(console, NAMES_WIDTH)):
         table.add_row(name, value)
     print_table(console, table)
+    show_map(played)
+
+
+def show_map(played: Replay) -> None:
+    """Draw the heap as it was when most was live."""
     click.echo(f"The heap after {played.at_peak.call:,} calls, when most was live:")
     print(heap_map(played.blocks_at_peak))
 
 
-def _rows(played: Replay, curve_width: int) -> Iterator[tuple[str, str]]:
+def curve_width(console: Console, taken: int) -> int:
+    """How many columns a curve may have beside those that are `taken`; 0 where it cannot be drawn."""
+    return 0 if console.options.ascii_only else min(CURVE_WIDTH, max(8, console.width - taken))
+
+
+def _rows(played: Replay, width: int) -> Iterator[tuple[str, str]]:
     trace, peak, end = played.trace, played.at_peak, played.at_end
     yield (
         "trace",
@@ -85,10 +94,10 @@ def _rows(played: Replay, curve_width: int) -> Iterator[tuple[str, str]]:
         "fragmentation",
         f"{peak.fragmentation:.3f} at the peak, {end.fragmentation:.3f} at the end (heap / live)",
     )
-    if curve_width:
+    if width:
         top = played.peak_system
-        yield "heap over time", _curve([sample.system for sample in played.samples], top, curve_width)
-        yield "live over time", _curve([sample.live for sample in played.samples], top, curve_width)
+        yield "heap over time", curve([sample.system for sample in played.samples], top, width)
+        yield "live over time", curve([sample.live for sample in played.samples], top, width)
     yield "system calls", ", ".join(f"{count:,} {name}" for name, count in played.system_calls.items())
     if trace.calls["memalign"]:
         yield "memalign", f"{trace.calls['memalign']:,} calls, played as os_malloc(size + alignment)"
@@ -101,7 +110,7 @@ def _rows(played: Replay, curve_width: int) -> Iterator[tuple[str, str]]:
         yield "added", f"{trace.missing_frees:,} frees that the recording missed"
 
 
-def _curve(values: Sequence[int], top: int, width: int) -> str:
+def curve(values: Sequence[int], top: int, width: int) -> str:
     """`values`, evenly spaced in time, as `width` columns from 0 to `top`; each shows its highest."""
     columns = [values[at * len(values) // width :][: -(-len(values) // width)] for at in range(width)]
     return "".join(CURVE[max(column) * (len(CURVE) - 1) // top] for column in columns if column)
@@ -112,26 +121,3 @@ def size(count: int) -> str:
     if count < 1024:
         return f"{count} bytes"
     return f"{count / 1024:,.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):,.2f} MiB"
-
-
-def as_json(played: Replay) -> dict[str, Any]:
-    """The figures of `played`: sizes in bytes, times in seconds."""
-    trace = played.trace
-    return {
-        "trace": trace.name,
-        "engine": "osmem",
-        "calls": len(trace),
-        "calls_by_name": dict(trace.calls),
-        "left_out": trace.left_out,
-        "missing_frees": trace.missing_frees,
-        "threads": len(trace.threads),
-        "seconds": played.seconds,
-        "calls_per_second": played.calls_per_second,
-        "peak_live_bytes": played.peak_live,
-        "peak_system_bytes": played.peak_system,
-        "system_calls": played.system_calls,
-        "samples": [
-            {"call": sample.call, "live_bytes": sample.live, "system_bytes": sample.system}
-            for sample in played.samples
-        ],
-    }
