@@ -19,7 +19,7 @@ from snugcommand import tidy_at_end
 from snugmalloc.cli import report
 from snugmalloc.cli.files import json_option, write_json
 from snugmalloc.cli.report import curve, curve_width, progress_bar, size
-from snugmalloc.cli.run import split_settings
+from snugmalloc.cli.settings import settings_option
 from snugmalloc.cli.streams import tell
 from snugmalloc.cli.tables import get_console, print_table
 from snugmalloc.cli.trace import TRACE
@@ -239,14 +239,7 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
     "functions), or NAME=PATH for any other library. By default all that are installed. The system's malloc is "
     "always among them.",
 )
-@click.option(
-    "--set",
-    "settings",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=split_settings,
-    help="Play on snugmalloc once more with this option, such as purge_delay=0. May be given several times.",
-)
+@settings_option("; played once more with it, beside the defaults")
 @click.option("--threads", is_flag=True, help="Play with as many threads as the program had.")
 @click.option("-n", "--runs", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs on each.")
 @click.option(
