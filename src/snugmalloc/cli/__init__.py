@@ -9,7 +9,7 @@ import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
-from snugmalloc.cli import compare, demo, doctor, install, replay, run, summary, trace
+from snugmalloc.cli import compare, demo, doctor, install, record, replay, run, summary, trace
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
@@ -57,6 +57,7 @@ main.add_command(compare.command)
 main.add_command(demo.command)
 main.add_command(doctor.command)
 main.add_command(install.command)
+main.add_command(record.command)
 main.add_command(replay.command)
 main.add_command(run.command)
 main.add_command(summary.command)

@@ -11,6 +11,7 @@ LAYERS = (
     "control",
     "refusals",
     "values",
+    "recorder",
     "switch",
     "options",
     "pages",
@@ -36,6 +37,7 @@ LAYERS = (
     "places",
     "private",
     "requests",
+    "recorded",
     "fast",
     "front",
 )

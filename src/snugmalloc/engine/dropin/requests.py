@@ -55,6 +55,7 @@ from .places import (
     usable,
 )
 from .private import is_of_private_heap, resize_private
+from .recorder import is_recording, note_refusal, record_move
 from .refusals import count_refusal, note_reason
 from .shards import heap_count, heap_number
 from .slab import give_row
@@ -103,6 +104,8 @@ def look_closely(pointer: Word) -> None:
 
 def refuse() -> Word:
     """NULL, because there is no memory to be had."""
+    if unlikely(is_recording()):
+        note_refusal()
     count_refusal(process_heap())
     set_errno(ENOMEM)
     return 0
@@ -306,6 +309,8 @@ def move(pointer: Word, size: Word, before: Word) -> Word:
     target = obtain(size)
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)
+        if unlikely(is_recording()):
+            record_move(target)
         dispose(pointer)
     return target
 

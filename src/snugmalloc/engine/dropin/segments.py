@@ -33,6 +33,7 @@ from ..machine import (
     page_size,
     reserve_range,
     system_break,
+    unlikely,
     unmap_memory,
 )
 from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
@@ -54,6 +55,7 @@ from .pages import (
     set_owner,
     use_pages,
 )
+from .recorder import GROWTH_EVENT, PURGE_EVENT, is_recording, record_range
 from .refusals import allows
 
 GROWTH = 131072
@@ -84,6 +86,8 @@ def add_memory(heap: Heap, start: Word, end: Word) -> bool:
     took(heap, end - start)
     merge(heap, start, size)
     mark_clean(heap, page_of(start), page_of(end), FRESH)
+    if unlikely(is_recording()) and heap.is_private == 0:
+        record_range(GROWTH_EVENT, start, end - start)
     return True
 
 
@@ -146,6 +150,8 @@ def trim(heap: Heap, pad: Word) -> Word:
     lower_figure(heap, Figures.heap_bytes, count)
     gave_back(heap, count)
     count_gone(heap, count >> PAGE_SHIFT)
+    if unlikely(is_recording()):
+        record_range(PURGE_EVENT, end, count)
     return count
 
 
