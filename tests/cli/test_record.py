@@ -26,6 +26,8 @@ def work(number): return len([bytes(20_000 + number) for _ in range(500)])
 if __name__ == "__main__":
     with multiprocessing.get_context("fork").Pool(2) as pool:
         print(sum(pool.map(work, range(6))))
+        pool.close()
+        pool.join()
 """
 
 
@@ -100,9 +102,20 @@ def test_children_are_recorded_only_when_followed(tmp_path: Path) -> None:
     assert ended.stdout == "3000\n"
     files = list(followed.iterdir())
     assert len(files) >= 3
-    assert f"of {len(files)} processes" in ended.stderr
+    assert f"in {len(files)} files" in ended.stderr
     found = [sizes_in(path) for path in files]
     assert sum(sizes[20_033 + number] for sizes in found for number in range(6)) == 3_000
+
+
+@pytest.mark.parametrize("name", ["of.%p.snug", "of.snug"])
+def test_a_program_that_the_process_becomes_is_recorded_too(tmp_path: Path, name: str) -> None:
+    ended = record(tmp_path, "-o", name, "--", "env", "A=1", PYTHON, "-c", HOLD)
+    assert (ended.returncode, ended.stdout) == (0, "4\n")
+    first, second = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
+    assert "-2" in second.name and "-2" not in first.name
+    assert " calls in 2 files, " in ended.stderr
+    assert ended.stderr.endswith(f": snug report {second.name}\n")
+    assert sizes_in(second)[12_345 + 33] == 2_000
 
 
 def test_followed_programs_need_names_of_their_own(tmp_path: Path) -> None:

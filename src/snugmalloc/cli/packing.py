@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,24 +34,20 @@ class Recorded(NamedTuple):
     size: int
 
 
-def own_traces(file: str, pid: int, follow: bool, begun: int) -> Iterator[Path]:
-    """The traces of this recording: the program's first, then those of the processes that were followed."""
-    own = Path(file.replace(PROCESS, str(pid)))
-    if own.is_file():
-        yield own
-    if not follow:
-        return
+def own_traces(file: str, pid: int, follow: bool, begun: int) -> list[Path]:
+    """The traces of this recording: of the process, of what it became, and of those that were followed."""
     folder, name = os.path.split(file)
-    form = re.compile(re.escape(name).replace(re.escape(PROCESS), r"[0-9]+(-[0-9]+)?"))
-    for path in sorted(Path(folder).iterdir()):
-        if path != own and form.fullmatch(path.name) and is_trace(path) and _began_at(path) >= begun:
-            yield path
+    number = "[0-9]+" if follow else str(pid)
+    form = re.escape(name).replace(re.escape(PROCESS), f"{number}(-[0-9]+)?")
+    form += "" if PROCESS in name else "(-[0-9]+)?"
+    found = (path for path in Path(folder).iterdir() if re.fullmatch(form, path.name))
+    return sorted(path for path in found if is_trace(path) and _began_at(path) >= begun)
 
 
 def _began_at(path: Path) -> int:
     try:
         with TraceReader(path) as reader:
-            return reader.header.start_realtime if reader.has_rows else 0
+            return 0 if reader.has_index else reader.header.start_realtime
     except TraceError:
         return 0
 
@@ -83,7 +78,7 @@ def told_of(recorded: list[Recorded]) -> str:
     largest = max(recorded, key=lambda trace: trace.calls)
     name = os.path.relpath(largest.path)
     name = name if len(name) < len(str(largest.path)) else str(largest.path)
-    each = f" of {len(recorded):,} processes" if len(recorded) > 1 else ""
+    each = f" in {len(recorded):,} files" if len(recorded) > 1 else ""
     rate = f", {size / calls:.1f} bytes a call" if calls else ""
     return f"recorded {counted(calls, 'call')}{each}{rate}: snug report {name}"
 

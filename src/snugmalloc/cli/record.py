@@ -63,9 +63,10 @@ def command(
         snug report python3.1234.snug
 
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
-    the heap grew, and what was given back. Without --follow that is the program itself, but not its children,
-    nor a program that it becomes. A program that is killed leaves what it had written by then, which lacks the
-    last thousands of calls of each thread.
+    the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
+    children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
+    whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
+    thousands of calls of each thread.
 
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).
@@ -86,7 +87,8 @@ def command(
         raise click.ClickException(str(error)) from None
     state = {"file": file, "follow": follow, "raw": raw, "begun": time.time_ns()}
     after = [sys.executable, "-P", "-m", "snugmalloc.cli.packing", str(hand_over(state))]
-    words = launch_command(program, added, int(after[-1]), after, trace=False)
+    pid_name = None if follow else "_SNUG_RECORD_PROCESS"
+    words = launch_command(program, added, int(after[-1]), after, trace=False, pid_name=pid_name)
     if PROCESS not in file and os.path.lexists(file):
         os.unlink(file)
     _become(words, environment)

@@ -680,17 +680,23 @@ static inline bool machine_atomic_replace(Word address, Word expected, Word valu
 /* ---- A recording ---- */
 
 /* The counter of cycles takes half the time of clock_gettime. It is the same on all processors where the kernel itself
- * goes by it. lfence: it is not read before what comes before it was done, in which a block may have been handed over. */
+ * goes by it. A processor may read it some 100 ns before what comes before it is done: with a fence it does not. */
 static bool machine_counts_cycles;
-static inline Word machine_tick(void) {
+static inline Word machine_tick_or_so(void) {
 #if defined __x86_64__
-    if (machine_counts_cycles) {
+    if (__builtin_expect(machine_counts_cycles, 1)) {
         Half low, high;
-        __asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high) : : "memory");
+        __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
         return (Word)high << 32 | low;
     }
 #endif
     return machine_clock();
+}
+static inline Word machine_tick(void) {
+#if defined __x86_64__
+    if (machine_has_threads()) __asm__ volatile("lfence" : : : "memory");
+#endif
+    return machine_tick_or_so();
 }
 
 #define MACHINE_SECOND 1000000000

@@ -522,6 +522,11 @@ def tick() -> Word:
     return backend.tick()
 
 
+def tick_or_so() -> Word:
+    """The same, read perhaps a little before."""
+    return backend.tick()
+
+
 def real_time() -> Word:
     """Nanoseconds since 1970."""
     return backend.real_time()

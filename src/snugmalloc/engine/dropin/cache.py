@@ -213,12 +213,12 @@ def take_listed(size: Word) -> Word:
 
 
 @inline
-def keep_listed(pointer: Word) -> bool:
-    """Put an object into this thread's list for its size. Whether there was one with room."""
+def keep_listed(pointer: Word, kind: Word) -> bool:
+    """Put an object on a page of this kind into this thread's list. Whether there was one with room."""
     state = load_thread_state()
     if unlikely(state <= ENDED or not is_plain()):
         return False
-    entry = List(state + (kind_at(pointer) << ENTRY_SHIFT))
+    entry = List(state + (kind << ENTRY_SHIFT))
     if unlikely(entry.room == 0):
         return False
     push(entry, pointer)

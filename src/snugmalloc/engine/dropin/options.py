@@ -23,7 +23,7 @@ from .classes import LISTED_LIMIT
 from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
-from .recorder import begin_recording, is_recording, read_record_option
+from .recorder import begin_recording, is_recording, read_record_option, read_recorded_process
 from .switch import decide, is_off, read_switch
 from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
 
@@ -210,6 +210,8 @@ def read_environment() -> None:
     while entry != 0:
         if text_after(entry, OURS) != 0:
             read_option(entry)
+        else:
+            read_recorded_process(entry)
         index += 1
         entry = environment_entry(index)
     if hardened:

@@ -10,11 +10,12 @@ Blocks of private heaps are not recorded: their heap may go as a whole.
 from __future__ import annotations
 
 from ..common.figures import figure
-from ..machine import Word, clear_bytes, likely, tick, unlikely
+from ..machine import Word, clear_bytes, inline, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
 from .figures import Figures
 from .layout import ALL_BITS
 from .options import is_serving_only, read_options
+from .pages import is_slab_kind, kind_at
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
 from .recorder import (
@@ -31,15 +32,17 @@ from .recorder import (
     ask_resize,
     has_recorded,
     is_recording,
+    known_recorder,
     own_recorder,
     record_block,
     record_event,
-    record_free,
     record_refused,
     record_resize,
+    write_free,
+    write_malloc,
     write_row,
 )
-from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize
+from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
 from .shards import heap_count, heap_number
 
 
@@ -56,21 +59,34 @@ def recorder_of_call() -> Recorder:
 # ---- Allocating ----
 
 
-def obtain_at_once(size: Word) -> Word:
-    """As `obtain`, but first from this thread's list."""
+# What comes from this thread's list was there before: a clock that may be a little early will do. What comes
+# from elsewhere another thread may have freed just now.
+
+
+@inline
+def obtain_at_once(size: Word) -> tuple[Word, Word]:
+    """`size` bytes, or NULL with errno: from this thread's list, or else by any other way. And the time."""
     pointer = take_listed(size)
-    return pointer if likely(pointer != 0) else obtain(size)
+    if likely(pointer != 0):
+        return pointer, tick_or_so()
+    pointer = serve(size)
+    return pointer, tick()
 
 
 def answer_malloc(size: Word) -> Word:
     """As malloc."""
     if likely(is_serving_only()):
-        return obtain(size)
-    recorder = recorder_of_call()
-    if recorder == 0:
-        return obtain(size)
-    pointer = obtain_at_once(size)
-    record_block(recorder, MALLOC_CALL, 0, size, 0, pointer)
+        return serve(size)
+    recorder = known_recorder()
+    if unlikely(recorder == 0):
+        recorder = recorder_of_call()
+        if recorder == 0:
+            return obtain(size)
+    pointer, time = obtain_at_once(size)
+    if likely(pointer != 0):
+        write_malloc(recorder, time, size, pointer)
+    else:
+        record_refused(recorder, MALLOC_CALL, 0, size, 0)
     return pointer
 
 
@@ -91,7 +107,7 @@ def answer_cleared(count: Word, size: Word) -> Word:
     if recorder == 0:
         return obtain_cleared(size)
     pointer = cleared_at_once(size)
-    record_block(recorder, CALLOC_CALL, HAS_NUMBER, size, count, pointer)
+    record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
     return pointer
 
 
@@ -111,7 +127,7 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
     recorder = recorder_of_call()
     pointer = obtain_aligned(alignment, size)
     if recorder != 0:
-        record_block(recorder, ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
+        record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
     return pointer
 
 
@@ -123,13 +139,16 @@ def answer_free(pointer: Word) -> None:
     if likely(is_serving_only()):
         dispose(pointer)
         return
-    recorder = recorder_of_call()
-    if recorder == 0:
-        dispose(pointer)
-        return
-    if likely(not is_of_private_heap(pointer)):
-        record_free(recorder, pointer)
-    if not keep_listed(pointer):
+    recorder = known_recorder()
+    if unlikely(recorder == 0):
+        recorder = recorder_of_call()
+        if recorder == 0:
+            dispose(pointer)
+            return
+    kind = kind_at(pointer)
+    if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
+        write_free(recorder, tick(), pointer)
+    if not keep_listed(pointer, kind):
         dispose(pointer)
 
 
@@ -141,9 +160,10 @@ def answer_first(size: Word) -> Word:
     if likely(is_serving_only()):
         return obtain(size)
     recorder = recorder_of_call()
-    pointer = obtain_at_once(size)
-    if recorder != 0:
-        record_block(recorder, REALLOC_CALL, HAS_OLD, size, 0, pointer)
+    if recorder == 0:
+        return obtain(size)
+    pointer, time = obtain_at_once(size)
+    record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
     return pointer
 
 

@@ -7,8 +7,10 @@ a list that only grows; one whose thread has ended waits there for the next thre
     SNUG_RECORD=FILE        every call goes to the new file FILE; %p in it is the process id
     SNUG_RECORD_FOLLOW=1    and those of forked children and of programs that are executed to files of their own
 
-Without the second option the process that records takes both out of its environment, so that no program that it
-starts records, and a forked child writes nothing. A file that exists is never written to.
+Without the second option the process that records takes both out of its environment, so that no program that
+it starts records, and a forked child writes nothing. `snug record` sets _SNUG_RECORD_PROCESS to the id of the
+process that is meant: that one records, and so does every program that it becomes by exec. A file that exists
+is never written to: the second program of a process writes to FILE-2, or what %p stands for ends so.
 
 A signal handler that allocates while its thread writes a row finds the recorder busy: such calls are counted
 as lost. Whoever ends the process hands on all recorders, those of running threads as well: a row counts once
@@ -73,6 +75,7 @@ from .values import MALFORMED, complain, number_in
 
 RECORD = b"SNUG_RECORD="
 RECORD_FOLLOW = b"SNUG_RECORD_FOLLOW="
+RECORD_PROCESS = b"_SNUG_RECORD_PROCESS="
 NO_MARK = b"snugmalloc: followed programs need a name with %p, and are not recorded: "
 NOT_MADE = b"snugmalloc: nothing is recorded, for there is such a file already, or none can be made: "
 NOT_WRITTEN = b"snugmalloc: the recording ends here, its file cannot be written any more: "
@@ -136,6 +139,7 @@ ODD_WEIGHTS = 0x0007_0005_0003_0001
 LANE_SHIFT: Int = 48
 
 RECORDER_BYTES = 1 << 16
+ROWS_AT = 256
 LARGEST_ROW = 72
 SPARE_ROWS = 16  # what a call may bring along: growth, memory given back, a refusal
 ONE_ROW = 1 << 32
@@ -148,6 +152,7 @@ LETTER_P = 112
 DIGIT = 48
 DASH = 45
 SPACE = 32
+MOST_PROCESSES = 1 << 22
 MOST_COPIES = 100  # programs that one process becomes by exec, each with a file of its own
 PATIENCE = 1 << 22  # looks at a recorder that is being handed on, while the process ends: some milliseconds
 
@@ -210,8 +215,10 @@ class Recorder(Record, align=64):
     104  next_recorder
     112  is_free       for the next thread; or for nobody any more
     120  is_handed_on  by somebody, who alone touches the head; or for good
-    128  head
-    192  rows
+    128  last_step     the ticks of the last row
+    136  unused
+    192  head
+    256  rows
     65536
     """
 
@@ -232,12 +239,14 @@ class Recorder(Record, align=64):
     next_recorder: Word
     is_free: Word
     is_handed_on: Word
+    last_step: Word
+    unused: Array[Word] = array(7)
     head: Array[ChunkHead] = array(1)
-    rows: Array[Byte] = array(RECORDER_BYTES - 192)
+    rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 
 
-ROWS_FULL = RECORDER_BYTES - 192 - SPARE_ROWS * LARGEST_ROW
-ROWS_END = RECORDER_BYTES - 192 - LARGEST_ROW
+ROWS_FULL = RECORDER_BYTES - ROWS_AT - SPARE_ROWS * LARGEST_ROW
+ROWS_END = RECORDER_BYTES - ROWS_AT - LARGEST_ROW
 
 NEWEST_RECORDER = reserve(8)
 THREAD_COUNT = reserve(8)
@@ -250,6 +259,7 @@ recording: Word = 0
 asked_path: Word = 0  # what SNUG_RECORD says, or 0
 record_entry: Word = 0  # the entries of the environment
 follow_entry: Word = 0
+asked_process: Word = 0  # the only process that records, or 0
 follows: bool = False
 has_failed: bool = False
 ticks_in_second: Word = 0
@@ -303,6 +313,30 @@ def put_pointer(recorder: Recorder, place: Word, pointer: Word) -> Word:
 
 
 @inline
+def begin_row(recorder: Recorder, time: Word) -> Word:
+    """Where a new row begins, and the ticks since the row before go by its time."""
+    atomic_store(recorder + Recorder.is_busy, ONE)
+    before = recorder.last_time
+    now = time if likely(time > before) else before
+    recorder.last_step = now - before
+    if unlikely(recorder.done == 0):
+        recorder.first_time = now
+        recorder.last_step = 0
+    recorder.last_time = now
+    return recorder.rows + (recorder.done & IN_ROWS)
+
+
+@inline
+def end_row(recorder: Recorder, place: Word) -> None:
+    """The row ends here: from now on it counts."""
+    before = recorder.done
+    length = place - recorder.rows - (before & IN_ROWS)
+    atomic_store(recorder + Recorder.done, before + ONE_ROW + length)
+    atomic_store(recorder + Recorder.is_busy, 0)
+    if unlikely(recorder.is_late != 0):
+        finish_late(recorder)
+
+
 def write_row(
     recorder: Recorder,
     operation: Word,
@@ -317,18 +351,9 @@ def write_row(
     if unlikely(recorder.is_busy != 0):
         recorder.lost += 1
         return
-    atomic_store(recorder + Recorder.is_busy, ONE)
-    done = recorder.done
-    start = recorder.rows + (done & IN_ROWS)
-    before = recorder.last_time
-    now = time if likely(time > before) else before
-    step = now - before
-    if unlikely(done == 0):
-        recorder.first_time = now
-        step = 0
-    recorder.last_time = now
-    place = put_number(start, operation)
-    place = put_number(place, step)
+    place = begin_row(recorder, time)
+    place = put_number(place, operation)
+    place = put_number(place, recorder.last_step)
     if shape & HAS_SIZE != 0:
         place = put_number(place, size)
     if shape & HAS_NUMBER != 0:
@@ -337,10 +362,30 @@ def write_row(
         place = put_pointer(recorder, place, old)
     if shape & HAS_ADDRESS != 0:
         place = put_pointer(recorder, place, address)
-    atomic_store(recorder + Recorder.done, done + ONE_ROW + (place - start))
-    atomic_store(recorder + Recorder.is_busy, 0)
-    if unlikely(recorder.is_late != 0):
-        finish_late(recorder)
+    end_row(recorder, place)
+
+
+def write_malloc(recorder: Recorder, time: Word, size: Word, pointer: Word) -> None:
+    """The same for the call that is made most often."""
+    if unlikely(recorder.is_busy != 0):
+        recorder.lost += 1
+        return
+    place = begin_row(recorder, time)
+    store_byte(place, MALLOC_CALL)
+    place = put_number(place + 1, recorder.last_step)
+    place = put_number(place, size)
+    end_row(recorder, put_pointer(recorder, place, pointer))
+
+
+def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
+    """And for the one that comes with it."""
+    if unlikely(recorder.is_busy != 0):
+        recorder.lost += 1
+        return
+    place = begin_row(recorder, time)
+    store_byte(place, FREE_CALL)
+    place = put_number(place + 1, recorder.last_step)
+    end_row(recorder, put_pointer(recorder, place, pointer))
 
 
 # ---- Chunks ----
@@ -527,8 +572,8 @@ def other_recorder() -> Recorder:
 
 
 @inline
-def own_recorder() -> Recorder:
-    """This thread's recorder, with room for what a call may bring along; 0 where nothing is recorded."""
+def known_recorder() -> Recorder:
+    """This thread's recorder, if it has one with room for what a call may bring along; or 0."""
     word = load_thread_recorder()
     if (
         likely(word != 0 and not is_of_ended(word) and atomic_load(FORKS_NOTED) == forks_seen())
@@ -536,19 +581,26 @@ def own_recorder() -> Recorder:
         and likely(Recorder(word).done & IN_ROWS <= ROWS_FULL)
     ):
         return Recorder(word)
-    return other_recorder()
+    return Recorder(0)
+
+
+def own_recorder() -> Recorder:
+    """This thread's recorder, with room for what a call may bring along; 0 where nothing is recorded."""
+    recorder = known_recorder()
+    return Recorder(recorder if recorder != 0 else other_recorder())
 
 
 # ---- Calls ----
 
 
-@inline
-def record_block(recorder: Recorder, call: Word, shape: Word, size: Word, number: Word, pointer: Word) -> None:
-    """A call was answered with a block, which is the caller's alone while the time is read; or with NULL."""
+def record_block(
+    recorder: Recorder, time: Word, call: Word, shape: Word, size: Word, number: Word, pointer: Word
+) -> None:
+    """A call was answered with a block, which was the caller's alone when the time was read; or with NULL."""
     if unlikely(pointer == 0):
         record_refused(recorder, call, shape, size, number)
     else:
-        write_row(recorder, call, tick(), shape | HAS_SIZE | HAS_ADDRESS, size, number, 0, pointer)
+        write_row(recorder, call, time, shape | HAS_SIZE | HAS_ADDRESS, size, number, 0, pointer)
 
 
 def record_refused(recorder: Recorder, call: Word, shape: Word, size: Word, number: Word) -> None:
@@ -562,11 +614,6 @@ def record_refused(recorder: Recorder, call: Word, shape: Word, size: Word, numb
     write_row(recorder, call | REFUSED, time, shape | HAS_SIZE, size, number, old, 0)
     if not was_late:
         write_row(recorder, REFUSAL_EVENT, time, HAS_SIZE | HAS_NUMBER, size, reason, 0, 0)
-
-
-def record_free(recorder: Recorder, pointer: Word) -> None:
-    """A block is about to be freed: the time is read while it still is the caller's."""
-    write_row(recorder, FREE_CALL, tick(), HAS_OLD, 0, 0, pointer, 0)
 
 
 def ask_resize(recorder: Recorder, pointer: Word, size: Word) -> None:
@@ -702,6 +749,14 @@ def read_record_option(entry: Word) -> bool:
     return False
 
 
+def read_recorded_process(entry: Word) -> None:
+    """Obey an entry that says which process records, if it is that one."""
+    global asked_process
+    value = text_after(entry, RECORD_PROCESS)
+    if value != 0:
+        asked_process = number_in(entry, value, 1, MOST_PROCESSES)
+
+
 def names_process(path: Word) -> bool:
     """Whether a path has %p in it."""
     letter = load_byte(path)
@@ -725,29 +780,38 @@ def put_digits(place: Word, number: Word) -> Word:
     return place
 
 
+def put_copy(place: Word, copy: Word) -> Word:
+    """Write which program of its process this is, if it is not the first. Where that ends."""
+    if copy == 1:
+        return place
+    store_byte(place, DASH)
+    return put_digits(place + 1, copy)
+
+
 def expand_path(copy: Word) -> None:
     """Write the file's name, with the process id for %p; behind that the number of the process's program."""
     source = asked_path
     place = PATH
+    is_marked = False
     letter = load_byte(source)
     while letter != 0 and place < PATH + PATH_BYTES - 64:
         if letter == PERCENT and load_byte(source + 1) == LETTER_P:
-            place = put_digits(place, process_id())
-            if copy > 1:
-                store_byte(place, DASH)
-                place = put_digits(place + 1, copy)
+            place = put_copy(put_digits(place, process_id()), copy)
+            is_marked = True
             source += 1
         else:
             store_byte(place, letter)
             place += 1
         source += 1
         letter = load_byte(source)
+    if not is_marked:
+        place = put_copy(place, copy)
     store_byte(place, 0)
 
 
 def open_new() -> bool:
     """Make the file; by exec a process that is followed may have made one before. Whether there is one."""
-    copies = MOST_COPIES if follows else ONE
+    copies = MOST_COPIES if follows or asked_process != 0 else ONE
     for copy in range(1, copies + 1):
         expand_path(copy)
         if open_record(PATH):
@@ -814,14 +878,14 @@ def open_trace() -> None:
 def begin_recording() -> None:
     """The options are read, and this process is on the heap: record if they say so."""
     global follows, ticks_in_second
-    if asked_path == 0:
+    if asked_path == 0 or (asked_process != 0 and asked_process != process_id()):
         return
     if follows and not names_process(asked_path):
         complain(NO_MARK, record_entry)
         follows = False
     ticks_in_second = start_ticks()
     open_trace()
-    if not follows:
+    if not follows and asked_process == 0:
         hide_entry(record_entry)
         hide_entry(follow_entry)
 

@@ -175,10 +175,15 @@ def is_helper_due() -> bool:
 
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
-    if unlikely(wants_helper()) and is_helper_due():
-        start_helper_once()
     if unlikely(not is_serving()) and hands_over():
         return libc_malloc(size)
+    return serve(size)
+
+
+def serve(size: Word) -> Word:
+    """The same in a process that is on the heap."""
+    if unlikely(wants_helper()) and is_helper_due():
+        start_helper_once()
     if size > LARGEST:
         return refuse_size()
     pointer = by_size(size)
