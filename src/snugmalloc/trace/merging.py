@@ -62,28 +62,27 @@ def table(of: bytes) -> Any:
     return numpy().frombuffer(of, dtype=numpy().uint8)
 
 
-def row_lengths(numbers: Any, has_times: bool) -> Any:
-    """How many numbers a row has that begins at each number; 0 where none can."""
+def following_rows(numbers: Any, has_times: bool) -> Any:
+    """Where the next row begins if one begins at each number; behind everything where none can begin."""
     np = numpy()
-    kinds = np.minimum(numbers, 256).astype(np.intp)
     codes = np.arange(256)
     kind = codes & ~(STEPS | STACK)
     lengths = 1 + int(has_times) + ((codes & STEPS) != 0) + ((codes & STACK) != 0)
     for of in (HAS_SIZE, HAS_NUMBER, HAS_POINTER, HAS_ADDRESS):
         lengths = lengths + table(of)[kind]
-    return np.append(np.where(table(IS_KNOWN)[kind] != 0, lengths, 0), 0)[kinds]
+    beyond = len(numbers) + 1
+    lengths = np.append(np.where(table(IS_KNOWN)[kind] != 0, lengths, beyond), beyond)
+    return np.arange(len(numbers)) + lengths[np.minimum(numbers, 256).astype(np.intp)]
 
 
-def row_starts(lengths: Sequence[int], count: int) -> list[int]:
+def row_starts(following: Sequence[int], count: int) -> list[int]:
     """Where the rows begin. Raises TraceError if they are not `count` that fill everything."""
     starts = []
-    at, end = 0, len(lengths)
+    add = starts.append
+    at, end = 0, len(following)
     while at < end:
-        length = lengths[at]
-        if not length:
-            raise TraceError(NO_SENSE)
-        starts.append(at)
-        at += length
+        add(at)
+        at = following[at]
     if at != end or len(starts) != count:
         raise TraceError(NO_SENSE)
     return starts
@@ -97,7 +96,7 @@ def unpack(head: Head, payload: bytes, flags: Flags) -> Rows:
         numbers = np.asarray(decode_varints(payload), dtype=np.uint64)
     except ValueError as error:
         raise TraceError(f"{NO_SENSE}: {error}") from None
-    starts = np.array(row_starts(row_lengths(numbers, has_times).tolist(), head.entries), dtype=np.intp)
+    starts = np.array(row_starts(following_rows(numbers, has_times).tolist(), head.entries), dtype=np.intp)
     first = numbers[starts].astype(np.intp)
     kind = first & ~(STEPS | STACK)
     at = starts + 1

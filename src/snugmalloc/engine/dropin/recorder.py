@@ -25,7 +25,6 @@ from ..machine import (
     Byte,
     Half,
     Int,
-    Line,
     Record,
     Text,
     Word,
@@ -230,7 +229,6 @@ class Recorder(Record, align=64):
     first_time: Word
     thread: Word
     lost: Word
-    asked_line: Line
     asked_old: Word
     asked_size: Word
     moment: Word
