@@ -130,6 +130,13 @@ def test_the_calls_are_those_of_the_program(
     assert all(event.time <= later.time for event, later in pairwise(events))
 
 
+def test_threads_that_run_while_the_process_ends_are_handed_on(program: Path, tmp_path: Path) -> None:
+    ended = record(program, tmp_path / "of.snug", 5, 20_000, 13, "running")
+    assert (ended.status, ended.errors) == (0, "")
+    events = assert_recorded(ended.traces[0], ended.calls)
+    assert len({event.thread for event in events if event.operation in CALLS}) == 5
+
+
 def test_every_pointer_is_of_the_block_that_was_given_there(program: Path, tmp_path: Path) -> None:
     ended = record(program, tmp_path / "of.snug", 6, 50_000, 2)
     with TraceReader(ended.traces[0]) as reader:
@@ -211,6 +218,14 @@ def test_a_followed_child_has_a_file_of_its_own(program: Path, tmp_path: Path, m
     with TraceReader(tmp_path / f"of.{ended.child}.snug") as reader:
         assert reader.header.pid == ended.child
         assert tmp_path / f"of.{reader.header.parent_pid}.snug" in ended.traces
+
+
+@pytest.mark.parametrize("mode", ["raw_fork", "vfork"])
+def test_a_fork_that_nobody_tells_of_changes_nothing(program: Path, tmp_path: Path, mode: str) -> None:
+    ended = record(program, tmp_path / "of.%p.snug", 1, 30_000, 12, mode)
+    assert ended.errors == ""
+    events = assert_recorded(ended.traces[0], ended.calls)
+    assert sum(event.operation in CALLS for event in events) < 30_020  # and nothing that a child did
 
 
 def test_a_program_that_is_executed_records_nothing(program: Path, tmp_path: Path) -> None:
@@ -390,6 +405,22 @@ def test_interpreted_a_refused_write_ends_the_recording_with_one_line(
         recording.free(recording.malloc(100))
     assert len(machine.warnings) == 1 and "of.1000.snug" in machine.warnings[0]
     assert recording.check() == 0
+
+
+def test_interpreted_what_interrupts_a_row_is_counted_as_lost(
+    recording: InterpretedHeap, machine: SimulatedMachine, tmp_path: Path
+) -> None:
+    recording.malloc(100)
+    recorder = recording.engine.Recorder(machine.load_thread_recorder())
+    recorder.is_busy = 1  # as a signal handler finds it
+    for _ in range(3):
+        recording.free(recording.malloc(50))
+    recorder.is_busy = 0
+    machine.thread_is_ending = True
+    recording.engine.snug_thread_idle()
+    events = interpreted_events(machine, tmp_path, b"of.1000.snug")
+    assert [event.number for event in events if event.operation is Operation.LOST] == [6]
+    assert [event.size for event in events if event.operation is Operation.MALLOC] == [100]
 
 
 def test_interpreted_no_memory_for_a_recorder_ends_the_recording(machine: SimulatedMachine) -> None:

@@ -77,7 +77,7 @@ def following_rows(numbers: Any, has_times: bool) -> Any:
 
 def row_starts(following: Sequence[int], count: int) -> list[int]:
     """Where the rows begin. Raises TraceError if they are not `count` that fill everything."""
-    starts = []
+    starts: list[int] = []
     add = starts.append
     at, end = 0, len(following)
     while at < end:

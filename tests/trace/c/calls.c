@@ -4,7 +4,7 @@
 
    with the numbers of docs/trace-format.md. Nothing else allocates between a thread's first line and its last.
 
-   calls THREADS CALLS SEED [MODE]   MODE: exit, _exit, forever, fork, fork_exit, close, again
+   calls THREADS CALLS SEED [MODE]   MODE: exit, _exit, forever, fork, fork_exit, raw_fork, vfork, close, again, running
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -139,6 +139,11 @@ static void run(int threads, size_t calls, uint64_t seed, int forever) {
     for (int i = 1; i < threads; i++) pthread_join(ids[i], NULL);
 }
 
+static void start_and_fail(void) {
+    free(malloc(1));
+    if (vfork() == 0) _exit(0);
+}
+
 int main(int count, char **arguments) {
     int threads = atoi(arguments[1]);
     size_t calls = strtoul(arguments[2], NULL, 10);
@@ -149,7 +154,27 @@ int main(int count, char **arguments) {
         for (int file = 3; file < 1024; file++) close(file);
         for (int file = 3; file < 1024; file++) dup2(1, file);
     }
+    if (strcmp(mode, "vfork") == 0) start_and_fail();
+    if (strcmp(mode, "running") == 0) {
+        static pthread_t others[MOST_THREADS];
+        for (int i = 1; i < threads; i++) {
+            workers[i].wanted = calls;
+            workers[i].state = (uint64_t)i;
+            workers[i].forever = 1;
+            pthread_create(&others[i], NULL, work, &workers[i]);
+        }
+        threads = 1;
+    }
     run(threads, calls, seed, strcmp(mode, "forever") == 0);
+    if (strcmp(mode, "raw_fork") == 0) {
+        long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+        if (child == 0) {
+            workers[0].count = 0;
+            work(&workers[0]);
+            exit(0);
+        }
+        waitpid((pid_t)child, NULL, 0);
+    }
     if (strncmp(mode, "fork", 4) == 0) {
         fflush(stdout);
         pid_t child = fork();
