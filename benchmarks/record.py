@@ -25,7 +25,7 @@ from snugmalloc.launch.preload import additions
 from . import harness
 from .harness import Figure, command_line, interleave, markdown_table, write_results
 
-PYTHON_WORKLOADS = ("containers", "documents", "web")
+PYTHON_WORKLOADS = ("containers", "documents", "instances")
 PERCENT_OF_SINGLE = 4  # its file has five bytes for each of 20 million calls
 ROUNDS = 7
 
@@ -69,7 +69,7 @@ def recorders(folder: Path) -> list[Recorder]:
         output = str(folder / "heaptrack")
         found += [
             Recorder("glibc", added=plain),
-            Recorder("heaptrack", "glibc", ("heaptrack", "--record-only", "-o", output), plain),
+            Recorder("heaptrack", "glibc", ("heaptrack", "--raw", "-o", output), plain),
         ]
     if find_spec("memray"):
         memray = (sys.executable, "-m", "memray", "run", "-q", "-f", "--trace-python-allocators", "-o")
