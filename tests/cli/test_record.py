@@ -16,7 +16,7 @@ from snugmalloc.trace import TraceReader
 from snugmalloc.trace.blocks import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
-from ..dropin.programs import SQLITE
+from ..dropin.programs import C_SOURCE, LUA, NODE, PERL, SQLITE
 from .programs import PYTHON, SNUG
 
 HOLD = "a = [bytes(12_345) for _ in range(2_000)]; del a; print(len('done'))"
@@ -149,20 +149,47 @@ def test_an_option_that_switches_the_allocator_off_does_not_count(tmp_path: Path
     assert sizes_in(tmp_path / "of.snug")[12_345 + 33] == 2_000
 
 
-def test_sqlite_is_recorded_and_every_block_is_known(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [SNUG, "record", "-o", "of.snug", "sqlite3"],
-        cwd=tmp_path,
-        input=SQLITE,
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0 and ended.stdout.endswith("ok\n")
-    with TraceReader(tmp_path / "of.snug") as reader:
+def assert_every_block_is_known(path: Path, least: int) -> None:
+    """Each pointer that was freed is that of a block of the trace; nothing is left out."""
+    with TraceReader(path) as reader:
         history = read_history(reader)
-    assert history.call_count > 100_000
+    assert history.call_count > least
     assert (history.missing_frees, history.lost) == (0, 0)
-    assert history.unknown_frees < 10
+    assert history.unknown_frees < 10  # blocks of the dynamic loader
+
+
+REAL = {
+    "sqlite3": (["sqlite3"], SQLITE, 100_000),
+    "perl": (["perl", "-"], PERL, 100_000),
+    "node": (["node", "-"], NODE, 100_000),
+    "lua": (["lua5.4", "-"], LUA, 50_000),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_programs_are_recorded_and_every_block_is_known(tmp_path: Path, name: str) -> None:
+    words, text, least = REAL[name]
+    plain = subprocess.run(words, input=text, capture_output=True, text=True)
+    ended = subprocess.run(
+        [SNUG, "record", "-o", tmp_path / "of.snug", "--", *words], input=text, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (0, plain.stdout)
+    assert_every_block_is_known(tmp_path / "of.snug", least)
+
+
+def test_a_compiler_and_what_it_starts_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "program.c").write_text(C_SOURCE)
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    ended = record(traces, "--follow", "--", "gcc", "-O1", "-o", "../program", "../program.c")
+    assert ended.returncode == 0
+    programs = {}
+    for path in traces.iterdir():
+        assert_every_block_is_known(path, -1)
+        with TraceReader(path) as reader:
+            programs[Path(reader.about["program"].split()[0]).name] = path
+    assert programs.keys() >= {"gcc", "cc1", "as", "ld"}
+    assert_every_block_is_known(programs["cc1"], 10_000)
 
 
 def test_python_with_threads_is_recorded_and_every_block_is_known(tmp_path: Path) -> None:
@@ -177,7 +204,5 @@ threads = [threading.Thread(target=work) for _ in range(4)]
     ended = record(tmp_path, "-o", "of.snug", "--", sys.executable, "-c", program)
     assert ended.returncode == 0
     with TraceReader(tmp_path / "of.snug") as reader:
-        history = read_history(reader)
-    assert len(history.thread_ids) >= 5
-    assert (history.missing_frees, history.lost) == (0, 0)
-    assert history.unknown_frees < 10
+        assert len(read_history(reader).thread_ids) >= 5
+    assert_every_block_is_known(tmp_path / "of.snug", 50_000)
