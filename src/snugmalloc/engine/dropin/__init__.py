@@ -11,6 +11,7 @@ LAYERS = (
     "control",
     "refusals",
     "values",
+    "chunks",
     "recorder",
     "switch",
     "options",

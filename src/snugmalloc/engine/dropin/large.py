@@ -35,6 +35,7 @@ from ..machine import (
     unmap_memory,
 )
 from .chain import link, newer, older, unlink
+from .chunks import MAP_EVENT, PURGE_EVENT, UNMAP_EVENT
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures, count_in, count_out, gave_back, took
 from .layout import IN_PAGE, PAGE, PAGE_SHIFT
@@ -52,7 +53,7 @@ from .pages import (
     page_tag,
     set_kind,
 )
-from .recorder import MAP_EVENT, PURGE_EVENT, UNMAP_EVENT, is_recording, note_moment, record_move, record_range
+from .recorder import is_recording, note_moment, record_move, record_range
 from .refusals import allows, map_or_note, note_reason
 
 CLEAN = 1

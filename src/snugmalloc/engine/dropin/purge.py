@@ -37,6 +37,7 @@ from ..common.figures import figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory, unlikely
 from .block import next_block, size_of
+from .chunks import PURGE_EVENT
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures
@@ -65,7 +66,7 @@ from .pages import (
     page_tag,
     used_pages,
 )
-from .recorder import PURGE_EVENT, is_recording, record_range
+from .recorder import is_recording, record_range
 from .segments import trim
 
 PACE = 128  # operations between two steps

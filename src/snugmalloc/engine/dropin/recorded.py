@@ -12,13 +12,7 @@ from __future__ import annotations
 from ..common.figures import figure
 from ..machine import Word, clear_bytes, inline, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
-from .figures import Figures
-from .layout import ALL_BITS
-from .options import is_serving_only, read_options
-from .pages import is_slab_kind, kind_at
-from .places import CLEARED_LIMIT, usable
-from .private import is_of_private_heap
-from .recorder import (
+from .chunks import (
     ALIGNED_CALL,
     CALLOC_CALL,
     HAS_NUMBER,
@@ -28,6 +22,14 @@ from .recorder import (
     REALLOC_CALL,
     REFUSED,
     TRIM_EVENT,
+)
+from .figures import Figures
+from .layout import ALL_BITS
+from .options import is_serving_only, read_options
+from .pages import is_slab_kind, kind_at
+from .places import CLEARED_LIMIT, usable
+from .private import is_of_private_heap
+from .recorder import (
     Recorder,
     ask_resize,
     has_recorded,

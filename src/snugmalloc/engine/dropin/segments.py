@@ -37,6 +37,7 @@ from ..machine import (
     unmap_memory,
 )
 from .block import FREE_BEFORE, USED, free_before, set_size_before, set_tag
+from .chunks import GROWTH_EVENT, PURGE_EVENT
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
 from .control import Heap, is_process_heap
 from .figures import Figures, gave_back, took
@@ -55,7 +56,7 @@ from .pages import (
     set_owner,
     use_pages,
 )
-from .recorder import GROWTH_EVENT, PURGE_EVENT, is_recording, record_range
+from .recorder import is_recording, record_range
 from .refusals import allows
 
 GROWTH = 131072
