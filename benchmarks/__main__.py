@@ -8,9 +8,9 @@ import click
 
 from snugmalloc.launch.allocators import AllocatorError
 
-from . import catalogue, figures, floor, four, goals, scaling, simulation, suite
+from . import catalogue, figures, floor, four, goals, record, scaling, simulation, suite
 
-BENCHMARKS = ("four", "figures", "suite", "floor", "scaling", "simulate", "goals")
+BENCHMARKS = ("four", "figures", "suite", "floor", "scaling", "simulate", "record", "goals")
 WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
 
 
@@ -96,8 +96,9 @@ def main(
 
     `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
     allocator; `floor` what Python programs would hold without free pages; `scaling` four patterns with many
-    threads; `simulate` how patterns would scale on more cores than there are here; `goals` writes
-    docs/figures.md from what was measured. A workload's name measures it alone, into benchmarks/work/.
+    threads; `simulate` how patterns would scale on more cores than there are here; `record` what recording
+    costs; `goals` writes docs/figures.md from what was measured. A workload's name measures it alone, into
+    benchmarks/work/.
     """
     chosen = [name.strip() for name in allocators.split(",") if name.strip()]
     wanted = names or BENCHMARKS
@@ -115,6 +116,8 @@ def main(
             scaling.run(quick=quick, allocators=chosen, rounds=rounds, threads=threads, fresh=fresh)
         if "simulate" in wanted:
             simulation.run(quick=quick, before=before, costs=simulation.Costs(line_ns, data_lines))
+        if "record" in wanted:
+            record.run(quick)
         if alone:
             suite.run(alone, quick=quick, allocators=chosen, variants=variants, rounds=rounds)
         if "goals" in wanted:

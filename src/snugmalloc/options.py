@@ -263,6 +263,22 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 meaning="leave RTLD_DEEPBIND in dlopen: such plug-ins then find libc's malloc beside this one",
                 cost="nothing",
             ),
+            TextOption(
+                "record",
+                re.compile(".+", re.DOTALL),
+                "a path; %p in it is the process id",
+                meaning="record every call of the malloc family to a new file at this path, for `snug report`",
+                cost="some 20 ns for each call, and 3 to 7 bytes in the file",
+            ),
+            NumberOption(
+                "record_follow",
+                "",
+                0,
+                0,
+                1,
+                meaning="record forked children and programs that are executed, too, each to a file of its own",
+                cost="that",
+            ),
         )
     }
 )

@@ -18,6 +18,7 @@ TEXTS = {
     # what it takes, and what it does not
     "disable_file": (["/nonexistent", "relative name", "/" * 3000], [""]),
     "except": (["", "java", "chromium, java", "a-name-of-more-than-15-characters,"], ["/usr/bin/java", "a,/"]),
+    "record": ([], [""]),  # what it takes makes a file: tests/trace/test_record.py
 }
 
 

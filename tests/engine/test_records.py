@@ -106,14 +106,17 @@ def test_so_it_is_in_the_library() -> None:
 
 
 def test_no_other_state_is_written_while_threads_run() -> None:
-    """What is left of modules' own variables is set once, by the options, or by the helper thread's start."""
+    """What is left of modules' own variables is set once, by the options, or by the helper thread's start.
+
+    That of the recording changes where that begins and ends, and with its texts, of which one thread writes.
+    """
     states = {
         definition.name: layer
         for layer, definitions in read_library(ENGINE, "dropin", {}).layers.items()
         for definition in definitions
         if isinstance(definition, State)
     }
-    assert set(states.values()) <= {"options", "switch", "requests"}
+    assert set(states.values()) <= {"options", "switch", "requests", "recorder"}
     assert [name for name, layer in states.items() if layer == "requests"] == ["helper_process"]
 
 

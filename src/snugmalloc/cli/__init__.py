@@ -9,7 +9,20 @@ import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
-from snugmalloc.cli import compare, demo, diff, doctor, export, install, replay, run, summary, trace, tune
+from snugmalloc.cli import (
+    compare,
+    demo,
+    diff,
+    doctor,
+    export,
+    install,
+    record,
+    replay,
+    run,
+    summary,
+    trace,
+    tune,
+)
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
@@ -59,6 +72,7 @@ main.add_command(diff.command)
 main.add_command(doctor.command)
 main.add_command(export.command)
 main.add_command(install.command)
+main.add_command(record.command)
 main.add_command(replay.command)
 main.add_command(run.command)
 main.add_command(summary.command)

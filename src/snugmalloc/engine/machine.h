@@ -21,6 +21,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -463,6 +464,10 @@ typedef struct MachineLock {
 static MachineLock machine_own_lock;
 static MachineLock *machine_first_lock = &machine_own_lock;
 static Word machine_forks; /* how many lie between the process that loaded the library and this one */
+static Word machine_forks_noticed; /* in this process, as parent and as child */
+static int machine_record = -1; /* the file that is recorded to */
+static Word machine_child; /* that was forked last, while there is such a file */
+static Word machine_find_child(void);
 
 /* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
  * ours stay, and so does the library (-z nodelete). */
@@ -568,13 +573,17 @@ static void machine_end_fork(void) {
 }
 static void machine_after_fork_in_child(void) {
     machine_forks++;
+    machine_forks_noticed++;
     machine_end_fork();
 }
 static void machine_after_fork(void) {
+    machine_forks_noticed++;
+    if (machine_record >= 0) machine_child = machine_find_child();
     machine_end_fork();
     if (machine_fork_holds_streams) _IO_list_unlock();
 }
 static inline Word machine_fork_generation(void) { return machine_forks; }
+static inline Word machine_forks_seen(void) { return machine_forks_noticed; }
 #ifdef MACHINE_WATCH_FORKS_AT_LOAD
 __attribute__((constructor))
 #else
@@ -588,11 +597,13 @@ __attribute__((unused)) static void machine_watch_forks(Word first_lock) {
     machine_watch_own_lock();
 }
 
-/* Three words, and a flag above: a library that is loaded late shares a little room with all others. */
+/* Four words, and flags: a library that is loaded late shares a little room with all others. */
 static const Word machine_nothing[256] = {0};
 MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
 MACHINE_THREAD_LOCAL Word machine_thread_state;
 MACHINE_THREAD_LOCAL Word machine_thread_reason;
+MACHINE_THREAD_LOCAL Word machine_thread_recorder;
+MACHINE_THREAD_LOCAL bool machine_thread_is_ending;
 static inline Word machine_thread_without_cache(void) { return (Word)machine_nothing; }
 static inline Word machine_load_thread_word(void) { return machine_thread_word; }
 static inline void machine_store_thread_word(Word value) { machine_thread_word = value; }
@@ -600,13 +611,18 @@ static inline Word machine_load_thread_state(void) { return machine_thread_state
 static inline void machine_store_thread_state(Word value) { machine_thread_state = value; }
 static inline Word machine_load_thread_reason(void) { return machine_thread_reason; }
 static inline void machine_store_thread_reason(Word value) { machine_thread_reason = value; }
+static inline Word machine_load_thread_recorder(void) { return machine_thread_recorder; }
+static inline void machine_store_thread_recorder(Word value) { machine_thread_recorder = value; }
+static inline bool machine_is_thread_ending(void) { return machine_thread_is_ending; }
 
 extern void snug_thread_idle(void) __attribute__((weak));
 static pthread_key_t machine_key;
 static bool machine_has_key;
 static void machine_thread_ends(void *unused) {
     (void)unused;
+    machine_thread_is_ending = true;
     snug_thread_idle();
+    machine_thread_is_ending = false;
     machine_thread_state = 1;
 }
 static void machine_make_key(void) { machine_has_key = pthread_key_create(&machine_key, machine_thread_ends) == 0; }
@@ -660,6 +676,155 @@ static inline Word machine_atomic_add(Word address, Word value) {
 }
 static inline bool machine_atomic_replace(Word address, Word expected, Word value) {
     return __atomic_compare_exchange_n((Word *)address, &expected, value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* ---- A recording ---- */
+
+/* The counter of cycles takes half the time of clock_gettime. It is the same on all processors where the kernel itself
+ * goes by it. A processor may read it some 100 ns before what comes before it is done: with a fence it does not. */
+static bool machine_counts_cycles;
+static inline Word machine_tick_or_so(void) {
+#if defined __x86_64__
+    if (__builtin_expect(machine_counts_cycles, 1)) {
+        Half low, high;
+        __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+        return (Word)high << 32 | low;
+    }
+#endif
+    return machine_clock();
+}
+static inline Word machine_tick(void) {
+#if defined __x86_64__
+    if (machine_has_threads()) __asm__ volatile("lfence" : : : "memory");
+#endif
+    return machine_tick_or_so();
+}
+
+#define MACHINE_SECOND 1000000000
+#define MACHINE_MEASURED 1000000 /* nanoseconds in which ticks are counted */
+#define MACHINE_UNDISTURBED 2000 /* between two readings nobody else had the processor */
+/* A reading of both clocks at once. */
+static inline Word machine_pair_of_clocks(Word *ticks) {
+    Word before, after;
+    int tries = 0;
+    do {
+        before = machine_clock();
+        *ticks = machine_tick();
+        after = machine_clock();
+    } while (after - before > MACHINE_UNDISTURBED && ++tries < 1000);
+    return before + (after - before) / 2;
+}
+__attribute__((unused)) static Word machine_start_ticks(void) {
+#if defined __x86_64__
+    char source[8];
+    machine_read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource", source, sizeof source);
+    machine_counts_cycles = strncmp(source, "tsc", 3) == 0;
+#endif
+    if (!machine_counts_cycles) return MACHINE_SECOND;
+    Word first, last, begun = machine_pair_of_clocks(&first), ended;
+    do ended = machine_pair_of_clocks(&last);
+    while (ended - begun < MACHINE_MEASURED);
+    return (Word)((unsigned __int128)(last - first) * MACHINE_SECOND / (ended - begun));
+}
+static inline Word machine_real_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (Word)now.tv_sec * MACHINE_SECOND + (Word)now.tv_nsec;
+}
+
+static inline Word machine_process_id(void) { return (Word)syscall(SYS_getpid); }
+static inline Word machine_parent_id(void) { return (Word)syscall(SYS_getppid); }
+static inline Word machine_thread_id(void) { return (Word)syscall(SYS_gettid); }
+
+/* A file of a thread of this process, as text. */
+__attribute__((unused)) static void machine_read_of_thread(Word thread, Text name, char *text, size_t size) {
+    char path[64] = "/proc/self/task/";
+    strcpy(machine_write_number(path + strlen(path), thread, 10), name);
+    machine_read_text(path, text, size);
+}
+__attribute__((unused)) static Word machine_thread_name(Word thread, Word address) {
+    char text[17];
+    machine_read_of_thread(thread, "/comm", text, sizeof text);
+    size_t length = strcspn(text, "\n");
+    memcpy((void *)address, text, length);
+    return length;
+}
+/* This thread's newest child, the last in the list; 0 where that is not there, or too long. */
+__attribute__((noinline, cold)) static Word machine_find_child(void) {
+    char text[MACHINE_CHUNK];
+    machine_read_of_thread(machine_thread_id(), "/children", text, sizeof text);
+    size_t length = strlen(text);
+    while (length && text[length - 1] == ' ') text[--length] = 0;
+    Text number = strrchr(text, ' ');
+    return length < sizeof text - 16 ? strtoul(number ? number + 1 : text, NULL, 10) : 0;
+}
+static inline Word machine_newest_child(void) { return machine_child; }
+__attribute__((unused)) static Word machine_command_line(Word address, Word count) {
+    int kept = errno;
+    long file = syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    long length = file < 0 ? 0 : syscall(SYS_read, file, address, count);
+    if (file >= 0) syscall(SYS_close, file);
+    errno = kept;
+    return length > 0 ? (Word)length : 0;
+}
+__attribute__((unused)) static void machine_hide_entry(Word entry) {
+    char **at = environ;
+    while (*at && (Word)*at != entry) at++;
+    for (; *at; at++) at[0] = at[1];
+}
+
+/* The descriptor is a high one, where programs do not look for theirs, and before each write it is looked at: a daemon
+ * may have closed it, and its number may be that of another file by now. */
+#define MACHINE_HIGH_DESCRIPTOR 900
+static struct stat machine_record_status;
+__attribute__((unused)) static bool machine_open_record(Word path) {
+    int kept = errno;
+    long file = syscall(SYS_openat, AT_FDCWD, (Text)path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+    long high = file < 0 ? -1 : syscall(SYS_fcntl, file, F_DUPFD_CLOEXEC, MACHINE_HIGH_DESCRIPTOR);
+    if (high >= 0) syscall(SYS_close, file);
+    machine_record = (int)(high >= 0 ? high : file);
+    if (file >= 0) syscall(SYS_fstat, machine_record, &machine_record_status);
+    errno = kept;
+    return file >= 0;
+}
+__attribute__((unused)) static bool machine_is_record_open(void) {
+    struct stat status;
+    return machine_record >= 0 && syscall(SYS_fstat, machine_record, &status) == 0 &&
+           status.st_ino == machine_record_status.st_ino && status.st_dev == machine_record_status.st_dev;
+}
+/* A write beyond RLIMIT_FSIZE would end the program by a signal. */
+__attribute__((unused)) static bool machine_may_append(Word count) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY) return true;
+    long end = syscall(SYS_lseek, machine_record, 0, SEEK_END);
+    return end >= 0 && (Word)end + count <= limit.rlim_cur;
+}
+__attribute__((unused)) static bool machine_append_record(Word address, Word count) {
+    int kept = errno;
+    long written = -1;
+    if (machine_is_record_open() && machine_may_append(count)) do {
+            written = syscall(SYS_write, machine_record, address, count); /* not write, a cancellation point */
+        } while (written < 0 && errno == EINTR);
+    errno = kept;
+    return written == (long)count;
+}
+__attribute__((unused)) static void machine_close_record(void) {
+    int kept = errno;
+    if (machine_is_record_open()) syscall(SYS_close, machine_record);
+    machine_record = -1;
+    errno = kept;
+}
+
+extern void snug_record_end(void) __attribute__((weak));
+extern int __cxa_atexit(void (*)(void *), void *, void *);
+__attribute__((unused)) static void machine_at_exit(void *unused) {
+    (void)unused;
+    snug_record_end();
+}
+__attribute__((unused)) static void machine_watch_exit(void) {
+    int kept = errno;
+    __cxa_atexit(machine_at_exit, NULL, NULL);
+    errno = kept;
 }
 
 /* ---- The end ---- */

@@ -434,14 +434,39 @@ def store_thread_reason(value: Word) -> None:
     backend.store_thread_reason(value)
 
 
+def load_thread_recorder() -> Word:
+    """This thread's fourth word: 0 in a new thread."""
+    return backend.load_thread_recorder()
+
+
+def store_thread_recorder(value: Word) -> None:
+    """Set this thread's fourth word."""
+    backend.store_thread_recorder(value)
+
+
 def watch_thread_end() -> None:
     """At the end of this thread call ``snug_thread_idle`` and make its state 1. May call malloc."""
     backend.watch_thread_end()
 
 
+def is_thread_ending() -> bool:
+    """Whether ``snug_thread_idle`` is called because this thread ends."""
+    return backend.is_thread_ending()
+
+
 def fork_generation() -> Word:
     """How many forks lie between the process that loaded the library and this one."""
     return backend.fork_generation()
+
+
+def forks_seen() -> Word:
+    """How often this process forked, or was forked, since it loaded the library."""
+    return backend.forks_seen()
+
+
+def newest_child() -> Word:
+    """The process id of the child that this process forked last; 0 if the system does not tell."""
+    return backend.newest_child()
 
 
 def start_helper() -> bool:
@@ -487,6 +512,79 @@ def atomic_replace(address: Word, expected: Word, value: Word) -> bool:
         return False
     backend.store(address, 8, value)
     return True
+
+
+# ---- A recording -----------------------------------------------------------------------------------------
+
+
+def start_ticks() -> Word:
+    """Choose what `tick` counts, and how many of that are a second: found out in a millisecond."""
+    return backend.start_ticks()
+
+
+def tick() -> Word:
+    """The time in ticks, the same for all threads; read after all that comes before it was done."""
+    return backend.tick()
+
+
+def tick_or_so() -> Word:
+    """The same, read perhaps a little before."""
+    return backend.tick()
+
+
+def real_time() -> Word:
+    """Nanoseconds since 1970."""
+    return backend.real_time()
+
+
+def process_id() -> Word:
+    """The id of this process, asked of the kernel."""
+    return backend.process_id()
+
+
+def parent_id() -> Word:
+    """The id of the process that started this one."""
+    return backend.parent_id()
+
+
+def thread_id() -> Word:
+    """The system's id of this thread."""
+    return backend.thread_id()
+
+
+def thread_name(thread: Word, address: Word) -> Word:
+    """Write the name of a thread of this process, at most 16 bytes, to `address`. How many."""
+    return backend.thread_name(thread, address)
+
+
+def command_line(address: Word, count: Word) -> Word:
+    """Write the first `count` bytes of the command line to `address`, a zero behind each word. How many."""
+    return backend.command_line(address, count)
+
+
+def hide_entry(entry: Word) -> None:
+    """Take an entry out of the environment, so that programs that are executed do not find it."""
+    backend.hide_entry(entry)
+
+
+def open_record(path: Word) -> bool:
+    """Make the file at the zero-terminated `path`, which must be new, the one that is recorded to."""
+    return backend.open_record(path)
+
+
+def append_record(address: Word, count: Word) -> bool:
+    """Write `count` bytes to the end of the file that is recorded to, by one ``write``. Whether all were."""
+    return backend.append_record(address, count)
+
+
+def close_record() -> None:
+    """Nothing more is recorded to the file."""
+    backend.close_record()
+
+
+def watch_exit() -> None:
+    """When ``exit`` has done everything else, call ``snug_record_end``. Once is enough; may call malloc."""
+    backend.watch_exit()
 
 
 # ---- The end ---------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class RealMachine:
         self._entries: list[int] | None = None
         self._texts: list[ctypes.Array[ctypes.c_char]] = []
         self._nothing = self.reserve(2048)
+        self._record = -1
 
     def load(self, address: int, width: int) -> int:
         return int.from_bytes(ctypes.string_at(address, width), "little")
@@ -263,10 +264,25 @@ class RealMachine:
     def store_thread_reason(self, value: int) -> None:
         self._thread.reason = value
 
+    def load_thread_recorder(self) -> int:
+        return getattr(self._thread, "recorder", 0)
+
+    def store_thread_recorder(self, value: int) -> None:
+        self._thread.recorder = value
+
+    def is_thread_ending(self) -> bool:
+        return False
+
     def watch_thread_end(self) -> None:
         """A thread's cache stays behind when it ends."""
 
     def fork_generation(self) -> int:
+        return 0
+
+    def forks_seen(self) -> int:
+        return 0
+
+    def newest_child(self) -> int:
         return 0
 
     def start_helper(self) -> bool:
@@ -275,6 +291,55 @@ class RealMachine:
 
     def watch_forks(self, first_lock: int) -> None:
         """An interpreted heap is not used across a fork."""
+
+    def start_ticks(self) -> int:
+        return 1_000_000_000
+
+    def tick(self) -> int:
+        return time.monotonic_ns()
+
+    def real_time(self) -> int:
+        return time.time_ns()
+
+    def process_id(self) -> int:
+        return os.getpid()
+
+    def parent_id(self) -> int:
+        return os.getppid()
+
+    def thread_id(self) -> int:
+        return threading.get_native_id()
+
+    def thread_name(self, thread: int, address: int) -> int:
+        """Not looked into."""
+        return 0
+
+    def command_line(self, address: int, count: int) -> int:
+        words = b"".join(os.fsencode(word) + b"\0" for word in sys.argv)[:count]
+        ctypes.memmove(address, words, len(words))
+        return len(words)
+
+    def hide_entry(self, entry: int) -> None:
+        """The environment of the interpreter stays as it is."""
+
+    def open_record(self, path: int) -> bool:
+        try:
+            self._record = os.open(ctypes.string_at(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        except OSError:
+            return False
+        return True
+
+    def append_record(self, address: int, count: int) -> bool:
+        try:
+            return os.write(self._record, ctypes.string_at(address, count)) == count
+        except OSError:
+            return False
+
+    def close_record(self) -> None:
+        os.close(self._record)
+
+    def watch_exit(self) -> None:
+        """An interpreted recording ends by ``snug_record_end``."""
 
     def trap(self) -> None:
         raise Trap("an invariant is broken")

@@ -89,6 +89,12 @@ class SimulatedMachine:
     helpers: int = 0
     secret: int = 0x9E37_79B9_7F4A_7C15
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
+    records: dict[bytes, bytearray] = field(default_factory=dict)
+    """The files that were recorded to, by path."""
+    process: int = 1000
+    children: int = 0
+    """How many children this process has forked."""
+    thread_is_ending: bool = False
 
     def __post_init__(self) -> None:
         self._reserved = Region(RESERVED, bytearray())
@@ -105,6 +111,9 @@ class SimulatedMachine:
         self._thread_word = self._nothing
         self._thread_state = 0
         self._thread_reason = 0
+        self._thread_recorder = 0
+        self._ticks = 0
+        self._record: bytearray | None = None
 
     # ---- Memory ----
 
@@ -471,11 +480,26 @@ class SimulatedMachine:
     def store_thread_reason(self, value: int) -> None:
         self._thread_reason = value
 
+    def load_thread_recorder(self) -> int:
+        return self._thread_recorder
+
+    def store_thread_recorder(self, value: int) -> None:
+        self._thread_recorder = value
+
     def watch_thread_end(self) -> None:
-        """There is one thread, and it does not end."""
+        """There is one thread; a test ends it by hand."""
+
+    def is_thread_ending(self) -> bool:
+        return self.thread_is_ending
 
     def fork_generation(self) -> int:
         return self.forks
+
+    def forks_seen(self) -> int:
+        return self.forks + self.children
+
+    def newest_child(self) -> int:
+        return self.process + self.children
 
     def start_helper(self) -> bool:
         """There is one thread; a test calls ``snug_background_step`` in the helper's place."""
@@ -484,6 +508,60 @@ class SimulatedMachine:
 
     def watch_forks(self, first_lock: int) -> None:
         """Nor does it fork."""
+
+    # ---- A recording ----
+
+    def start_ticks(self) -> int:
+        return 1_000_000_000
+
+    def tick(self) -> int:
+        self._ticks += 100
+        return self._ticks
+
+    def real_time(self) -> int:
+        return 1_700_000_000_000_000_000
+
+    def process_id(self) -> int:
+        return self.process
+
+    def parent_id(self) -> int:
+        return 1
+
+    def thread_id(self) -> int:
+        return self.process
+
+    def thread_name(self, thread: int, address: int) -> int:
+        self.write(address, self.program[1][:16])
+        return len(self.program[1][:16])
+
+    def command_line(self, address: int, count: int) -> int:
+        words = (self.program[0] + b"\0")[:count]
+        self.write(address, words)
+        return len(words)
+
+    def hide_entry(self, entry: int) -> None:
+        if self._entries and entry in self._entries:
+            self._entries.remove(entry)
+
+    def open_record(self, path: int) -> bool:
+        """A refused ``open`` or ``write`` is given the address of the name, and the place and the count."""
+        name = self._read_text(path)
+        if name in self.records or not self._call("open", (path,), 0):
+            return False
+        self._record = self.records[name] = bytearray()
+        return True
+
+    def append_record(self, address: int, count: int) -> bool:
+        if self._record is None or not self._call("write", (len(self._record), count), 0):
+            return False
+        self._record += self.read(address, count)
+        return True
+
+    def close_record(self) -> None:
+        self._record = None
+
+    def watch_exit(self) -> None:
+        """A test calls ``snug_record_end``."""
 
     # ---- The end ----
 

@@ -59,6 +59,10 @@ void snug_background_step(void);
  * happens by itself. */
 void snug_thread_idle(void);
 
+/* Ends a recording that SNUG_RECORD began: what was recorded goes to its file. `exit` and `_exit` do it by themselves;
+ * before execve or a signal that kills, the last thousands of calls of each thread would be lost. */
+void snug_record_end(void);
+
 /* 1 if the parameter was set, 0 if it is refused. M_MMAP_THRESHOLD and M_TRIM_THRESHOLD are settings here; the
  * other parameters of glibc are accepted and have no effect, unknown ones too, as there. */
 int snug_mallopt(int parameter, int value);

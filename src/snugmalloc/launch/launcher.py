@@ -104,18 +104,20 @@ def launch_command(
     trace: bool = True,
     ends_with_caller: bool = False,
     readings_fd: int | None = None,
+    pid_name: str | None = None,
 ) -> list[str]:
     """The command line that runs `words` with `added` in its environment, writes figures to `figures_fd`, then
     becomes the command `after`, if that is not empty.
 
     Without `trace` the final resident memory stays unknown. `ends_with_caller` ends the program when the
     process that started the command is gone. Each reading of the resident memory goes to `readings_fd`, if that
-    is given.
+    is given. The variable `pid_name` of its environment is its process id.
     """
     command = [str(launcher_path()), "-f", str(figures_fd)]
     command += [] if trace else ["-n"]
     command += ["-k"] if ends_with_caller else []
     command += [] if readings_fd is None else ["-t", str(readings_fd)]
+    command += ["-p", pid_name] if pid_name else []
     for name, value in added.items():
         command += ["-e", f"{name}={value}"]
     for word in after:

@@ -312,6 +312,7 @@ int main(int count, char **words)
 {
     char *after[MOST_WORDS + 1] = {0};
     char *additions[MOST_WORDS];
+    const char *pid_name = NULL;
     int after_count = 0, addition_count = 0, figures_fd = -1, trace = 1, option;
     int go[2], failure[2], error = 0;
     char token = 0;
@@ -319,9 +320,11 @@ int main(int count, char **words)
     struct sigaction on_child;
     Program program = {.final_resident = -1, .residence = {.file = -1, .told = -1, .last_bytes = -1}};
 
-    while ((option = getopt(count, words, "+e:f:t:nka:")) != -1) {
+    while ((option = getopt(count, words, "+e:p:f:t:nka:")) != -1) {
         if (option == 'e' && addition_count < MOST_WORDS && strchr(optarg, '='))
             additions[addition_count++] = optarg;
+        else if (option == 'p')
+            pid_name = optarg;
         else if (option == 'a' && after_count < MOST_WORDS)
             after[after_count++] = optarg;
         else if (option == 'f')
@@ -358,6 +361,11 @@ int main(int count, char **words)
             _exit(NOT_STARTED);
         for (int i = 0; i < addition_count; i++)
             putenv(additions[i]);
+        if (pid_name) {
+            char number[16];
+            snprintf(number, sizeof number, "%d", (int)getpid());
+            setenv(pid_name, number, 1);
+        }
         sigaction(SIGCHLD, &on_child, NULL);
         sigprocmask(SIG_SETMASK, &before, NULL);
         become(words + optind, failure[1]);

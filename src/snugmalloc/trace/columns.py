@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, unique
 from typing import NamedTuple
@@ -161,47 +161,62 @@ def _find_blocks_at_once(gives: bytes, distance: Vector, first_block: int) -> tu
     return np.where(gave, before, NO_BLOCK), freed
 
 
+def with_refused(operations: Vector, refused: Vector) -> bytes:
+    """The operations as they stand in the file."""
+    np = numpy()
+    if np:
+        marked = np.where(refused, np.uint8(REFUSED), np.uint8(0)) | np.asarray(operations, dtype=np.uint8)
+        return bytes(marked.astype(np.uint8).tobytes())
+    return bytes(
+        operation | REFUSED if is_refused else operation
+        for operation, is_refused in zip(operations, refused, strict=True)
+    )
+
+
 def pack_columns(columns: Columns, flags: Flags) -> bytes:
     """The payload of a chunk, before it is compressed."""
-    columns = columns.listed()
+    if not numpy():
+        columns = columns.listed()
+    operations = with_refused(columns.operation, columns.refused)
     packed = {
-        Column.OPERATION: bytes(
-            operation | REFUSED if refused else operation
-            for operation, refused in zip(columns.operation, columns.refused, strict=True)
-        ),
+        Column.OPERATION: operations,
         Column.THREAD: encode_varints(columns.thread),
     }
     if Flags.TIMES in flags:
-        packed[Column.TIME] = encode_varints(steps_of(columns.time, columns.time[0]))
-    packed[Column.SIZE] = encode_varints(_present(columns.size, columns.operation, HAS_SIZE))
-    packed[Column.NUMBER] = encode_varints(_present(columns.number, columns.operation, HAS_NUMBER))
-    packed[Column.DISTANCE] = encode_varints(_distances(columns))
+        packed[Column.TIME] = encode_varints(steps_of(columns.time, int(columns.time[0])))
+    packed[Column.SIZE] = encode_varints(gather(columns.size, operations.translate(HAS_SIZE)))
+    packed[Column.NUMBER] = encode_varints(gather(columns.number, operations.translate(HAS_NUMBER)))
+    packed[Column.DISTANCE] = encode_varints(_distances(columns, operations))
     base = shift = 0
     if Flags.ADDRESSES in flags:
-        addresses, keys = _addresses(columns)
-        base = addresses[0] if addresses else 0
+        addresses, keys = _addresses(columns, operations)
+        base = int(addresses[0]) if len(addresses) else 0
         steps = differences(addresses, keys, base)
         shift = zeros_below(steps)
         packed[Column.ADDRESS] = encode_varints(shift_and_zigzag(steps, shift))
     if Flags.STACKS in flags:
-        packed[Column.STACK] = encode_varints(_present(columns.stack, columns.operation, IS_ALLOCATION))
+        packed[Column.STACK] = encode_varints(gather(columns.stack, operations.translate(IS_ALLOCATION)))
     head = [columns.first_block, base, shift, len(packed)]
     for number, data in packed.items():
         head += (number, len(data))
     return encode_varints(head) + b"".join(packed.values())
 
 
-def _present(values: Sequence[int], operations: Sequence[int], table: bytes) -> array[int]:
-    return array("Q", (value for value, operation in zip(values, operations, strict=True) if table[operation]))
-
-
-def _distances(columns: Columns) -> array[int]:
+def _distances(columns: Columns, operations: bytes) -> Vector:
     """For each pointer given: 0 for NULL, 1 for a block that is not known, else 2 and how many blocks ago."""
+    np = numpy()
+    if np:
+        gave = np.asarray(columns.block) != NO_BLOCK
+        before = columns.first_block + np.cumsum(gave) - gave
+        freed_at_once = np.asarray(columns.freed, dtype=np.int64)
+        is_foreign = np.asarray(columns.old) != 0
+        unknown = np.where(is_foreign, FOREIGN_DISTANCE, NULL_DISTANCE)
+        known = NEAREST_DISTANCE + before - 1 - freed_at_once
+        far = np.where(freed_at_once != NO_BLOCK, known, unknown).astype(np.uint64)
+        return gather(far, operations.translate(HAS_POINTER))
     distances = array("Q")
     blocks = columns.first_block
-    for operation, old, block, freed in zip(
-        columns.operation, columns.old, columns.block, columns.freed, strict=True
-    ):
+    for operation, old, block, freed in zip(operations, columns.old, columns.block, columns.freed, strict=True):
         if HAS_POINTER[operation]:
             if freed != NO_BLOCK:
                 distances.append(NEAREST_DISTANCE + blocks - 1 - freed)
@@ -212,16 +227,22 @@ def _distances(columns: Columns) -> array[int]:
     return distances
 
 
-def _addresses(columns: Columns) -> tuple[array[int], array[int]]:
+def _addresses(columns: Columns, operations: bytes) -> tuple[Vector, Vector]:
     """The entries of the column, and the size of the event that each belongs to."""
+    np = numpy()
+    if np:
+        pairs = np.stack((columns.old, columns.address), axis=1).astype(np.uint64).ravel()
+        has_old = (np.asarray(columns.old) != 0).astype(np.uint8).tobytes()
+        where = interleave(has_old, operations.translate(HAS_ADDRESS))
+        return gather(pairs, where), gather(twice(columns.size), where)
     addresses, keys = array("Q"), array("Q")
-    for operation, refused, size, address, old in zip(
-        columns.operation, columns.refused, columns.size, columns.address, columns.old, strict=True
+    for operation, size, address, old in zip(
+        operations, columns.size, columns.address, columns.old, strict=True
     ):
         if old:
             addresses.append(old)
             keys.append(size)
-        if HAS_ADDRESS[operation] and not refused:
+        if HAS_ADDRESS[operation]:
             addresses.append(address)
             keys.append(size)
     return addresses, keys

@@ -6,6 +6,7 @@ import heapq
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -27,10 +28,11 @@ from snugmalloc.trace.format import (
 )
 from snugmalloc.trace.gathering import EVENTS_IN_CHUNK, Gatherer
 from snugmalloc.trace.index import pack_index, unpack_index
+from snugmalloc.trace.merging import Numberer, Rows, in_chunks, merge, unpack
 from snugmalloc.trace.operations import Operation
 from snugmalloc.trace.rows import Row, unpack_rows
 from snugmalloc.trace.tables import Tables, read_tables
-from snugmalloc.trace.vectors import WORD
+from snugmalloc.trace.vectors import WORD, numpy
 
 Place = tuple[int, Head]
 """Where a chunk begins in the file, and its head."""
@@ -207,6 +209,27 @@ class TraceReader:
 
     def merged(self) -> Iterator[Columns]:
         """The rows of all threads, put in order. What came before a damaged chunk is given first."""
+        if not numpy():
+            yield from self.merged_one_by_one()
+            return
+        given = 0
+        try:
+            for columns in self.merged_at_once():
+                yield columns
+                given += 1
+        except TraceError:  # one by one it will be known up to which event they can be read
+            yield from islice(self.merged_one_by_one(), given, None)
+
+    def merged_at_once(self) -> Iterator[Columns]:
+        """The same by NumPy. Raises TraceError where a chunk is damaged; what came before is not all given."""
+        rows = [chunk for chunk in self.chunks if chunk[1].kind is Kind.ROWS]
+        numberer = Numberer(self.header.start)
+        return in_chunks(map(numberer.number, merge(rows, self.unpack_rows)))
+
+    def unpack_rows(self, chunk: Place) -> Rows:
+        return unpack(chunk[1], self.read_payload(chunk), self.header.flags)
+
+    def merged_one_by_one(self) -> Iterator[Columns]:
         gatherer = Gatherer()
         damaged = None
         try:

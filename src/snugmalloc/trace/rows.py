@@ -109,7 +109,9 @@ def unpack_rows(head: Head, payload: bytes, flags: Flags) -> Iterator[Row]:
     try:
         numbers = listed(decode_varints(payload))
         yield from _rows_of(head, numbers, Flags.TIMES in flags)
-    except (ValueError, IndexError) as error:
+    except IndexError:
+        raise TraceError("a chunk of rows makes no sense: it ends within a row") from None
+    except ValueError as error:
         raise TraceError(f"a chunk of rows makes no sense: {error}") from None
 
 

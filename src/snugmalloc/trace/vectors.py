@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, reduce
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import accumulate, compress
+from operator import or_
 from typing import Any
 
 Vector = Sequence[int]
@@ -57,7 +58,8 @@ def varint(value: int) -> bytes:
 
 def _encode_varints_at_once(values: Iterable[int]) -> bytes:
     np = numpy()
-    numbers = np.asarray(values if isinstance(values, array) else list(values), dtype=np.uint64)
+    known = isinstance(values, array | np.ndarray)
+    numbers = np.asarray(values if known else list(values), dtype=np.uint64)
     lengths = np.ones(len(numbers), dtype=np.intp)
     for step in range(1, LONGEST):
         longer = numbers >> np.uint64(7 * step) != 0
@@ -129,8 +131,12 @@ def sums(steps: Vector, start: int) -> Vector:
     return array("Q", running)
 
 
-def steps_of(values: Sequence[int], start: int) -> array[int]:
+def steps_of(values: Vector, start: int) -> Vector:
     """What `sums` makes `values` of."""
+    np = numpy()
+    if np:
+        steps_at_once: Vector = np.diff(np.asarray(values, dtype=np.uint64), prepend=np.uint64(start))
+        return steps_at_once
     steps = array("Q")
     for value in values:
         steps.append((value - start) & WORD)
@@ -138,13 +144,30 @@ def steps_of(values: Sequence[int], start: int) -> array[int]:
     return steps
 
 
-def differences(values: Sequence[int], keys: Sequence[int], base: int) -> array[int]:
+def differences(values: Vector, keys: Vector, base: int) -> Vector:
     """How far each value is from the one before that has the same key; the first of a key from `base`."""
+    np = numpy()
+    if np:
+        return _differences_at_once(values, keys, base)
     last: dict[int, int] = {}
     found = array("Q")
     for value, key in zip(values, keys, strict=True):
         found.append((value - last.get(key, base)) & WORD)
         last[key] = value
+    return found
+
+
+def _differences_at_once(values: Vector, keys: Vector, base: int) -> Vector:
+    np = numpy()
+    numbers = np.asarray(keys, dtype=np.uint64)
+    order = np.argsort(numbers, kind="stable")
+    grouped, ordered = numbers[order], np.asarray(values, dtype=np.uint64)[order]
+    before = np.empty_like(ordered)
+    before[:1] = base
+    before[1:] = np.where(grouped[1:] == grouped[:-1], ordered[:-1], np.uint64(base))
+    placed = np.empty_like(ordered)
+    placed[order] = ordered - before
+    found: Vector = placed
     return found
 
 
@@ -177,16 +200,20 @@ def _undo_differences_at_once(found: Vector, keys: Vector, base: int) -> Vector:
     return values
 
 
-def zeros_below(values: Iterable[int]) -> int:
+def zeros_below(values: Vector) -> int:
     """How many low bits are zero in all values; 0 if all are zero."""
-    bits = 0
-    for value in values:
-        bits |= value
+    np = numpy()
+    bits = int(np.bitwise_or.reduce(np.asarray(values, dtype=np.uint64))) if np else reduce(or_, values, 0)
     return (bits & -bits).bit_length() - 1 if bits else 0
 
 
-def shift_and_zigzag(found: Iterable[int], shift: int) -> array[int]:
+def shift_and_zigzag(found: Vector, shift: int) -> Vector:
     """Differences that end in `shift` zero bits, as numbers that are small when they are near zero."""
+    np = numpy()
+    if np:
+        signed_at_once = np.asarray(found, dtype=np.uint64).view(np.int64) >> np.int64(shift)
+        zigzagged: Vector = ((signed_at_once << np.int64(1)) ^ (signed_at_once >> np.int64(63))).view(np.uint64)
+        return zigzagged
     packed = array("Q")
     for difference in found:
         signed = difference - (1 << 64) if difference >= SIGN else difference

@@ -12,6 +12,8 @@ LAYERS = (
     "control",
     "refusals",
     "values",
+    "chunks",
+    "recorder",
     "switch",
     "options",
     "pages",
@@ -37,6 +39,7 @@ LAYERS = (
     "places",
     "private",
     "requests",
+    "recorded",
     "fast",
     "front",
 )

@@ -20,6 +20,7 @@ from ..machine import (
     Int,
     Word,
     clear_bytes,
+    inline,
     likely,
     load_byte,
     load_thread_state,
@@ -36,6 +37,8 @@ from .block import units_of
 from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
+    CLASSES,
+    LISTED_LIMIT,
     MAX_LISTED_UNITS,
     SMALL_CLASSES,
     class_block_units,
@@ -48,11 +51,23 @@ from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import Figures
 from .heap import allocate, allocate_run, free_block, set_aside
 from .large import owner_of
-from .layout import DEBUG, PAGE_BASE, PAGED, UNIT_SHIFT, units_for
-from .lists import List, ThreadCache, empty_list, fill, is_cache_sound, listed, pop, push, raise_limit
+from .layout import DEBUG, PAGE_BASE, PAGED, UNIT, UNIT_SHIFT, units_for
+from .lists import (
+    ENTRY_SHIFT,
+    List,
+    ThreadCache,
+    empty_list,
+    fill,
+    is_cache_sound,
+    listed,
+    pop,
+    push,
+    raise_limit,
+)
 from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
 from .purge import is_time, is_use_falling, take_step
+from .recorder import is_recording
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
 from .shards import (
     CROWDED,
@@ -164,10 +179,47 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if figure(process_heap(), Figures.counting) == 0 and not fills_memory():
+    if is_plain() and not is_recording():
         store_thread_word(cache)
     watch_thread_end()
     return cache
+
+
+def is_plain() -> bool:
+    """Whether calls are neither counted, nor is memory filled: what a list has will do."""
+    return figure(process_heap(), Figures.counting) == 0 and not fills_memory()
+
+
+def use_own_lists() -> None:
+    """Calls are not recorded any more: those of this thread may find its lists at once again."""
+    state = load_thread_state()
+    if state > ENDED and is_plain():
+        store_thread_word(state)
+
+
+# ---- This thread's lists, while its word leads to none because calls are recorded ----
+
+
+@inline
+def take_listed(size: Word) -> Word:
+    """A block for a request, from the front of this thread's list for its size; or 0."""
+    state = load_thread_state()
+    if unlikely(size > LISTED_LIMIT or state <= ENDED or not is_plain()):
+        return 0
+    return pop(ThreadCache(state).lists[load_byte(CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT))])
+
+
+@inline
+def keep_listed(pointer: Word, kind: Word) -> bool:
+    """Put an object on a page of this kind into this thread's list. Whether there was one with room."""
+    state = load_thread_state()
+    if unlikely(state <= ENDED or not is_plain()):
+        return False
+    entry = List(state + (kind << ENTRY_SHIFT))
+    if unlikely(entry.room == 0):
+        return False
+    push(entry, pointer)
+    return True
 
 
 def own_cache() -> ThreadCache:

@@ -170,6 +170,15 @@ void *dlmopen(Lmid_t space, const char *file, int mode) {
     JUMP next(space, file, space == LM_ID_BASE ? without_deepbind(mode) : mode);
 }
 
+/* ---- The end of a process without exit ---- */
+
+/* Children that were forked mostly end so, and a recording has to be ended. Nothing else is done. */
+void _exit(int status) {
+    snug_record_end();
+    for (;;) syscall(SYS_exit_group, status);
+}
+void _Exit(int status) { _exit(status); }
+
 /* ---- operator new and delete ---- */
 
 /* The C++ library is not linked: a C program has none. It is looked up when memory has run out, among what the

@@ -1,4 +1,7 @@
-"""Owns the fast paths: what malloc and free do before anybody takes a lock, and their relatives' rules."""
+"""Owns the fast paths: what malloc and free do before anybody takes a lock, and their relatives' rules.
+
+What they do not find in this thread's lists goes on to `recorded`: all of it, while calls are recorded.
+"""
 
 from __future__ import annotations
 
@@ -25,36 +28,43 @@ from .layout import HEADER, IN_PAGE, UNIT, UNIT_SHIFT
 from .lists import ENTRY_SHIFT, List, push
 from .pages import BLOCKS, kind_at
 from .places import CLEARED_LIMIT, usable
-from .requests import (
-    dispose,
-    is_power_of_two,
-    obtain,
-    obtain_aligned,
-    obtain_cleared,
-    power_of_two,
-    refuse_size,
-    resize,
+from .recorded import (
+    answer_aligned,
+    answer_cleared,
+    answer_first,
+    answer_free,
+    answer_last,
+    answer_malloc,
+    answer_overflow,
+    answer_resize,
 )
+from .requests import is_power_of_two, power_of_two
 
 FLAGS = USED | OWN
 
 
 @inline
-def allocate_fast(size: Word) -> Word:
-    """malloc(3): from the front of this thread's list for the size, if it has one. 17 instructions.
+def take_fast(size: Word) -> Word:
+    """From the front of this thread's list for the size, if it has one; or 0.
 
     The class comes from a table for every size: a branch for larger ones nobody could guess.
     """
     cache = load_thread_word()
     if unlikely(size > LISTED_LIMIT):
-        return obtain(size)
+        return 0
     entry = cache + (load_byte(CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT)) << ENTRY_SHIFT)
     first = load_word(entry)
     if likely(first != 0):
         store_word(entry, load_word(first))
         store_half(entry + List.room, load_half(entry + List.room) + 1)
-        return first
-    return obtain(size)
+    return first
+
+
+@inline
+def allocate_fast(size: Word) -> Word:
+    """malloc(3). 17 instructions where the list has one."""
+    first = take_fast(size)
+    return first if likely(first != 0) else answer_malloc(size)
 
 
 @inline
@@ -74,7 +84,7 @@ def free_fast(pointer: Word) -> None:
     if likely(entry == cache + BLOCKS * UNIT and pointer & (UNIT - 1) == 0):
         free_listed_block(cache, pointer)
     else:
-        dispose(pointer)
+        answer_free(pointer)
 
 
 @inline
@@ -88,30 +98,32 @@ def free_listed_block(cache: Word, block: Word) -> None:
             if likely(entry.room != 0):
                 push(entry, block)
                 return
-    dispose(block)
+    answer_free(block)
 
 
 def allocate_cleared(count: Word, size: Word) -> Word:
     """`count` times `size` bytes that read as zero."""
     if product_overflows(count, size):
-        return refuse_size()
+        return answer_overflow(count)
     total = count * size
     if total > CLEARED_LIMIT:
-        return obtain_cleared(total)
-    pointer = allocate_fast(total)
-    if pointer != 0:
-        clear_bytes(pointer, usable(pointer))
+        return answer_cleared(count, total)
+    pointer = take_fast(total)
+    if unlikely(pointer == 0):
+        return answer_cleared(count, total)
+    clear_bytes(pointer, usable(pointer))
     return pointer
 
 
 def reallocate(pointer: Word, size: Word) -> Word:
     """The block at `pointer` with room for `size` bytes."""
     if pointer == 0:
-        return allocate_fast(size)
+        first = take_fast(size)
+        return first if likely(first != 0) else answer_first(size)
     if size == 0:
-        free_fast(pointer)
+        answer_last(pointer)
         return 0
-    return resize(pointer, size)
+    return answer_resize(pointer, size)
 
 
 def allocate_on(alignment: Word, size: Word) -> Word:
@@ -119,7 +131,7 @@ def allocate_on(alignment: Word, size: Word) -> Word:
     if not is_power_of_two(alignment):
         set_errno(EINVAL)
         return 0
-    return obtain_aligned(alignment, size)
+    return answer_aligned(alignment, size)
 
 
 def allocate_on_next(alignment: Word, size: Word) -> Word:
@@ -127,4 +139,4 @@ def allocate_on_next(alignment: Word, size: Word) -> Word:
     if alignment > LARGEST + 1:
         set_errno(EINVAL)
         return 0
-    return obtain_aligned(power_of_two(alignment), size)
+    return answer_aligned(power_of_two(alignment), size)

@@ -10,6 +10,7 @@ from ..machine import (
     Int,
     Word,
     copy_bytes,
+    is_thread_ending,
     libc_mallopt,
     libc_trim,
     page_size,
@@ -27,7 +28,9 @@ from .options import hands_over, read_options, set_mmap_threshold
 from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
-from .requests import dispose, is_power_of_two, look_closely, obtain_aligned, refuse_size
+from .recorded import answer_aligned, answer_product, begin_trim, end_trim, recorder_of_call
+from .recorder import end_recording, end_thread
+from .requests import dispose, is_power_of_two, look_closely
 from .shards import TOTALS, heap_count, heap_number
 from .walk import BAD_CACHE, OK, check, total_figures, walk
 
@@ -146,7 +149,7 @@ def snug_realloc(pointer: Word, size: Word) -> Word:
 def snug_reallocarray(pointer: Word, count: Word, size: Word) -> Word:
     """As reallocarray."""
     if product_overflows(count, size):
-        return refuse_size()
+        return answer_product(pointer)
     return reallocate(pointer, count * size)
 
 
@@ -164,7 +167,7 @@ def snug_posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
     """As posix_memalign."""
     if not is_power_of_two(alignment) or alignment < HEADER:
         return EINVAL
-    pointer = obtain_aligned(alignment, size)
+    pointer = answer_aligned(alignment, size)
     if pointer == 0:
         return ENOMEM
     store_word(target, pointer)
@@ -173,14 +176,12 @@ def snug_posix_memalign(target: Word, alignment: Word, size: Word) -> Int:
 
 def snug_valloc(size: Word) -> Word:
     """As valloc."""
-    return obtain_aligned(page_size(), size)
+    return answer_aligned(page_size(), size)
 
 
 def snug_pvalloc(size: Word) -> Word:
     """As pvalloc."""
-    if size > LARGEST:
-        return refuse_size()
-    return obtain_aligned(page_size(), round_up(size, page_size()))
+    return answer_aligned(page_size(), round_up(size, page_size()) if size <= LARGEST else size)
 
 
 def snug_malloc_usable_size(pointer: Word) -> Word:
@@ -220,10 +221,12 @@ def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
     if hands_over():
         return libc_trim(pad)
+    before = begin_trim()
     reclaim()
     any_given = False
     for number in range(heap_count()):
         any_given = give_all_back(heap_number(number), pad) or any_given
+    end_trim(before)
     return 1 if any_given else 0
 
 
@@ -234,7 +237,7 @@ def snug_malloc_trim(pad: Word) -> Int:
 
 def snug_background_step() -> None:
     """Look whether memory should go back, and give it: what the helper thread does while the program sleeps."""
-    read_options()
+    recorder_of_call()
     for number in range(heap_count()):
         look_after(heap_number(number))
     held = enter(process_heap())
@@ -245,6 +248,13 @@ def snug_background_step() -> None:
 def snug_thread_idle() -> None:
     """This thread keeps no memory for itself until its next request."""
     give_up_cache()
+    if is_thread_ending():
+        end_thread()
+
+
+def snug_record_end() -> None:
+    """What was recorded goes to the file, and nothing more is recorded."""
+    end_recording()
 
 
 def snug_stats(stats: Word, size: Word) -> None:

@@ -31,9 +31,11 @@ from ..machine import (
     purge_memory,
     resize_mapping,
     store_word,
+    unlikely,
     unmap_memory,
 )
 from .chain import enter_list, first_of, newer, older, unlink
+from .chunks import MAP_EVENT, PURGE_EVENT, UNMAP_EVENT
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures, count_in, count_out, gave_back, may_take, took
 from .layout import IN_PAGE, PAGE, PAGE_SHIFT
@@ -51,6 +53,7 @@ from .pages import (
     page_tag,
     set_kind,
 )
+from .recorder import is_recording, note_moment, record_move, record_range
 from .refusals import allows, map_or_note, note_reason
 
 CLEAN = 1
@@ -151,6 +154,12 @@ def remove_spare(heap: Heap, mapping: Word) -> None:
     heap.dirty_spare -= 0 if is_clean(mapping) else length
 
 
+def record_mapping(heap: Heap, event: Word, start: Word, count: Word) -> None:
+    """While calls are recorded: something happened to this memory of a mapping."""
+    if unlikely(is_recording()) and heap.is_private == 0:
+        record_range(event, start, count)
+
+
 # ---- Spare mappings ----
 
 
@@ -218,6 +227,8 @@ def unmap_spare(heap: Heap, dirty: bool) -> bool:
     else:
         add_spare(heap, mapping, length, CLEAN if emptied else 0)
     unlock_heap(heap, held)
+    if emptied:
+        record_mapping(heap, UNMAP_EVENT if unmapped else PURGE_EVENT * ONE, mapping, length)
     return unmapped
 
 
@@ -327,6 +338,8 @@ def map_new(heap: Heap, length: Word, alignment: Word) -> Word:
     unlock_heap(heap, held)
     if mapping != 0 and not covered:
         give_fresh(heap, mapping, length)
+    if covered:
+        record_mapping(heap, MAP_EVENT * ONE, mapping, length)
     return mapping if covered else 0
 
 
@@ -383,6 +396,8 @@ def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
     held = lock_heap(heap)
     covered = cover_mapping(target)
     unlock_heap(heap, held)
+    if unlikely(is_recording()):
+        note_moment()
     if covered and move_mapping(mapping, before, target, length):
         return target
     give_fresh(heap, target, length)
@@ -411,6 +426,10 @@ def grow_large(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
         lower_figure(heap, Figures.system_bytes, length - before)
         add_used(heap, mapping, before, 0)
     unlock_heap(heap, held)
+    if unlikely(is_recording()) and moved != 0:
+        record_move(moved)
+        record_mapping(heap, UNMAP_EVENT * ONE, mapping, before)
+        record_mapping(heap, MAP_EVENT * ONE, moved, length)
     return moved
 
 

@@ -16,12 +16,14 @@ from ..machine import (
     publish,
     reserve,
     text_after,
+    watch_exit,
     watch_forks,
 )
 from .classes import LISTED_LIMIT
 from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
+from .recorder import begin_recording, is_recording, read_record_option, read_recorded_process
 from .switch import decide, is_off, read_switch
 from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
 
@@ -53,6 +55,7 @@ MAX_HEAPS = 64
 ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
 SERVED = 1  # and calls are served by the heap,
 HANDED_OVER = 2  # or by libc
+RECORDED = 3  # or by the heap, and recorded
 
 threshold_bytes: Word = 0
 prealloc_bytes: Word = 0
@@ -71,6 +74,11 @@ def have_options() -> bool:
 
 def is_serving() -> bool:
     """Whether the environment has been read and has left this process on the heap; else ask `hands_over`."""
+    return atomic_load(ARE_READ) & SERVED != 0
+
+
+def is_serving_only() -> bool:
+    """The same, and nothing was ever recorded."""
     return atomic_load(ARE_READ) == SERVED
 
 
@@ -185,7 +193,7 @@ def read_option(entry: Word) -> None:
     if value != 0:
         number_in(entry, value, 0, 1)
         return
-    if not read_switch(entry):
+    if not read_switch(entry) and not read_record_option(entry):
         complain(UNKNOWN, entry)
 
 
@@ -202,6 +210,8 @@ def read_environment() -> None:
     while entry != 0:
         if text_after(entry, OURS) != 0:
             read_option(entry)
+        else:
+            read_recorded_process(entry)
         index += 1
         entry = environment_entry(index)
     if hardened:
@@ -223,8 +233,13 @@ def settle() -> None:
     decide()
     if is_off():
         turn_off()
+    else:
+        begin_recording()
     publish(PROCESS_HEAP)
-    atomic_store(ARE_READ, HANDED_OVER if is_off() else SERVED)
+    if is_off():
+        atomic_store(ARE_READ, HANDED_OVER)
+    else:
+        atomic_store(ARE_READ, RECORDED if is_recording() else SERVED)
 
 
 def read_options() -> bool:
@@ -242,6 +257,8 @@ def read_options() -> bool:
     if is_first and is_known:
         # not when the library is loaded: /bin/true, which never comes here, is 68 KiB smaller
         watch_forks(PROCESS_HEAP + Heap.owner)
+        if is_recording():
+            watch_exit()
     return is_known
 
 

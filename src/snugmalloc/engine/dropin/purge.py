@@ -35,8 +35,9 @@ from __future__ import annotations
 
 from ..common.figures import figure, raise_figure
 from ..common.sizes import ONE, round_up
-from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory
+from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory, unlikely
 from .block import next_block, units_of
+from .chunks import PURGE_EVENT
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures
@@ -65,6 +66,7 @@ from .pages import (
     page_tag,
     used_pages,
 )
+from .recorder import is_recording, record_range
 from .segments import trim
 
 PACE = 128  # operations between two steps
@@ -366,6 +368,8 @@ def give_chunk(heap: Heap) -> Word:
     if purged:
         raise_figure(heap, Figures.returned_bytes, count << PAGE_SHIFT)
     unlock_heap(heap, held)
+    if unlikely(is_recording()) and purged and heap.is_private == 0:
+        record_range(PURGE_EVENT, page_address(page), count << PAGE_SHIFT)
     return count if purged else 0
 
 

@@ -55,6 +55,7 @@ from .places import (
     usable,
 )
 from .private import is_of_private_heap, resize_private
+from .recorder import is_recording, note_refusal, record_move
 from .refusals import count_refusal, note_reason
 from .shards import heap_count, heap_number
 from .slab import give_row
@@ -103,6 +104,8 @@ def look_closely(pointer: Word) -> None:
 
 def refuse() -> Word:
     """NULL, because there is no memory to be had."""
+    if unlikely(is_recording()):
+        note_refusal()
     count_refusal(process_heap())
     set_errno(ENOMEM)
     return 0
@@ -172,10 +175,15 @@ def is_helper_due() -> bool:
 
 def obtain(size: Word) -> Word:
     """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
-    if unlikely(wants_helper()) and is_helper_due():
-        start_helper_once()
     if unlikely(not is_serving()) and hands_over():
         return libc_malloc(size)
+    return serve(size)
+
+
+def serve(size: Word) -> Word:
+    """The same in a process that is on the heap."""
+    if unlikely(wants_helper()) and is_helper_due():
+        start_helper_once()
     if size > LARGEST:
         return refuse_size()
     pointer = by_size(size)
@@ -306,6 +314,8 @@ def move(pointer: Word, size: Word, before: Word) -> Word:
     target = obtain(size)
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)
+        if unlikely(is_recording()):
+            record_move(target)
         dispose(pointer)
     return target
 

@@ -33,9 +33,11 @@ from ..machine import (
     page_size,
     reserve_range,
     system_break,
+    unlikely,
     unmap_memory,
 )
 from .block import FREE_BEFORE, USED, free_before, set_tag, set_units_before
+from .chunks import GROWTH_EVENT, PURGE_EVENT
 from .coalesce import detach, index, lower_end, merge, move_end, wilderness
 from .control import Heap, is_process_heap
 from .figures import Figures, gave_back, took
@@ -54,6 +56,7 @@ from .pages import (
     set_owner,
     use_pages,
 )
+from .recorder import is_recording, record_range
 from .refusals import allows
 
 GROWTH = 131072
@@ -84,6 +87,8 @@ def add_memory(heap: Heap, start: Word, end: Word) -> bool:
     took(heap, end - start)
     merge(heap, start, size)
     mark_clean(heap, page_of(start), page_of(end), FRESH)
+    if unlikely(is_recording()) and heap.is_private == 0:
+        record_range(GROWTH_EVENT, start, end - start)
     return True
 
 
@@ -146,6 +151,8 @@ def trim(heap: Heap, pad: Word) -> Word:
     lower_figure(heap, Figures.heap_bytes, count)
     gave_back(heap, count)
     count_gone(heap, count >> PAGE_SHIFT)
+    if unlikely(is_recording()):
+        record_range(PURGE_EVENT, end, count)
     return count
 
 

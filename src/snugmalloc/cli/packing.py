@@ -1,0 +1,113 @@
+"""The end of ``snug record``: replaces the launcher when the program has ended, packs its trace, ends likewise.
+
+    python -m snugmalloc.cli.packing DESCRIPTOR
+
+DESCRIPTOR is open for what `snugmalloc.cli.record` handed over: where the trace is, and what to make of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from snugmalloc.cli.ending import end_like
+from snugmalloc.cli.handover import take_over
+from snugmalloc.cli.report import progress_bar
+from snugmalloc.cli.streams import check_output, tell
+from snugmalloc.heapmap import counted
+from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.importing import convert
+from snugmalloc.trace.operations import IS_CALL
+from snugmalloc.trace.reader import TraceReader, is_trace
+
+PROCESS = "%p"
+
+
+class Recorded(NamedTuple):
+    """What is in a trace."""
+
+    path: Path
+    calls: int
+    size: int
+
+
+def own_traces(file: str, pid: int, follow: bool, begun: int) -> list[Path]:
+    """The traces of this recording: of the process, of what it became, and of those that were followed."""
+    folder, name = os.path.split(file)
+    number = "[0-9]+" if follow else str(pid)
+    form = re.escape(name).replace(re.escape(PROCESS), f"{number}(-[0-9]+)?")
+    form += "" if PROCESS in name else "(-[0-9]+)?"
+    found = (path for path in Path(folder).iterdir() if re.fullmatch(form, path.name))
+    return sorted(path for path in found if is_trace(path) and _began_at(path) >= begun)
+
+
+def _began_at(path: Path) -> int:
+    try:
+        with TraceReader(path) as reader:
+            return 0 if reader.has_index else reader.header.start_realtime
+    except TraceError:
+        return 0
+
+
+def pack(path: Path) -> None:
+    """Make columns of the rows in a trace; it is a whole trace at any moment."""
+    packed = path.with_name(path.name + ".packing")
+    try:
+        with progress_bar("packing") as told:
+            damage = convert(path, packed, progress=told).damage
+        os.replace(packed, path)
+    finally:
+        packed.unlink(missing_ok=True)
+    if damage:
+        tell(damage)
+
+
+def look(path: Path) -> Recorded:
+    """What is in a trace."""
+    with TraceReader(path) as reader:
+        calls = sum(bytes(columns.operation).translate(IS_CALL).count(1) for columns in reader.columns())
+        return Recorded(path, calls, reader.size)
+
+
+def told_of(recorded: list[Recorded]) -> str:
+    """What was recorded, and what to do next, in one line."""
+    calls, size = sum(trace.calls for trace in recorded), sum(trace.size for trace in recorded)
+    largest = max(recorded, key=lambda trace: trace.calls)
+    name = os.path.relpath(largest.path)
+    name = name if len(name) < len(str(largest.path)) else str(largest.path)
+    each = f" in {len(recorded):,} files" if len(recorded) > 1 else ""
+    rate = f", {size / calls:.1f} bytes a call" if calls else ""
+    return f"recorded {counted(calls, 'call')}{each}{rate}: snug report {name}"
+
+
+def finish(file: str, pid: int, follow: bool, raw: bool, begun: int) -> None:
+    """Pack what was recorded, and say so."""
+    recorded = []
+    for path in own_traces(file, pid, follow, begun):
+        try:
+            if not raw:
+                pack(path)
+            recorded.append(look(path))
+        except TraceError as error:
+            tell(str(error))
+        except OSError as error:
+            tell(f"{error.filename or path.name}: {error.strerror}")
+    if recorded:
+        tell(told_of(recorded))
+    else:
+        tell("nothing was recorded")
+
+
+def main() -> int:
+    """Pack the trace, report, and end as the program did in any case."""
+    check_output()
+    state, figures = take_over(int(sys.argv[1]))
+    finish(state["file"], figures.pid, state["follow"], state["raw"], state["begun"])
+    return end_like(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

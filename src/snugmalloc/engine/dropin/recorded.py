@@ -1,0 +1,227 @@
+"""Owns what becomes of a call that finds nothing in its thread's lists: it is answered, and recorded if asked.
+
+While calls are recorded a thread's word leads to no lists, so that every call comes by here. It is served from
+the thread's lists all the same. A block's row is written while the block is its caller's alone: after malloc
+has it, before free gives it away, and where realloc has both. docs/trace-format.md says why.
+
+Blocks of private heaps are not recorded: their heap may go as a whole.
+"""
+
+from __future__ import annotations
+
+from ..common.figures import figure
+from ..machine import Word, clear_bytes, inline, likely, tick, tick_or_so, unlikely
+from .cache import keep_listed, take_listed, use_own_lists
+from .chunks import (
+    ALIGNED_CALL,
+    CALLOC_CALL,
+    HAS_NUMBER,
+    HAS_OLD,
+    HAS_SIZE,
+    MALLOC_CALL,
+    REALLOC_CALL,
+    REFUSED,
+    TRIM_EVENT,
+)
+from .figures import Figures
+from .layout import ALL_BITS
+from .options import is_serving_only, read_options
+from .pages import is_slab_kind, kind_at
+from .places import CLEARED_LIMIT, usable
+from .private import is_of_private_heap
+from .recorder import (
+    Recorder,
+    ask_resize,
+    has_recorded,
+    is_recording,
+    known_recorder,
+    own_recorder,
+    record_block,
+    record_event,
+    record_refused,
+    record_resize,
+    write_free,
+    write_malloc,
+    write_row,
+)
+from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
+from .shards import heap_count, heap_number
+
+
+def recorder_of_call() -> Recorder:
+    """Where a call is to be recorded, once the options are known; 0 if it is not."""
+    read_options()
+    if likely(is_recording()):
+        return own_recorder()
+    if has_recorded():
+        use_own_lists()
+    return Recorder(0)
+
+
+# ---- Allocating ----
+
+
+# What comes from this thread's list was there before: a clock that may be a little early will do. What comes
+# from elsewhere another thread may have freed just now.
+
+
+@inline
+def obtain_at_once(size: Word) -> tuple[Word, Word]:
+    """`size` bytes, or NULL with errno: from this thread's list, or else by any other way. And the time."""
+    pointer = take_listed(size)
+    if likely(pointer != 0):
+        return pointer, tick_or_so()
+    pointer = serve(size)
+    return pointer, tick()
+
+
+def answer_malloc(size: Word) -> Word:
+    """As malloc."""
+    if likely(is_serving_only()):
+        return serve(size)
+    recorder = known_recorder()
+    if unlikely(recorder == 0):
+        recorder = recorder_of_call()
+        if recorder == 0:
+            return obtain(size)
+    pointer, time = obtain_at_once(size)
+    if likely(pointer != 0):
+        write_malloc(recorder, time, size, pointer)
+    else:
+        record_refused(recorder, MALLOC_CALL, 0, size, 0)
+    return pointer
+
+
+def cleared_at_once(size: Word) -> Word:
+    """As `obtain_cleared`, but first from this thread's list."""
+    pointer = take_listed(size) if size <= CLEARED_LIMIT else 0
+    if unlikely(pointer == 0):
+        return obtain_cleared(size)
+    clear_bytes(pointer, usable(pointer))
+    return pointer
+
+
+def answer_cleared(count: Word, size: Word) -> Word:
+    """As calloc: `size` bytes, of `count` elements."""
+    if likely(is_serving_only()):
+        return obtain_cleared(size)
+    recorder = recorder_of_call()
+    if recorder == 0:
+        return obtain_cleared(size)
+    pointer = cleared_at_once(size)
+    record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
+    return pointer
+
+
+def answer_overflow(count: Word) -> Word:
+    """As calloc, of `count` elements that take more than there is."""
+    recorder = recorder_of_call()
+    pointer = refuse_size()
+    if recorder != 0:
+        record_refused(recorder, CALLOC_CALL, HAS_NUMBER, ALL_BITS, count)
+    return pointer
+
+
+def answer_aligned(alignment: Word, size: Word) -> Word:
+    """As aligned_alloc; `alignment` is a power of two."""
+    if likely(is_serving_only()):
+        return obtain_aligned(alignment, size)
+    recorder = recorder_of_call()
+    pointer = obtain_aligned(alignment, size)
+    if recorder != 0:
+        record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
+    return pointer
+
+
+# ---- Freeing ----
+
+
+def answer_free(pointer: Word) -> None:
+    """As free."""
+    if likely(is_serving_only()):
+        dispose(pointer)
+        return
+    recorder = known_recorder()
+    if unlikely(recorder == 0):
+        recorder = recorder_of_call()
+        if recorder == 0:
+            dispose(pointer)
+            return
+    kind = kind_at(pointer)
+    if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
+        write_free(recorder, tick(), pointer)
+    if not keep_listed(pointer, kind):
+        dispose(pointer)
+
+
+# ---- Resizing ----
+
+
+def answer_first(size: Word) -> Word:
+    """As realloc of NULL."""
+    if likely(is_serving_only()):
+        return obtain(size)
+    recorder = recorder_of_call()
+    if recorder == 0:
+        return obtain(size)
+    pointer, time = obtain_at_once(size)
+    record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
+    return pointer
+
+
+def answer_last(pointer: Word) -> None:
+    """As realloc to size 0, which frees."""
+    if unlikely(not is_serving_only()) and not is_of_private_heap(pointer):
+        recorder = recorder_of_call()
+        if recorder != 0:
+            write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
+    dispose(pointer)
+
+
+def answer_resize(pointer: Word, size: Word) -> Word:
+    """As realloc, of a block and to a size that are not 0."""
+    if likely(is_serving_only()):
+        return resize(pointer, size)
+    recorder = recorder_of_call()
+    if recorder == 0 or is_of_private_heap(pointer):
+        return resize(pointer, size)
+    ask_resize(recorder, pointer, size)
+    moved = resize(pointer, size)
+    if moved != 0:
+        record_resize(recorder, moved)
+    else:
+        record_refused(recorder, REALLOC_CALL, HAS_OLD, size, 0)
+    return moved
+
+
+def answer_product(pointer: Word) -> Word:
+    """As reallocarray to more than there is."""
+    recorder = recorder_of_call()
+    answer = refuse_size()
+    if recorder != 0:
+        ask_resize(recorder, pointer, ALL_BITS)
+        record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)
+    return answer
+
+
+# ---- Giving back as the program asks ----
+
+
+def returned_bytes() -> Word:
+    """What malloc's heaps have given back so far."""
+    total: Word = 0
+    for number in range(heap_count()):
+        total += figure(heap_number(number), Figures.returned_bytes)
+    return total
+
+
+def begin_trim() -> Word:
+    """Before memory is given back: what went so far."""
+    recorder = recorder_of_call()
+    return returned_bytes() if recorder != 0 else 0
+
+
+def end_trim(before: Word) -> None:
+    """And afterwards."""
+    if unlikely(is_recording()):
+        record_event(TRIM_EVENT, HAS_SIZE, returned_bytes() - before, 0, 0)

@@ -1,0 +1,208 @@
+"""`snug record`: the trace is there when the program has ended, and the program is otherwise as it would be."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from snugmalloc.trace import TraceReader
+from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.operations import ALLOCATIONS
+
+from ..dropin.programs import C_SOURCE, LUA, NODE, PERL, SQLITE
+from .programs import PYTHON, SNUG
+
+HOLD = "a = [bytes(12_345) for _ in range(2_000)]; del a; print(len('done'))"
+WORKERS = """
+import multiprocessing, sys
+def work(number): return len([bytes(20_000 + number) for _ in range(500)])
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(sum(pool.map(work, range(6))))
+        pool.close()
+        pool.join()
+"""
+
+
+def record(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SNUG, "record", *arguments], capture_output=True, text=True, cwd=folder)
+
+
+def sizes_in(path: Path) -> Counter[int]:
+    with TraceReader(path) as reader:
+        assert reader.verify() == []
+        return Counter(event.size for event in reader.events() if event.operation in ALLOCATIONS)
+
+
+def only(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_the_trace_is_named_after_the_program_and_its_process(tmp_path: Path) -> None:
+    ended = record(tmp_path, "--", PYTHON, "-c", HOLD)
+    assert (ended.returncode, ended.stdout) == (0, "4\n")
+    path = only(tmp_path)
+    assert re.fullmatch(rf"{re.escape(Path(PYTHON).name)}\.[0-9]+\.snug", path.name)
+    line = re.fullmatch(
+        r"snug: recorded ([0-9,]+) calls, ([0-9.]+) bytes a call: snug report (\S+)\n", ended.stderr
+    )
+    assert line and line[3] == path.name
+    assert int(line[1].replace(",", "")) > 10_000 and float(line[2]) < 5
+    assert sizes_in(path)[12_345 + 33] == 2_000
+    with TraceReader(path) as reader:
+        assert reader.has_index and not reader.has_rows
+        assert reader.about["program"] == f"{PYTHON} -c {HOLD}"
+    assert subprocess.run([SNUG, "report", path], capture_output=True).returncode == 0
+
+
+def test_raw_leaves_rows(tmp_path: Path) -> None:
+    ended = record(tmp_path, "--raw", "-o", "of.snug", PYTHON, "-c", HOLD)
+    assert ended.stderr.endswith(": snug report of.snug\n")
+    with TraceReader(only(tmp_path)) as reader:
+        assert reader.has_rows
+    assert sizes_in(tmp_path / "of.snug")[12_345 + 33] == 2_000
+
+
+def test_a_file_of_that_name_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "of.snug").write_text("old")
+    ended = record(tmp_path, "-o", "of.snug", PYTHON, "-c", HOLD)
+    assert ended.returncode == 0 and len(ended.stderr.splitlines()) == 1
+    assert sizes_in(only(tmp_path))[12_345 + 33] == 2_000
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_exit_status_is_the_programs(tmp_path: Path, status: int) -> None:
+    assert record(tmp_path, PYTHON, "-c", f"raise SystemExit({status})").returncode == status
+
+
+def test_a_program_that_a_signal_ended_ends_so_and_leaves_its_trace(tmp_path: Path) -> None:
+    kill = "import os; a = [bytes(9_999) for _ in range(60_000)]; os.kill(os.getpid(), 9)"
+    ended = record(tmp_path, "-o", "of.snug", PYTHON, "-c", kill)
+    assert ended.returncode == -signal.SIGKILL
+    assert 20_000 < sizes_in(tmp_path / "of.snug")[9_999 + 33] <= 60_000
+
+
+def test_children_are_recorded_only_when_followed(tmp_path: Path) -> None:
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    plain, followed = tmp_path / "plain", tmp_path / "followed"
+    plain.mkdir()
+    followed.mkdir()
+    assert record(plain, "--", PYTHON, script).stdout == "3000\n"
+    assert sum(sizes_in(only(plain))[20_033 + number] for number in range(6)) == 0
+    ended = record(followed, "--follow", "--", PYTHON, script)
+    assert ended.stdout == "3000\n"
+    files = list(followed.iterdir())
+    assert len(files) >= 3
+    assert f"in {len(files)} files" in ended.stderr
+    found = [sizes_in(path) for path in files]
+    assert sum(sizes[20_033 + number] for sizes in found for number in range(6)) == 3_000
+
+
+@pytest.mark.parametrize("name", ["of.%p.snug", "of.snug"])
+def test_a_program_that_the_process_becomes_is_recorded_too(tmp_path: Path, name: str) -> None:
+    ended = record(tmp_path, "-o", name, "--", "env", "A=1", PYTHON, "-c", HOLD)
+    assert (ended.returncode, ended.stdout) == (0, "4\n")
+    first, second = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
+    assert "-2" in second.name and "-2" not in first.name
+    assert " calls in 2 files, " in ended.stderr
+    assert ended.stderr.endswith(f": snug report {second.name}\n")
+    assert sizes_in(second)[12_345 + 33] == 2_000
+
+
+def test_followed_programs_need_names_of_their_own(tmp_path: Path) -> None:
+    ended = record(tmp_path, "--follow", "-o", "of.snug", PYTHON, "-c", HOLD)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1 and "%p" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["", "none/of.snug", "."])
+def test_a_name_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path, name: str) -> None:
+    ended = record(tmp_path, "-o", name, PYTHON, "-c", HOLD)
+    assert ended.returncode in (1, 2) and ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_such_program(tmp_path: Path) -> None:
+    ended = record(tmp_path, "no-such-program")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (127, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_that_switches_the_allocator_off_does_not_count(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [SNUG, "record", "-o", "of.snug", PYTHON, "-c", HOLD],
+        cwd=tmp_path,
+        env={**os.environ, "SNUG_DISABLE": "1"},
+        capture_output=True,
+    )
+    assert ended.returncode == 0
+    assert sizes_in(tmp_path / "of.snug")[12_345 + 33] == 2_000
+
+
+def assert_every_block_is_known(path: Path, least: int) -> None:
+    """Each pointer that was freed is that of a block of the trace; nothing is left out."""
+    with TraceReader(path) as reader:
+        history = read_history(reader)
+    assert history.call_count > least
+    assert (history.missing_frees, history.lost) == (0, 0)
+    assert history.unknown_frees < 10  # blocks of the dynamic loader
+
+
+REAL = {
+    "sqlite3": (["sqlite3"], SQLITE, 100_000),
+    "perl": (["perl", "-"], PERL, 100_000),
+    "node": (["node", "-"], NODE, 100_000),
+    "lua": (["lua5.4", "-"], LUA, 50_000),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_programs_are_recorded_and_every_block_is_known(tmp_path: Path, name: str) -> None:
+    words, text, least = REAL[name]
+    plain = subprocess.run(words, input=text, capture_output=True, text=True)
+    ended = subprocess.run(
+        [SNUG, "record", "-o", tmp_path / "of.snug", "--", *words], input=text, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (0, plain.stdout)
+    assert_every_block_is_known(tmp_path / "of.snug", least)
+
+
+def test_a_compiler_and_what_it_starts_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "program.c").write_text(C_SOURCE)
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    ended = record(traces, "--follow", "--", "gcc", "-O1", "-o", "../program", "../program.c")
+    assert ended.returncode == 0
+    programs = {}
+    for path in traces.iterdir():
+        assert_every_block_is_known(path, -1)
+        with TraceReader(path) as reader:
+            programs[Path(reader.about["program"].split()[0]).name] = path
+    assert programs.keys() >= {"gcc", "cc1", "as", "ld"}
+    assert_every_block_is_known(programs["cc1"], 10_000)
+
+
+def test_python_with_threads_is_recorded_and_every_block_is_known(tmp_path: Path) -> None:
+    program = """
+import threading, json
+def work():
+    kept = [json.loads(json.dumps({"number": i, "text": "x" * (i % 100)})) for i in range(3000)]
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    ended = record(tmp_path, "-o", "of.snug", "--", sys.executable, "-c", program)
+    assert ended.returncode == 0
+    with TraceReader(tmp_path / "of.snug") as reader:
+        assert len(read_history(reader).thread_ids) >= 5
+    assert_every_block_is_known(tmp_path / "of.snug", 50_000)
