@@ -9,7 +9,7 @@ import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
-from snugmalloc.cli import compare, demo, doctor, install, replay, run, summary, trace
+from snugmalloc.cli import compare, demo, doctor, install, replay, run, summary, trace, view
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
 
@@ -61,3 +61,4 @@ main.add_command(replay.command)
 main.add_command(run.command)
 main.add_command(summary.command)
 main.add_command(trace.command)
+main.add_command(view.command)
