@@ -14,6 +14,11 @@ from ..dropin.test_programs import ON_UBUNTU, need
 from .traces import View, write_trace
 
 FLAGS = ["--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-sync"]
+READ = """map => {
+    const copy = new OffscreenCanvas(map.width, map.height).getContext("2d", {willReadFrequently: true});
+    copy.drawImage(map, 0, 0);
+    return Array.from(copy.getImageData(0, 0, map.width, map.height).data);
+}"""
 OPENS_WITHIN = 60_000  # milliseconds: more is a fault and not a slow machine
 
 
@@ -77,10 +82,7 @@ class Shown:
 
     def pixels(self) -> list[tuple[int, ...]]:
         """The colour of each cell of the map."""
-        values: list[int] = self.page.eval_on_selector(
-            "#map",
-            "map => Array.from(map.getContext('2d').getImageData(0, 0, map.width, map.height).data)",
-        )
+        values: list[int] = self.page.eval_on_selector("#map", READ)
         return [tuple(values[at : at + 3]) for at in range(0, len(values), 4)]
 
     def text(self, selector: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from snugcommand import INTERRUPTED
 from snugmalloc.trace import Header, Operation, TraceReader, TraceWriter
 from snugmalloc.viewing.fitting import fit
 from snugmalloc.viewing.page import make_page
@@ -69,7 +70,8 @@ def test_a_damaged_trace_is_shown_as_far_as_it_goes_and_a_line_says_so(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"hello\n", "is neither a .snug trace nor text"), (b"\x89SNUG\r\n\x1a", "ends within")]
+    ("content", "said"),
+    [(b"hello\n", "is neither a .snug trace nor text"), (b"\x89SNUG\r\n\x1a", "ends within")],
 )
 def test_what_is_no_trace_gets_one_line(content: bytes, said: str, tmp_path: Path) -> None:
     source = tmp_path / "it.txt"
@@ -93,14 +95,16 @@ def test_it_is_served_to_who_knows_the_address(trace: Path) -> None:
         [SNUG, "view", trace], stdout=subprocess.PIPE, text=True, env={"PATH": "", "BROWSER": "true"}
     ) as server:
         assert server.stdout
-        (url,) = re.findall(r"^(http://127\.0\.0\.1:\d+/[\w-]{12,}/) \(until Ctrl-C\)$", server.stdout.readline())
+        (url,) = re.findall(
+            r"^(http://127\.0\.0\.1:\d+/[\w-]{12,}/) \(until Ctrl-C\)$", server.stdout.readline()
+        )
         with urllib.request.urlopen(url) as answer:
             assert inside(answer.read())[1] == trace.read_bytes()
         for other in (url.rsplit("/", 2)[0] + "/", url + "x"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(other)
         server.send_signal(signal.SIGINT)
-        assert server.wait(10) == 0
+        assert server.wait(10) == INTERRUPTED
 
 
 def write_calls(path: Path, lasting: int, brief: int) -> Path:

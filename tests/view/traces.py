@@ -1,4 +1,4 @@
-"""Traces for the page, and what a map of the heap should show of them: worked out block by block, in plain Python."""
+"""Traces for the page, and what a map of the heap should show of them, worked out block by block."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _parts(events: Sequence[Event]) -> Iterator[tuple[int, int]]:
 
 
 def _age_share(age: int, events: int) -> float:
-    return math.log(1 + age) / math.log(1 + events)
+    return math.sqrt(age / events)
 
 
 def _parsed(text: str) -> Colour:

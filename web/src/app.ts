@@ -93,10 +93,7 @@ export class App {
     byId("notes").replaceChildren(...all.map((note) => make("li", {}, note)));
     byId("notes").hidden = !all.length;
     byId("keys").append(make("h2", {}, "Keys"), terms(KEYS));
-    for (const option of this.select.options) {
-      option.disabled = option.value === "site" && !opened.hasStacks;
-      if (option.disabled) option.textContent += " (the trace has no stacks)";
-    }
+    if (!opened.hasStacks) this.select.querySelector("option[value=site]")?.remove();
   }
 
   private makeMap(): MapView {

@@ -12,6 +12,9 @@ import type { Trace } from "./trace";
 /** In place of an event: the block was not freed. */
 export const NEVER = 0xffffffff;
 
+/** In place of an extent: look it up. */
+const LARGE = 0xffffffff;
+
 const BYTES_FOR_FRAMES = 384 << 20;
 const LEAST_BETWEEN_FRAMES = 1 << 14;
 const MOST_GRAINS = 1 << 18;
@@ -19,6 +22,7 @@ const LEAST_GRAIN = 16;
 
 interface Frame {
   readonly last: Int32Array;
+  readonly extent: Uint32Array;
   readonly live: Uint32Array;
   readonly freedAt: Uint32Array;
   readonly backAt: Uint32Array;
@@ -51,6 +55,8 @@ export class Heap {
   liveBlocks = 0;
   /** The block that was given last in each slot, or -1. */
   readonly last: Int32Array;
+  /** The bytes of that block, or LARGE; beside the slots, because to look them up by block is slow. */
+  readonly extent: Uint32Array;
   /** A bit for each slot: it holds a live block. */
   readonly live: Uint32Array;
   /** Of each grain: 1 + the last event that freed a block there, or 0. */
@@ -66,7 +72,7 @@ export class Heap {
     readonly trace: Trace,
     readonly slots: Slots,
     watcher?: Watcher,
-    progress: (done: number, total: number) => void = () => undefined,
+    progress: (done: number) => void = () => undefined,
     leastBetweenFrames = LEAST_BETWEEN_FRAMES,
   ) {
     this.died = new Uint32Array(trace.blocks).fill(NEVER);
@@ -75,6 +81,7 @@ export class Heap {
     this.tellsGivenBack =
       trace.hasAddresses && trace.others.some(({ operation }) => operation === PURGE || operation === UNMAP);
     this.last = new Int32Array(this.slots.count).fill(-1);
+    this.extent = new Uint32Array(this.slots.count);
     this.live = new Uint32Array((this.slots.count + 31) >>> 5);
     this.freedAt = new Uint32Array(this.grains);
     this.backAt = new Uint32Array(this.tellsGivenBack ? this.grains : 0);
@@ -117,22 +124,26 @@ export class Heap {
     return (word << 5) + 31 - Math.clz32(bits);
   }
 
-  /** Call `visit` with each live block and its place, those that begin before `begin` left out. */
-  eachLive(visit: (block: number, offset: number, slot: number) => void, begin = 0, end = this.slots.count): void {
+  /** How many bytes the block takes that is or was in a slot: a block of 0 bytes takes one, too. */
+  extentOf(slot: number): number {
+    const extent = this.extent[slot]!;
+    return extent === LARGE ? this.trace.size[this.last[slot]!]! : extent;
+  }
+
+  /** Call `visit` with each live block and its place. */
+  eachLive(visit: (block: number, offset: number) => void): void {
     const { last } = this;
-    const { offset } = this.slots;
-    for (let slot = this.nextLive(begin); slot < end; slot = this.nextLive(slot + 1)) {
-      visit(last[slot]!, offset[slot]!, slot);
-    }
+    const { offset, count } = this.slots;
+    for (let slot = this.nextLive(0); slot < count; slot = this.nextLive(slot + 1)) visit(last[slot]!, offset[slot]!);
   }
 
   private distanceBetweenFrames(least: number): number {
-    const bytes = 4 * (this.last.length + this.live.length + this.freedAt.length + this.backAt.length);
+    const bytes = 4 * (2 * this.last.length + this.live.length + this.freedAt.length + this.backAt.length);
     const frames = Math.max(1, Math.floor(BYTES_FOR_FRAMES / Math.max(1, bytes)));
     return Math.max(least, Math.ceil(this.trace.events / frames));
   }
 
-  private playAll(watcher: Watcher | undefined, progress: (done: number, total: number) => void): void {
+  private playAll(watcher: Watcher | undefined, progress: (done: number) => void): void {
     const { events } = this.trace;
     for (;;) {
       this.keepFrame();
@@ -142,7 +153,7 @@ export class Heap {
         watcher?.after(this.now);
         this.now++;
       }
-      progress(this.now, events);
+      progress(this.now);
       if (this.now === events) return;
     }
   }
@@ -151,6 +162,7 @@ export class Heap {
     const { liveBytes, liveBlocks, nextOther } = this;
     this.frames.push({
       last: this.last.slice(),
+      extent: this.extent.slice(),
       live: this.live.slice(),
       freedAt: this.freedAt.slice(),
       backAt: this.backAt.slice(),
@@ -164,6 +176,7 @@ export class Heap {
     const at = Math.min(number, this.frames.length - 1);
     const frame = this.frames[at]!;
     this.last.set(frame.last);
+    this.extent.set(frame.extent);
     this.live.set(frame.live);
     this.freedAt.set(frame.freedAt);
     this.backAt.set(frame.backAt);
@@ -186,10 +199,11 @@ export class Heap {
     const slot = this.slots.ofBlock[block]!;
     if (this.isLive(slot)) this.end(this.last[slot]!, event, watcher); // its free is missing in the trace
     this.last[slot] = block;
+    this.extent[slot] = Math.min(LARGE, Math.max(1, this.trace.size[block]!));
     this.live[slot >>> 5]! |= 1 << (slot & 31);
     this.liveBytes += this.trace.size[block]!;
     this.liveBlocks++;
-    if (this.tellsGivenBack) this.mark(this.backAt, block, 0);
+    if (this.tellsGivenBack) this.mark(this.backAt, slot, 0);
     watcher?.begin(block);
   }
 
@@ -199,15 +213,15 @@ export class Heap {
     this.live[slot >>> 5]! &= ~(1 << (slot & 31));
     this.liveBytes -= this.trace.size[block]!;
     this.liveBlocks--;
-    if (this.grains) this.mark(this.freedAt, block, event + 1);
+    if (this.grains) this.mark(this.freedAt, slot, event + 1);
     watcher?.end(block);
   }
 
-  /** Set the grains of a block. */
-  private mark(grains: Uint32Array, block: number, value: number): void {
-    const begin = this.slots.offset[this.slots.ofBlock[block]!]!;
-    const first = Math.floor(begin / this.grain);
-    const last = Math.floor((begin + Math.max(1, this.trace.size[block]!) - 1) / this.grain);
+  /** Set the grains of the block in a slot. */
+  private mark(grains: Uint32Array, slot: number, value: number): void {
+    const begin = this.slots.offset[slot]!;
+    const first = (begin / this.grain) | 0; // there are at most MOST_GRAINS
+    const last = ((begin + this.extentOf(slot) - 1) / this.grain) | 0;
     if (first === last) grains[first] = value;
     else grains.fill(value, first, last + 1);
   }

@@ -82,7 +82,7 @@ function liveAt(heap: Heap, first: number, offset: number): number {
 }
 
 function endOf(heap: Heap, slot: number): number {
-  return heap.slots.offset[slot]! + Math.max(1, heap.trace.size[heap.last[slot]!]!);
+  return heap.slots.offset[slot]! + heap.extentOf(slot);
 }
 
 /** A neighbour in the same part of the space. */

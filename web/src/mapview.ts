@@ -4,7 +4,7 @@ import { cornersOf, pixelsOf, placeAt, viewAt, wholeView, zoomedCell, zoomedView
 import type { Box } from "./geometry";
 import type { View } from "./painter";
 import type { Drawn, Opened } from "./protocol";
-import { addressText, bytesText, shareText } from "./words";
+import { addressText, bytesText } from "./words";
 
 const RULER_STEP = 56; // CSS pixels
 const DRAG_FROM = 5; // CSS pixels: less is a click
@@ -106,8 +106,7 @@ export class MapView {
   whereText(): string {
     const { view, opened } = this;
     const visible = Math.min(view.columns * view.rows * view.cell, opened.spaceSize);
-    const share = opened.spaceSize ? visible / opened.spaceSize : 1;
-    const part = this.isWhole ? "" : `${shareText(share)} of ${bytesText(opened.spaceSize)}, `;
+    const part = this.isWhole ? "" : `${bytesText(visible)} of ${bytesText(opened.spaceSize)}, `;
     return `${part}${bytesText(view.cell)} a cell`;
   }
 

@@ -104,25 +104,27 @@ export class Painter {
     const { start, cell } = view;
     const end = start + cells * cell;
     const [firstSlot, endSlot] = slotsIn(heap, start, end);
-    const { size } = heap.trace;
-    heap.eachLive(
-      (block, offset) => {
-        const from = Math.max(start, offset);
-        const to = Math.min(end, offset + Math.max(1, size[block]!));
-        const last = Math.floor((to - 1 - start) / cell);
-        for (let at = Math.floor((from - start) / cell); at <= last; at++) {
-          const begin = start + at * cell;
-          const bytes = Math.min(to, begin + cell) - Math.max(from, begin);
+    const { live, last } = heap;
+    const { offset } = heap.slots;
+    // The one loop whose length is that of the heap: each word of bits is taken apart here, without a call.
+    for (let word = firstSlot >>> 5; word << 5 < endSlot; word++) {
+      for (let bits = live[word]!; bits; bits &= bits - 1) {
+        const slot = (word << 5) + 31 - Math.clz32(bits & -bits);
+        if (slot < firstSlot || slot >= endSlot) continue;
+        const from = Math.max(0, offset[slot]! - start);
+        const to = Math.min(end - start, offset[slot]! + heap.extentOf(slot) - start);
+        let at = (from / cell) | 0;
+        const lastAt = ((to - 1) / cell) | 0;
+        for (let begin = at * cell; at <= lastAt; at++, begin += cell) {
+          const bytes = (to < begin + cell ? to : begin + cell) - (from > begin ? from : begin);
           covered[at]! += bytes;
           if (bytes > most[at]!) {
             most[at] = bytes;
-            owner[at] = block;
+            owner[at] = last[slot]!;
           }
         }
-      },
-      firstSlot,
-      endSlot,
-    );
+      }
+    }
   }
 }
 
@@ -133,7 +135,6 @@ export function slotsIn(heap: Heap, begin: number, end: number): [number, number
   const reaching = heap.previousLive(before);
   const endSlot = lastAtMost(count, (slot) => offset[slot]!, end - 1) + 1;
   if (reaching < 0) return [0, endSlot];
-  const block = heap.last[reaching]!;
-  const reach = offset[reaching]! + Math.max(1, heap.trace.size[block]!);
+  const reach = offset[reaching]! + heap.extentOf(reaching);
   return [reach > begin ? reaching : before + 1, endSlot];
 }

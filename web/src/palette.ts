@@ -54,9 +54,9 @@ export function shareOfSize(size: number): number {
   return Math.log2(Math.max(size, 1) / SMALLEST_SIZE) / Math.log2(LARGEST_SIZE / SMALLEST_SIZE);
 }
 
-/** Where an age lies between just now and the whole trace, by its logarithm; both in events. */
+/** Where an age lies between just now and the whole trace, by its square root; both in events. */
 export function shareOfAge(age: number, events: number): number {
-  return Math.log(1 + age) / Math.log(1 + Math.max(1, events));
+  return Math.sqrt(age / Math.max(1, events));
 }
 
 /** A colour that has so much of `over` that even a little is seen. */

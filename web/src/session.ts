@@ -44,7 +44,7 @@ export class Session {
   ) {
     const slots = new Slots(trace);
     this.accounts = new Accounts(trace, slots);
-    this.heap = new Heap(trace, slots, this.accounts, (done, total) => progress(0.5 + done / total / 2, "playing"));
+    this.heap = new Heap(trace, slots, this.accounts, (done) => progress(0.5 + share(done, trace.events) / 2, "playing"));
     this.threads = threadKinds(trace);
     const { siteOf, kinds } = siteKinds(trace);
     this.sites = kinds;
@@ -54,7 +54,7 @@ export class Session {
 
   /** Open the trace that the page has. */
   static async open(base64: string, progress: Progress = () => undefined): Promise<Session> {
-    const trace = await readTrace(fromBase64(base64), (done, total) => progress(done / total / 2, "unpacking"));
+    const trace = await readTrace(fromBase64(base64), (done, total) => progress(share(done, total) / 2, "unpacking"));
     return new Session(trace, progress);
   }
 
@@ -142,15 +142,19 @@ export class Session {
   /** The live blocks in a view; nothing if there are too many to draw them apart. */
   private outlines(view: View): Outline[] {
     if (view.cell > CELLS_OF_OUTLINES) return [];
-    const { heap, trace } = this;
+    const { heap } = this;
     const found: Outline[] = [];
     const [first, end] = slotsIn(heap, view.start, view.start + view.cell * view.columns * view.rows);
     for (let slot = heap.nextLive(first); slot < end; slot = heap.nextLive(slot + 1)) {
       if (found.length === MOST_OUTLINES) return [];
-      found.push({ offset: heap.slots.offset[slot]!, size: Math.max(1, trace.size[heap.last[slot]!]!) });
+      found.push({ offset: heap.slots.offset[slot]!, size: heap.extentOf(slot) });
     }
     return found;
   }
+}
+
+function share(done: number, total: number): number {
+  return total ? done / total : 1;
 }
 
 function bySite(trace: Trace, siteOf: Uint32Array): Grouping {

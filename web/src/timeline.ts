@@ -80,7 +80,7 @@ export class Timeline {
     this.plot = new uPlot(
       {
         ...this.extent(),
-        padding: [8, 12, 0, 0],
+        padding: [8, 28, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
         scales: {
@@ -89,7 +89,7 @@ export class Timeline {
         },
         axes: [
           { ...text, ...lines, size: 26, values: (_plot, values) => values.map(numberText) },
-          { ...text, ...lines, size: 54, incrs: POWERS, values: (_plot, values) => values.map(bytesMark) },
+          { ...text, ...lines, size: 54, space: 22, incrs: POWERS, values: (_plot, values) => values.map(bytesMark) },
         ],
         series: [
           {},

@@ -48,7 +48,4 @@ def _serve(html: bytes) -> None:
     with PageServer(html) as server:
         click.echo(f"{server.url} (until Ctrl-C)")
         webbrowser.open(server.url)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            click.echo()
+        server.serve_forever()

@@ -1,4 +1,4 @@
-"""Owns what is left out of a trace that is too large for a page: first exact times, then blocks that lived shortly.
+"""Owns what is left out of a trace that is too large for a page: exact times, then blocks that lived shortly.
 
 What was live for long, and with it the heap's shape, stays as it is.
 """
@@ -35,17 +35,21 @@ class Thinning(NamedTuple):
 
 
 def fit(path: Path, folder: Path, room: int, progress: Progress | None = None) -> tuple[Path, list[str]]:
-    """A trace of at most `room` bytes with what matters of the one at `path`; and what was left out, in words."""
+    """A trace of at most `room` bytes with most of the one at `path`; and what was left out, in words."""
     if path.stat().st_size <= room:
         return path, []
     thinned = folder / "thinned.snug"
     lives = _Lives(path)
     thinning = Thinning(tick=_tick_for(path))
-    kept = thin(path, thinned, thinning, lives, progress)
-    while thinned.stat().st_size > room and thinning.least_life < LONGEST_LIFE:
-        share = room / thinned.stat().st_size / MARGIN
-        thinning = thinning._replace(least_life=lives.life_for(round(kept * share), thinning.least_life))
+    size, kept = path.stat().st_size, lives.events
+    if thinning.tick > 1:
         kept = thin(path, thinned, thinning, lives, progress)
+        size = thinned.stat().st_size
+    while size > room and thinning.least_life < LONGEST_LIFE:
+        events = round(kept * room / size / MARGIN)
+        thinning = thinning._replace(least_life=lives.life_for(events, thinning.least_life))
+        kept = thin(path, thinned, thinning, lives, progress)
+        size = thinned.stat().st_size
     return thinned, list(_notes(path, thinning, lives.events - kept))
 
 

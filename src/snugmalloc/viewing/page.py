@@ -60,7 +60,7 @@ def _parts(template: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _as_columns(source: Path, folder: Path, progress: Progress | None) -> tuple[Path, str | None]:
-    """A whole .snug file of columns, which is `source` itself if that is one; and what is wrong with `source`."""
+    """A whole .snug file of columns, which may be `source` itself; and what is wrong with `source`."""
     if is_trace(source) and _is_whole(source):
         return source, None
     columns = folder / "columns.snug"

@@ -31,7 +31,7 @@ class PageServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
 
-    def do_GET(self) -> None:  # noqa: N802 (the name is http.server's)
+    def do_GET(self) -> None:
         if self.path != self.server.path:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
