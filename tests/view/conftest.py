@@ -108,9 +108,10 @@ class Opener:
 
     def blank(self, width: int = 1280, height: int = 720, theme: str = "light") -> Shown:
         """A page that nothing is open in yet."""
-        scheme = "dark" if theme == "dark" else "light"
         context = self.browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=width < 600
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if theme == "dark" else "light",
+            has_touch=width < 600,
         )
         shown = Shown(context.new_page())
         self.all.append(shown)
