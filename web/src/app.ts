@@ -86,7 +86,11 @@ export class App {
     document.title = `${name} – snug view`;
     byId("name").textContent = name;
     const program = opened.about.find(([key]) => key === "program")?.[1];
-    byId("summary").textContent = [program, countText(opened.events, "event"), countText(opened.blocks, "block")]
+    byId("summary").textContent = [
+      program,
+      countText(opened.events, "event"),
+      countText(opened.blocks, "block"),
+    ]
       .filter(Boolean)
       .join(", ");
     const all = opened.damage ? [...notes, opened.damage] : notes;
@@ -106,10 +110,20 @@ export class App {
 
   private makeTabs(): void {
     const { hasAddresses, hasStacks } = this.opened;
-    const tabs: Tab[] = [...(hasAddresses ? (["block"] as const) : []), "sizes", ...(hasAddresses ? (["pins"] as const) : [])];
+    const tabs: Tab[] = [
+      ...(hasAddresses ? (["block"] as const) : []),
+      "sizes",
+      ...(hasAddresses ? (["pins"] as const) : []),
+    ];
     if (hasStacks) tabs.push("stacks");
     byId("tabs").replaceChildren(
-      ...tabs.map((tab) => make("button", { type: "button", role: "tab", id: `tab-${tab}`, click: () => this.openTab(tab) }, TABS[tab])),
+      ...tabs.map((tab) =>
+        make(
+          "button",
+          { type: "button", role: "tab", id: `tab-${tab}`, click: () => this.openTab(tab) },
+          TABS[tab],
+        ),
+      ),
     );
     if (!hasAddresses) this.explainNoMap();
     this.openTab(tabs[0]!);
@@ -119,7 +133,7 @@ export class App {
     document.body.classList.add("without-map");
     byId("no-map").hidden = false;
     byId("no-map").textContent =
-      "This trace has no addresses, so there is no map of the heap: the curves and sizes are all that it tells.";
+      "This trace has no addresses, so there is no map of the heap: curves and sizes are all that it tells.";
   }
 
   private openTab(tab: Tab): void {
@@ -134,7 +148,9 @@ export class App {
 
   private applyTheme(): void {
     this.palette = new Palette(this.theme);
-    byId("legend").replaceChildren(this.opened.hasAddresses ? legend(this.opened, this.colouring, this.palette) : "");
+    byId("legend").replaceChildren(
+      this.opened.hasAddresses ? legend(this.opened, this.colouring, this.palette) : "",
+    );
   }
 
   private switchTheme(): void {
@@ -185,7 +201,11 @@ export class App {
       const share = drawn.occupied ? shareText(drawn.liveBytes / drawn.occupied) : "–";
       rows.push(
         figure("occupied", "pages with live blocks", bytesText(drawn.occupied)),
-        figure("touched", opened.tellsGivenBack ? "resident, as far as told" : "pages used so far", bytesText(drawn.touched)),
+        figure(
+          "touched",
+          opened.tellsGivenBack ? "resident, as far as told" : "pages used so far",
+          bytesText(drawn.touched),
+        ),
         figure("share", "of these pages live", share),
       );
     }

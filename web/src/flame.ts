@@ -49,7 +49,14 @@ export function flameGraph(heap: Heap, root = 0): FlameNode[] {
   };
   place(root, 0, 0);
   if (root === 0 && without / total >= LEAST_SHARE) {
-    found.push({ stack: -1, label: "without a stack", depth: 1, from: 1 - without / total, share: without / total, bytes: without });
+    found.push({
+      stack: -1,
+      label: "without a stack",
+      depth: 1,
+      from: 1 - without / total,
+      share: without / total,
+      bytes: without,
+    });
   }
   return found;
 }

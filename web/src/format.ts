@@ -1,4 +1,4 @@
-/** Owns the frame of a `.snug` file: its header, and the chunks with their heads. docs/trace-format.md describes it. */
+/** Owns the frame of a `.snug` file (docs/trace-format.md): the header, and chunks with heads. */
 
 const MAGIC = [0x89, 0x53, 0x4e, 0x55, 0x47, 0x0d, 0x0a, 0x1a];
 const MARK = 0x474e53c5; // c5 53 4e 47
@@ -53,7 +53,7 @@ export function readHeader(file: Uint8Array): Header {
 /** The chunks up to the index, or to where the file is cut off. */
 export function* readChunks(file: Uint8Array, begin: number): Generator<Chunk> {
   const view = new DataView(file.buffer, file.byteOffset);
-  for (let place = begin; place + HEAD_BYTES <= file.length; ) {
+  for (let place = begin; place + HEAD_BYTES <= file.length;) {
     const stored = view.getUint32(place + 12, true);
     const end = place + HEAD_BYTES + stored;
     const kind = file[place + 8]!;

@@ -1,4 +1,4 @@
-/** Owns how the map lies on the screen: how large cells are drawn, how far zooming goes, which cell is where. */
+/** Owns how the map lies on the screen: how large cells are drawn, how far one zooms, which cell is where. */
 import type { View } from "./painter";
 
 export interface Box {

@@ -1,9 +1,9 @@
 /**
- * Owns the heap as it was after any number of events: which blocks were live, since when the rest was free, and what
- * had been given back.
+ * Owns the heap as it was after any number of events: which blocks were live, since when the rest was free, and
+ * what had been given back.
  *
- * A frame is kept every so many events; from there the events in between are played again. What it costs to go to a
- * moment depends on the distance between frames, not on that of the moment.
+ * A frame is kept every so many events; from there the events in between are played again. What it costs to go
+ * to a moment depends on the distance between frames, not on that of the moment.
  */
 import { MAP, PURGE, UNMAP } from "./operations";
 import type { Slots } from "./space";
@@ -134,7 +134,8 @@ export class Heap {
   eachLive(visit: (block: number, offset: number) => void): void {
     const { last } = this;
     const { offset, count } = this.slots;
-    for (let slot = this.nextLive(0); slot < count; slot = this.nextLive(slot + 1)) visit(last[slot]!, offset[slot]!);
+    for (let slot = this.nextLive(0); slot < count; slot = this.nextLive(slot + 1))
+      visit(last[slot]!, offset[slot]!);
   }
 
   private distanceBetweenFrames(least: number): number {
@@ -189,7 +190,8 @@ export class Heap {
   private apply(event: number, watcher?: Watcher): void {
     const { trace } = this;
     const freed = trace.freed[event]!;
-    if (freed >= 0 && (this.died[freed] === NEVER || this.died[freed] === event)) this.end(freed, event, watcher);
+    if (freed >= 0 && (this.died[freed] === NEVER || this.died[freed] === event))
+      this.end(freed, event, watcher);
     const block = trace.given[event]!;
     if (block >= 0) this.begin(block, event, watcher);
     else if (trace.others[this.nextOther]?.event === event) this.happen(event, watcher);

@@ -14,7 +14,9 @@ export class Kinds {
   readonly all: Kind[];
 
   constructor(bytes: Float64Array, labelOf: (key: number) => string) {
-    const keys = [...bytes.keys()].filter((key) => bytes[key]! > 0).sort((one, other) => bytes[other]! - bytes[one]!);
+    const keys = [...bytes.keys()]
+      .filter((key) => bytes[key]! > 0)
+      .sort((one, other) => bytes[other]! - bytes[one]!);
     this.of = new Uint8Array(bytes.length).fill(KINDS);
     this.all = keys.slice(0, KINDS).map((key, kind) => {
       this.of[key] = kind;
@@ -31,7 +33,8 @@ export class Kinds {
 /** The threads that allocated. */
 export function threadKinds(trace: Trace): Kinds {
   const bytes = new Float64Array(trace.threadNumbers.length);
-  for (let block = 0; block < trace.blocks; block++) bytes[trace.thread[trace.born[block]!]!]! += trace.size[block]!;
+  for (let block = 0; block < trace.blocks; block++)
+    bytes[trace.thread[trace.born[block]!]!]! += trace.size[block]!;
   return new Kinds(bytes, (thread) => trace.threadLabel(thread));
 }
 
@@ -39,6 +42,7 @@ export function threadKinds(trace: Trace): Kinds {
 export function siteKinds(trace: Trace): { siteOf: Uint32Array; kinds: Kinds } {
   const siteOf = Uint32Array.from({ length: trace.tables.stacks }, (_, stack) => trace.tables.siteOf(stack));
   const bytes = new Float64Array(trace.tables.frames.length);
-  for (let block = 0; block < trace.blocks; block++) bytes[siteOf[trace.stack[block]!] ?? 0]! += trace.size[block]!;
+  for (let block = 0; block < trace.blocks; block++)
+    bytes[siteOf[trace.stack[block]!] ?? 0]! += trace.size[block]!;
   return { siteOf, kinds: new Kinds(bytes, (site) => trace.tables.frames[site]?.label ?? "without a stack") };
 }

@@ -1,8 +1,8 @@
 /**
  * Owns the pin ledger: which live blocks keep pages of which most is free.
  *
- * A page is pinned if less than half of it is live. What is free in it is held back by the blocks on it, by each the
- * same part.
+ * A page is pinned if less than half of it is live. What is free in it is held back by its blocks, by each
+ * the same part.
  */
 import type { Heap } from "./heap";
 import { pageFor } from "./pages";
@@ -50,7 +50,8 @@ class PageCounts {
   heldBy(block: number, offset: number): number {
     let held = 0;
     this.eachPage(block, offset, (page, bytes) => {
-      if (bytes < this.page && this.isPinned(page)) held += (this.page - this.bytes[page]!) / this.blocks[page]!;
+      if (bytes < this.page && this.isPinned(page))
+        held += (this.page - this.bytes[page]!) / this.blocks[page]!;
     });
     return held;
   }
@@ -68,7 +69,7 @@ class PageCounts {
   }
 }
 
-/** Blocks by what is in the ledger's lines: where they were allocated, or their size where that is not known. */
+/** What the lines of the ledger are: where blocks were allocated, or their size where that is not known. */
 export type Grouping = { keyOf: (block: number) => number; labelOf: (key: number) => string };
 
 /** The ledger of the heap as it is. */

@@ -25,7 +25,11 @@ export function legend(opened: Opened, colouring: Colouring, palette: Palette): 
   return parts;
 }
 
-function addKinds(add: (...children: (Node | string)[]) => void, kinds: readonly Kind[], palette: Palette): void {
+function addKinds(
+  add: (...children: (Node | string)[]) => void,
+  kinds: readonly Kind[],
+  palette: Palette,
+): void {
   add("live, by who allocated most:");
   for (const [kind, { label, bytes }] of kinds.entries()) {
     add(swatch(palette.kinds[Math.min(kind, KINDS)]!), ` ${label}, ${bytesText(bytes)}`);

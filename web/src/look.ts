@@ -2,6 +2,7 @@
 import type { Heap } from "./heap";
 import { slotsIn } from "./painter";
 import { lastAtMost } from "./space";
+import { NO_BLOCK } from "./trace";
 
 export interface Neighbour {
   readonly offset: number;
@@ -36,8 +37,12 @@ export function lookAt(heap: Heap, offset: number): Found {
   const { slots, trace } = heap;
   const [first] = slotsIn(heap, offset, offset + 1);
   const here = liveAt(heap, first, offset);
-  const beforeSlot = heap.previousLive(here < 0 ? lastAtMost(slots.count, (at) => slots.offset[at]!, offset) : here - 1);
-  const afterSlot = heap.nextLive(here < 0 ? lastAtMost(slots.count, (at) => slots.offset[at]!, offset) + 1 : here + 1);
+  const beforeSlot = heap.previousLive(
+    here < 0 ? lastAtMost(slots.count, (at) => slots.offset[at]!, offset) : here - 1,
+  );
+  const afterSlot = heap.nextLive(
+    here < 0 ? lastAtMost(slots.count, (at) => slots.offset[at]!, offset) + 1 : here + 1,
+  );
   const part = slots.space.partAt(offset);
   const partEnd = part ? part.offset + part.length : 0;
   const partBegin = part?.offset ?? 0;
@@ -52,7 +57,14 @@ export function lookAt(heap: Heap, offset: number): Found {
   const back = heap.tellsGivenBack ? heap.backAt[Math.floor(offset / heap.grain)]! : 0;
   const timeOf = (event: number): number | null => (trace.hasTimes ? trace.time[event]! : null);
   return {
-    state: here >= 0 ? "live" : back ? "given back" : heap.freedAt[Math.floor(offset / heap.grain)] ? "free" : "never used",
+    state:
+      here >= 0
+        ? "live"
+        : back
+          ? "given back"
+          : heap.freedAt[Math.floor(offset / heap.grain)]
+            ? "free"
+            : "never used",
     address: slots.space.addressOf(begin),
     offset: begin,
     size: here < 0 ? end - begin : trace.size[heap.last[here]!]!,
@@ -67,7 +79,10 @@ export function lookAt(heap: Heap, offset: number): Found {
     freedThread: died === null ? null : trace.threadLabel(trace.thread[died]!),
     givenBack: back || null,
     before: beforeSlot < 0 ? null : neighbour(heap, beforeSlot, begin - endOf(heap, beforeSlot), partBegin),
-    after: afterSlot < slots.count ? neighbour(heap, afterSlot, slots.offset[afterSlot]! - end, partBegin, partEnd) : null,
+    after:
+      afterSlot < slots.count
+        ? neighbour(heap, afterSlot, slots.offset[afterSlot]! - end, partBegin, partEnd)
+        : null,
   };
 }
 
@@ -75,7 +90,11 @@ export function lookAt(heap: Heap, offset: number): Found {
 function liveAt(heap: Heap, first: number, offset: number): number {
   const { slots } = heap;
   let found = -1;
-  for (let slot = heap.nextLive(first); slot < slots.count && slots.offset[slot]! <= offset; slot = heap.nextLive(slot + 1)) {
+  for (
+    let slot = heap.nextLive(first);
+    slot < slots.count && slots.offset[slot]! <= offset;
+    slot = heap.nextLive(slot + 1)
+  ) {
     if (endOf(heap, slot) > offset) found = slot;
   }
   return found;
@@ -92,17 +111,11 @@ function neighbour(heap: Heap, slot: number, gap: number, begin: number, end = I
   return { offset, size: heap.trace.size[heap.last[slot]!]!, gap: Math.max(0, gap) };
 }
 
-const SLOTS_BACK = 4096;
-
-/** The block that was freed last among those that covered a place and began in a slot shortly before; or -1. */
+/** The block that was freed last in the grain of a place, if it was there; or -1. */
 function lastBlockAt(heap: Heap, offset: number): number {
   const { slots, trace } = heap;
-  const from = lastAtMost(slots.count, (at) => slots.offset[at]!, offset);
-  let found = -1;
-  for (let slot = from; slot >= 0 && slot > from - SLOTS_BACK; slot--) {
-    const block = heap.last[slot]!;
-    if (block < 0 || heap.isLive(slot) || slots.offset[slot]! + trace.size[block]! <= offset) continue;
-    if (found < 0 || heap.died[block]! > heap.died[found]!) found = block;
-  }
-  return found;
+  const freed = trace.freed[heap.freedAt[Math.floor(offset / heap.grain)]! - 1] ?? NO_BLOCK;
+  if (freed < 0) return NO_BLOCK;
+  const begin = slots.offset[slots.ofBlock[freed]!]!;
+  return begin <= offset && offset < begin + Math.max(1, trace.size[freed]!) ? freed : NO_BLOCK;
 }

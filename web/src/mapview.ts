@@ -56,8 +56,14 @@ export class MapView {
     canvas.style.height = `${view.rows * edge}px`;
     const image = new ImageData(new Uint8ClampedArray(pixels), view.columns, view.rows);
     canvas.getContext("2d")!.putImageData(image, 0, 0);
-    canvas.style.touchAction = this.isWhole ? "pan-y" : "none"; // what a finger does when there is nowhere to move
-    Object.assign(canvas.dataset, { now, start: view.start, cell: view.cell, columns: view.columns, rows: view.rows });
+    canvas.style.touchAction = this.isWhole ? "pan-y" : "none"; // a finger moves the page if not the map
+    Object.assign(canvas.dataset, {
+      now,
+      start: view.start,
+      cell: view.cell,
+      columns: view.columns,
+      rows: view.rows,
+    });
     this.drawMarks();
     this.writeRuler();
   }
@@ -173,7 +179,11 @@ export class MapView {
           return;
         }
         wheeled += event.deltaY;
-        for (; Math.abs(wheeled) >= WHEEL_STEP; wheeled -= Math.sign(wheeled) * Math.min(Math.abs(wheeled), 100)) {
+        for (
+          ;
+          Math.abs(wheeled) >= WHEEL_STEP;
+          wheeled -= Math.sign(wheeled) * Math.min(Math.abs(wheeled), 100)
+        ) {
           this.zoom(wheeled < 0, this.placeOf(event));
         }
       },
@@ -189,7 +199,10 @@ export class MapView {
     const { view } = this;
     const edge = pixelsOf(view.cell);
     const cells = Math.round(down / edge) * view.columns + Math.round(across / edge);
-    this.change(viewAt(this.size(), this.opened.spaceSize, pressed.start - cells * view.cell, view.cell), false);
+    this.change(
+      viewAt(this.size(), this.opened.spaceSize, pressed.start - cells * view.cell, view.cell),
+      false,
+    );
   }
 
   private writeRuler(): void {

@@ -60,7 +60,4 @@ export const GIVES_BLOCK = tableOf(ALLOCATIONS, false);
 export const HAS_POINTER = tableOf([REALLOC, FREE], true);
 export const HAS_ADDRESS = tableOf(WITH_ADDRESS, false);
 export const HAS_SIZE = tableOf([...WITH_ADDRESS, TRIM, REFUSAL], true);
-export const HAS_NUMBER = tableOf(
-  [CALLOC, ALIGNED, REFUSAL, FORK, THREAD_BEGIN, THREAD_NAME, LOST],
-  true,
-);
+export const HAS_NUMBER = tableOf([CALLOC, ALIGNED, REFUSAL, FORK, THREAD_BEGIN, THREAD_NAME, LOST], true);

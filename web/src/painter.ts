@@ -1,8 +1,8 @@
 /**
  * Owns the pixels of the map: one for each cell of so many bytes, in the order of addresses.
  *
- * A cell with live bytes has the colour of the block that has most of it, paler where less of it is live. Other cells
- * are free, given back, or never were part of a block.
+ * A cell with live bytes has the colour of the block that has most of it, paler where less of it is live. Other
+ * cells are free, given back, or never were part of a block.
  */
 import type { Heap } from "./heap";
 import type { Kinds } from "./kinds";

@@ -1,6 +1,6 @@
 /**
- * Owns the colours of the map. Amounts have viridis's ramp, kinds the colours of Okabe and Ito: people who see colours
- * differently can tell both apart.
+ * Owns the colours of the map. Amounts have viridis's ramp, kinds the colours of Okabe and Ito: people who see
+ * colours differently can tell both apart.
  */
 import palettes from "./palettes.json";
 

@@ -18,7 +18,12 @@ export interface BlockActions {
 }
 
 /** What is known of a place. */
-export function blockPanel(found: Found | null, now: number, timeText: TimeText, actions: BlockActions): HTMLElement {
+export function blockPanel(
+  found: Found | null,
+  now: number,
+  timeText: TimeText,
+  actions: BlockActions,
+): HTMLElement {
   if (!found) return make("p", { class: "hint" }, "Click on the map to see what is there.");
   const moment = (event: number, time: number | null): HTMLElement =>
     make(
@@ -53,10 +58,17 @@ export function blockPanel(found: Found | null, now: number, timeText: TimeText,
   rows.push(["before it", neighbour(found.before)], ["behind it", neighbour(found.after)]);
   const panel = make("div", {}, make("h2", {}, title), terms(rows));
   panel.append(
-    make("p", {}, make("button", { type: "button", click: () => actions.reveal(found.offset, found.size) }, "zoom to it")),
+    make(
+      "p",
+      {},
+      make("button", { type: "button", click: () => actions.reveal(found.offset, found.size) }, "zoom to it"),
+    ),
   );
   if (found.frames.length) {
-    panel.append(make("h3", {}, "Allocated in"), make("ol", { class: "frames" }, ...found.frames.map((frame) => make("li", {}, frame))));
+    panel.append(
+      make("h3", {}, "Allocated in"),
+      make("ol", { class: "frames" }, ...found.frames.map((frame) => make("li", {}, frame))),
+    );
   }
   return panel;
 }
@@ -66,11 +78,20 @@ function link(text: string, click: () => void): HTMLElement {
 }
 
 /** The histograms. */
-export function sizesPanel(sizes: { blocks: SizeClass[]; gaps: SizeClass[] }, hasAddresses: boolean): HTMLElement {
+export function sizesPanel(
+  sizes: { blocks: SizeClass[]; gaps: SizeClass[] },
+  hasAddresses: boolean,
+): HTMLElement {
   const panel = make("div", {}, histogram("Live blocks", "block", sizes.blocks));
   if (hasAddresses) {
     panel.append(histogram("Gaps between live blocks", "gap", sizes.gaps));
-    panel.append(make("p", { class: "hint" }, "A gap is what lies between two live blocks: free memory, and what the allocator needs for itself."));
+    panel.append(
+      make(
+        "p",
+        { class: "hint" },
+        "A gap is what lies between two live blocks: free memory, and what the allocator needs for itself.",
+      ),
+    );
   }
   return panel;
 }
@@ -90,7 +111,14 @@ function histogram(title: string, noun: string, classes: readonly SizeClass[]): 
       make("td", {}, bytesText(one.bytes)),
     );
   });
-  const head = make("tr", {}, make("th", {}, "bytes"), make("td"), make("td", {}, `${noun}s`), make("td", {}, "in all"));
+  const head = make(
+    "tr",
+    {},
+    make("th", {}, "bytes"),
+    make("td"),
+    make("td", {}, `${noun}s`),
+    make("td", {}, "in all"),
+  );
   return make(
     "section",
     {},
@@ -101,8 +129,13 @@ function histogram(title: string, noun: string, classes: readonly SizeClass[]): 
 }
 
 /** The pin ledger; `chosen` is the key of the line whose blocks are marked. */
-export function pinsPanel(ledger: Ledger, chosen: number | null, choose: (line: LedgerLine) => void): HTMLElement {
-  if (!ledger.pages) return make("p", { class: "hint" }, "No page is kept by blocks that fill less than half of it.");
+export function pinsPanel(
+  ledger: Ledger,
+  chosen: number | null,
+  choose: (line: LedgerLine) => void,
+): HTMLElement {
+  if (!ledger.pages)
+    return make("p", { class: "hint" }, "No page is kept by blocks that fill less than half of it.");
   const lines = ledger.lines.map((line) =>
     make(
       "tr",
@@ -124,13 +157,22 @@ export function pinsPanel(ledger: Ledger, chosen: number | null, choose: (line: 
     "div",
     {},
     make("h2", {}, `${bytesText(ledger.held)} held back`),
-    make("p", {}, `${countText(ledger.pages, "page")} with live blocks in less than half of them cannot go back to the system. Click on a line to see its blocks.`),
+    make(
+      "p",
+      {},
+      `${countText(ledger.pages, "page")}, less than half live each, cannot go back to the system. ` +
+        "Click on a line to see its blocks.",
+    ),
     make("table", { class: "ledger" }, make("thead", {}, head), make("tbody", {}, ...lines)),
   );
 }
 
 /** The flame graph: callers above those they call. */
-export function flamePanel(nodes: readonly FlameNode[], root: number, choose: (stack: number) => void): HTMLElement {
+export function flamePanel(
+  nodes: readonly FlameNode[],
+  root: number,
+  choose: (stack: number) => void,
+): HTMLElement {
   if (!nodes.length) return make("p", { class: "hint" }, "Nothing is live.");
   const depth = nodes.reduce((most, node) => Math.max(most, node.depth), 0);
   const graph = make("div", { class: "flame", style: `height: ${(depth + 1) * ROW_HEIGHT}px` });
@@ -143,11 +185,26 @@ export function flamePanel(nodes: readonly FlameNode[], root: number, choose: (s
     ];
     const text = `${node.label}: ${bytesText(node.bytes)}, ${shareText(node.share)}`;
     graph.append(
-      make("button", { type: "button", style: place.join("; "), title: text, click: () => node.stack >= 0 && choose(node.stack) }, node.label),
+      make(
+        "button",
+        {
+          type: "button",
+          style: place.join("; "),
+          title: text,
+          click: () => node.stack >= 0 && choose(node.stack),
+        },
+        node.label,
+      ),
     );
   }
   const back = root ? link("all stacks", () => choose(0)) : null;
-  return make("div", {}, make("h2", {}, `${bytesText(nodes[0]!.bytes)} live, by stacks`), make("p", {}, back ?? "Click on a frame to see it at full width."), graph);
+  return make(
+    "div",
+    {},
+    make("h2", {}, `${bytesText(nodes[0]!.bytes)} live, by stacks`),
+    make("p", {}, back ?? "Click on a frame to see it at full width."),
+    graph,
+  );
 }
 
 /** The same shade for the same name. */

@@ -44,7 +44,9 @@ export class Session {
   ) {
     const slots = new Slots(trace);
     this.accounts = new Accounts(trace, slots);
-    this.heap = new Heap(trace, slots, this.accounts, (done) => progress(0.5 + share(done, trace.events) / 2, "playing"));
+    this.heap = new Heap(trace, slots, this.accounts, (done) =>
+      progress(0.5 + share(done, trace.events) / 2, "playing"),
+    );
     this.threads = threadKinds(trace);
     const { siteOf, kinds } = siteKinds(trace);
     this.sites = kinds;
@@ -54,7 +56,9 @@ export class Session {
 
   /** Open the trace that the page has. */
   static async open(base64: string, progress: Progress = () => undefined): Promise<Session> {
-    const trace = await readTrace(fromBase64(base64), (done, total) => progress(share(done, total) / 2, "unpacking"));
+    const trace = await readTrace(fromBase64(base64), (done, total) =>
+      progress(share(done, total) / 2, "unpacking"),
+    );
     return new Session(trace, progress);
   }
 
@@ -127,7 +131,10 @@ export class Session {
     const { slots } = this.heap;
     const event = now - 1;
     const [given, freed] = [trace.given[event]!, trace.freed[event]!];
-    const other = given < 0 && freed < 0 ? trace.others[lastAtMost(trace.others.length, (at) => trace.others[at]!.event, event)] : undefined;
+    const other =
+      given < 0 && freed < 0
+        ? trace.others[lastAtMost(trace.others.length, (at) => trace.others[at]!.event, event)]
+        : undefined;
     const block = given >= 0 ? given : freed;
     return {
       name: nameOf(trace.operation[event]!),
@@ -166,7 +173,8 @@ function bySite(trace: Trace, siteOf: Uint32Array): Grouping {
 
 function bySizeAndThread(trace: Trace): Grouping {
   return {
-    keyOf: (block) => trace.size[block]! * THREADS_IN_KEY + (trace.thread[trace.born[block]!]! % THREADS_IN_KEY),
+    keyOf: (block) =>
+      trace.size[block]! * THREADS_IN_KEY + (trace.thread[trace.born[block]!]! % THREADS_IN_KEY),
     labelOf: (key) =>
       `${bytesText(Math.floor(key / THREADS_IN_KEY))}, ${trace.threadLabel(key % THREADS_IN_KEY)}`,
   };

@@ -1,6 +1,6 @@
 /**
- * Owns the addresses of a trace: the slots, which are the addresses where blocks begin, in order; and the space, which
- * is all memory that blocks ever covered, without the gaps where there never was any.
+ * Owns the addresses of a trace: the slots, which are the addresses where blocks begin in order, and the space,
+ * which is all memory that blocks ever covered, without the gaps where there never was any.
  */
 import type { Trace } from "./trace";
 
@@ -38,7 +38,10 @@ export class Space {
   /** Where the addresses from `begin` to `end` are in the space, as pairs of begin and end. */
   rangesOf(begin: number, end: number): [number, number][] {
     const found: [number, number][] = [];
-    let at = Math.max(0, lastAtMost(this.parts.length, (part) => this.parts[part]!.address, begin));
+    let at = Math.max(
+      0,
+      lastAtMost(this.parts.length, (part) => this.parts[part]!.address, begin),
+    );
     for (; at < this.parts.length && this.parts[at]!.address < end; at++) {
       const { address, offset, length } = this.parts[at]!;
       const from = Math.max(begin, address);

@@ -75,7 +75,10 @@ export class Timeline {
     const style = getComputedStyle(document.documentElement);
     const colour = (name: string): string => style.getPropertyValue(name).trim();
     const text = { stroke: colour("--soft"), font: "11px system-ui, sans-serif" };
-    const lines = { grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1, size: 4 } };
+    const lines = {
+      grid: { stroke: colour("--grid"), width: 1 },
+      ticks: { stroke: colour("--grid"), width: 1, size: 4 },
+    };
     const { hasAddresses } = this.opened;
     this.plot = new uPlot(
       {
@@ -89,7 +92,14 @@ export class Timeline {
         },
         axes: [
           { ...text, ...lines, size: 26, values: (_plot, values) => values.map(numberText) },
-          { ...text, ...lines, size: 54, space: 22, incrs: POWERS, values: (_plot, values) => values.map(bytesMark) },
+          {
+            ...text,
+            ...lines,
+            size: 54,
+            space: 22,
+            incrs: POWERS,
+            values: (_plot, values) => values.map(bytesMark),
+          },
         ],
         series: [
           {},

@@ -111,7 +111,11 @@ export class Trace {
   }
 }
 
-function resized<T extends Float64Array | Uint32Array>(type: new (length: number) => T, old: T, length: number): T {
+function resized<T extends Float64Array | Uint32Array>(
+  type: new (length: number) => T,
+  old: T,
+  length: number,
+): T {
   const grown = new type(length);
   grown.set(old);
   return grown;

@@ -21,7 +21,12 @@ test("numbers of one byte to ten", () => {
   expect([...words.low].map((low) => low >>> 0)).toEqual([5, 128, 0xffffffff, 0xffffffff]);
   expect([...words.high].map((high) => high >>> 0)).toEqual([0, 0, 0, 0xffffffff]);
   const cursor = new Cursor(data);
-  expect([cursor.number(), cursor.number(), cursor.number(), cursor.word()]).toEqual([5, 128, 2 ** 32 - 1, 2n ** 64n - 1n]);
+  expect([cursor.number(), cursor.number(), cursor.number(), cursor.word()]).toEqual([
+    5,
+    128,
+    2 ** 32 - 1,
+    2n ** 64n - 1n,
+  ]);
   expect(() => cursor.number()).toThrow("cut off");
 });
 

@@ -45,8 +45,22 @@ test("a view stays within the space", () => {
 
 test("corners of bytes in one row, over rows, and outside", () => {
   const view = { start: 100, cell: 10, columns: 4, rows: 3 };
-  expect(cornersOf(view, 110, 20)).toEqual([[1, 0], [3, 0], [3, 1], [1, 1]]);
-  expect(cornersOf(view, 120, 40)).toEqual([[2, 0], [4, 0], [4, 1], [2, 1], [2, 2], [0, 2], [0, 1], [2, 1]]);
+  expect(cornersOf(view, 110, 20)).toEqual([
+    [1, 0],
+    [3, 0],
+    [3, 1],
+    [1, 1],
+  ]);
+  expect(cornersOf(view, 120, 40)).toEqual([
+    [2, 0],
+    [4, 0],
+    [4, 1],
+    [2, 1],
+    [2, 2],
+    [0, 2],
+    [0, 1],
+    [2, 1],
+  ]);
   expect(cornersOf(view, 0, 50)).toEqual([]);
   expect(cornersOf(view, 300, 50)).toEqual([]);
 });

@@ -99,7 +99,11 @@ test("a block whose free is missing ends when its address is given again", () =>
 });
 
 test("without addresses live bytes are known, and there is no map", () => {
-  const { heap, accounts } = heapOf([{ at: 0, size: 10 }, { at: 32, size: 20 }, { frees: 0 }, { at: 64, size: 5 }], 16, 0);
+  const { heap, accounts } = heapOf(
+    [{ at: 0, size: 10 }, { at: 32, size: 20 }, { frees: 0 }, { at: 64, size: 5 }],
+    16,
+    0,
+  );
   expect(heap.slots.space.size).toBe(0);
   expect(heap.slots.count).toBe(2);
   expect([...accounts.between(0, 4, 5).live]).toEqual([0, 10, 30, 20, 25]);
@@ -119,8 +123,14 @@ test("a block that is not freed never dies", () => {
 });
 
 test("gaps of more than 64 KiB are left out of the space", () => {
-  const { heap } = heapOf([{ at: 100, size: 50 }, { at: 1 << 30, size: 10_000 }, { at: 60_000, size: 1 }]);
-  expect(heap.slots.space.parts.map(({ address, offset, length }) => [address - 0x7f0000000000, offset, length])).toEqual([
+  const { heap } = heapOf([
+    { at: 100, size: 50 },
+    { at: 1 << 30, size: 10_000 },
+    { at: 60_000, size: 1 },
+  ]);
+  expect(
+    heap.slots.space.parts.map(({ address, offset, length }) => [address - 0x7f0000000000, offset, length]),
+  ).toEqual([
     [0, 0, 61440],
     [1 << 30, 61440, 12288],
   ]);

@@ -51,7 +51,7 @@ export function randomNumbers(seed: number): (below: number) => number {
 
 const UNIT = 16;
 
-/** Calls of a heap of `units` units of 16 bytes: blocks of any size, freed in any order, and pages given back. */
+/** Calls of a heap of so many units of 16 bytes: blocks of any size and order, and pages given back. */
 export function randomCalls(count: number, units: number, seed: number): Call[] {
   const random = randomNumbers(seed);
   const owner = new Int32Array(units).fill(NO_BLOCK);

@@ -23,7 +23,8 @@ function painterOf(seed: number) {
 /** The block with most bytes of a cell and how much is live, counted byte by byte. */
 function ownerOf(bytes: Bytes, begin: number, end: number): { owner: number; live: number } {
   const counts = new Map<number, number>();
-  for (const block of bytes.owner.slice(begin, end)) if (block >= 0) counts.set(block, (counts.get(block) ?? 0) + 1);
+  for (const block of bytes.owner.slice(begin, end))
+    if (block >= 0) counts.set(block, (counts.get(block) ?? 0) + 1);
   let [owner, most, live] = [-1, 0, 0];
   for (const [block, count] of counts) {
     live += count;
@@ -66,14 +67,23 @@ describe.each([16, 48, 112, 1024])("cells of %i bytes", (cell) => {
           site: 0,
         }[colouring];
         if (live === cell) expect(shown).toBe(colour);
-        else expect([...palette.freed, palette.never, palette.back].map((under) => blend(under, colour, live / cell))).toContain(shown);
+        else
+          expect(
+            [...palette.freed, palette.never, palette.back].map((under) => blend(under, colour, live / cell)),
+          ).toContain(shown);
       }
     }
   });
 });
 
 test("free memory pales with time, and is told from memory that never was a block's", () => {
-  const trace = traceOf([{ at: 0, size: 64 }, { at: 64, size: 64 }, { frees: 0 }, { frees: 1 }, { at: 4096, size: 1 }]);
+  const trace = traceOf([
+    { at: 0, size: 64 },
+    { at: 64, size: 64 },
+    { frees: 0 },
+    { frees: 1 },
+    { at: 4096, size: 1 },
+  ]);
   const heap = new Heap(trace, new Slots(trace));
   const kinds = siteKinds(trace);
   const painter = new Painter(heap, threadKinds(trace), kinds.kinds, kinds.siteOf);

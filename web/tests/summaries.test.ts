@@ -72,7 +72,9 @@ test("stacks are added up, callers with what they call", () => {
   tables.callers.push(0, 1, 1);
   tables.frameOf.push(1, 2, 3); // main; main > load; main > store
   trace.stack.set([2, 3, 2, 0]);
-  expect(flameGraph(heap).map(({ label, depth, from, share, bytes }) => [label, depth, from, share, bytes])).toEqual([
+  expect(
+    flameGraph(heap).map(({ label, depth, from, share, bytes }) => [label, depth, from, share, bytes]),
+  ).toEqual([
     ["all that is live", 0, 0, 1, 200],
     ["main", 1, 0, 0.75, 150],
     ["load", 2, 0, 0.5, 100],
@@ -117,5 +119,10 @@ test("a place is in a block, or in a gap that has neighbours and a history", () 
     after: { offset: 160, gap: 0 },
   });
   expect(lookAt(heap, 140)).toMatchObject({ state: "never used", offset: 64, size: 96, block: -1 });
-  expect(lookAt(heap, 1000)).toMatchObject({ state: "never used", offset: 176, before: { offset: 160 }, after: null });
+  expect(lookAt(heap, 1000)).toMatchObject({
+    state: "never used",
+    offset: 176,
+    before: { offset: 160 },
+    after: null,
+  });
 });
