@@ -23,6 +23,7 @@ type Tab = "block" | "sizes" | "pins" | "stacks";
 const TABS: Record<Tab, string> = { block: "Block", sizes: "Sizes", pins: "Pins", stacks: "Stacks" };
 const COLOURINGS: readonly Colouring[] = ["size", "age", "thread", "site"];
 const PANEL_EVERY = 250; // milliseconds, while the moment moves
+const PANEL_SHARE = 5; // and so many times what the last one took: the map comes first
 const KEYS: readonly (readonly [string, string])[] = [
   ["space", "play, pause"],
   ["← →", "one event back, on"],
@@ -47,11 +48,12 @@ export class App {
   private readonly draws: Newest<null>;
   private readonly panels: Newest<null>;
   private palette = new Palette("light");
-  private tab: Tab = "block";
+  private tab: Tab = "sizes";
   private chosen: number | null = null;
   private pinnedKey: number | null = null;
   private flameRoot = 0;
   private panelTimer = 0;
+  private panelPause = PANEL_EVERY;
 
   constructor(
     private readonly client: Client,
@@ -126,7 +128,7 @@ export class App {
       ),
     );
     if (!hasAddresses) this.explainNoMap();
-    this.openTab(tabs[0]!);
+    this.openTab("sizes");
   }
 
   private explainNoMap(): void {
@@ -179,7 +181,7 @@ export class App {
     this.panelTimer = window.setTimeout(() => {
       this.panelTimer = 0;
       this.panels.want(null);
-    }, PANEL_EVERY);
+    }, this.panelPause);
   }
 
   private async draw(): Promise<void> {
@@ -227,7 +229,9 @@ export class App {
   private async showPanel(): Promise<void> {
     const { now } = this.timeline;
     const panel = byId("panel");
+    const begun = performance.now();
     const made = await this.makePanel(now);
+    this.panelPause = Math.max(PANEL_EVERY, PANEL_SHARE * (performance.now() - begun));
     const { scrollTop } = panel;
     panel.replaceChildren(made);
     panel.scrollTop = scrollTop;

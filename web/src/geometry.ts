@@ -12,8 +12,8 @@ const UNIT = 16;
 const PIXELS: readonly (readonly [number, number])[] = [
   [4, 20],
   [8, 14],
-  [16, 9],
-  [32, 5],
+  [16, 12],
+  [32, 6],
   [64, 4],
 ];
 const LEAST_PIXELS = 3;

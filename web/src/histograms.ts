@@ -4,39 +4,47 @@ import type { Heap } from "./heap";
 /** A block or a gap counted in the class of its size: a power of two and what is below the next one. */
 export interface SizeClass {
   readonly least: number;
-  count: number;
-  bytes: number;
+  readonly count: number;
+  readonly bytes: number;
 }
 
-/** The blocks and the gaps of the heap as it is. */
+/** The blocks of the heap as it is, and the gaps between them. */
 export function histograms(heap: Heap): { blocks: SizeClass[]; gaps: SizeClass[] } {
-  const blocks = new Map<number, SizeClass>();
-  const gaps = new Map<number, SizeClass>();
+  const blocks = new Counts();
+  const gaps = new Counts();
   const { trace, slots } = heap;
-  let part = slots.space.partAt(0);
-  let end = 0;
+  let [partEnd, end] = [0, 0];
   heap.eachLive((block, offset) => {
     const size = trace.size[block]!;
-    count(blocks, size);
-    if (!part) return;
-    if (offset >= part.offset + part.length) {
-      part = slots.space.partAt(offset)!;
-      end = part.offset;
+    blocks.add(size);
+    if (offset >= partEnd) {
+      const part = slots.space.partAt(offset);
+      partEnd = part ? part.offset + part.length : Infinity;
+      end = offset;
     }
-    if (offset > end) count(gaps, offset - end);
+    if (offset > end) gaps.add(offset - end);
     end = Math.max(end, offset + size);
   });
-  return { blocks: inOrder(blocks), gaps: inOrder(gaps) };
+  return { blocks: blocks.classes(), gaps: gaps.classes() };
 }
 
-function count(classes: Map<number, SizeClass>, size: number): void {
-  const least = size < 1 ? 0 : 2 ** Math.floor(Math.log2(size));
-  const found = classes.get(least) ?? { least, count: 0, bytes: 0 };
-  found.count++;
-  found.bytes += size;
-  classes.set(least, found);
-}
+/** How many sizes there are below 1, from 1 on, from 2 on, from 4 on, ... */
+class Counts {
+  private readonly count = new Float64Array(66);
+  private readonly bytes = new Float64Array(66);
 
-function inOrder(classes: Map<number, SizeClass>): SizeClass[] {
-  return [...classes.values()].sort((one, other) => one.least - other.least);
+  add(size: number): void {
+    const at = size < 2 ** 32 ? 32 - Math.clz32(size) : 1 + Math.floor(Math.log2(size));
+    this.count[at]!++;
+    this.bytes[at]! += size;
+  }
+
+  classes(): SizeClass[] {
+    const all = Array.from(this.count, (count, at) => ({
+      least: at ? 2 ** (at - 1) : 0,
+      count,
+      bytes: this.bytes[at]!,
+    }));
+    return all.filter(({ count }) => count);
+  }
 }

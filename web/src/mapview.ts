@@ -9,7 +9,7 @@ import { addressText, bytesText } from "./words";
 const RULER_STEP = 56; // CSS pixels
 const DRAG_FROM = 5; // CSS pixels: less is a click
 const WHEEL_STEP = 40;
-const LABEL_HEIGHT = 9;
+const LABEL_HEIGHT = 10;
 
 /** What the map asks of the page. */
 export interface MapEvents {
@@ -273,7 +273,7 @@ export class MapView {
     const edge = pixelsOf(view.cell);
     context.lineWidth = 1;
     context.strokeStyle = style.getPropertyValue("--outline");
-    context.font = `${LABEL_HEIGHT + 1}px system-ui, sans-serif`;
+    context.font = `${LABEL_HEIGHT}px system-ui, sans-serif`;
     context.textBaseline = "middle";
     for (const { offset, size } of outlines) {
       this.outline(context, view, [offset, size]);
