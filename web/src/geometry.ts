@@ -70,30 +70,37 @@ export function placeAt(view: View, x: number, y: number): number {
   return view.start + (row * view.columns + column) * view.cell;
 }
 
-/** The corners of what bytes of the space cover on the map, in cells; nothing if they are not in view. */
-export function cornersOf(view: View, offset: number, size: number): [number, number][] {
+export type Corners = readonly (readonly [number, number])[];
+
+/** The corners of what bytes of the space cover on the map, in cells: one shape, or two that do not touch. */
+export function shapesOf(view: View, offset: number, size: number): Corners[] {
   const cells = view.columns * view.rows;
   const first = Math.max(0, Math.floor((offset - view.start) / view.cell));
   const last = Math.min(cells - 1, Math.floor((offset + Math.max(1, size) - 1 - view.start) / view.cell));
   if (first > last) return [];
   const [top, left] = [Math.floor(first / view.columns), first % view.columns];
   const [bottom, right] = [Math.floor(last / view.columns), (last % view.columns) + 1];
-  if (top === bottom) {
-    return [
-      [left, top],
-      [right, top],
-      [right, top + 1],
-      [left, top + 1],
-    ];
-  }
+  if (top === bottom) return [inRow(top, left, right)];
+  if (top + 1 === bottom && right <= left) return [inRow(top, left, view.columns), inRow(bottom, 0, right)];
   return [
-    [left, top],
-    [view.columns, top],
-    [view.columns, bottom],
-    [right, bottom],
-    [right, bottom + 1],
-    [0, bottom + 1],
-    [0, top + 1],
-    [left, top + 1],
+    [
+      [left, top],
+      [view.columns, top],
+      [view.columns, bottom],
+      [right, bottom],
+      [right, bottom + 1],
+      [0, bottom + 1],
+      [0, top + 1],
+      [left, top + 1],
+    ],
+  ];
+}
+
+function inRow(row: number, left: number, right: number): Corners {
+  return [
+    [left, row],
+    [right, row],
+    [right, row + 1],
+    [left, row + 1],
   ];
 }

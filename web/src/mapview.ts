@@ -1,6 +1,6 @@
 /** Owns the map on the screen: its canvases, zooming, hovering and choosing, and the marks on it. */
 import { byId, make, Newest } from "./dom";
-import { cornersOf, pixelsOf, placeAt, viewAt, wholeView, zoomedCell, zoomedView } from "./geometry";
+import { pixelsOf, placeAt, shapesOf, viewAt, wholeView, zoomedCell, zoomedView } from "./geometry";
 import type { Box } from "./geometry";
 import type { View } from "./painter";
 import type { Drawn, Opened } from "./protocol";
@@ -245,7 +245,7 @@ export class MapView {
     context.lineWidth = 2;
     context.strokeStyle = style.getPropertyValue("--part");
     for (const { offset } of this.opened.parts) {
-      const [corner] = offset ? cornersOf(view, offset, 1) : [];
+      const corner = offset ? shapesOf(view, offset, 1)[0]?.[0] : undefined;
       if (offset < view.start || !corner) continue;
       const [x, y] = [corner[0] * edge, corner[1] * edge];
       context.beginPath();
@@ -277,8 +277,8 @@ export class MapView {
     context.textBaseline = "middle";
     for (const { offset, size } of outlines) {
       this.outline(context, view, [offset, size]);
-      const corners = cornersOf(view, offset, size);
-      if (corners.length < 4 || offset < view.start || edge < LABEL_HEIGHT) continue;
+      const [corners] = shapesOf(view, offset, size);
+      if (!corners || offset < view.start || edge < LABEL_HEIGHT) continue;
       const [left, top] = corners[0]!;
       const room = (corners[1]![0] - left) * edge - 8;
       const text = bytesText(size);
@@ -292,11 +292,11 @@ export class MapView {
 
   private outline(context: CanvasRenderingContext2D, view: View, [offset, size]: Range): void {
     const edge = pixelsOf(view.cell);
-    const corners = cornersOf(view, offset, size);
-    if (!corners.length) return;
-    context.beginPath();
-    for (const [x, y] of corners) context.lineTo(x * edge, y * edge);
-    context.closePath();
-    context.stroke();
+    for (const corners of shapesOf(view, offset, size)) {
+      context.beginPath();
+      for (const [x, y] of corners) context.lineTo(x * edge, y * edge);
+      context.closePath();
+      context.stroke();
+    }
   }
 }

@@ -1,6 +1,6 @@
 /** Where cells are on the screen. */
 import { expect, test } from "vitest";
-import { cornersOf, pixelsOf, placeAt, viewAt, wholeView, zoomedCell, zoomedView } from "../src/geometry";
+import { pixelsOf, placeAt, shapesOf, viewAt, wholeView, zoomedCell, zoomedView } from "../src/geometry";
 
 const BOX = { width: 800, height: 400 };
 
@@ -43,24 +43,13 @@ test("a view stays within the space", () => {
   expect(viewAt(BOX, 1000, 500, 64).start).toBe(0);
 });
 
-test("corners of bytes in one row, over rows, and outside", () => {
+test("the shapes of bytes in one row, over rows, at the ends of two rows, and outside", () => {
   const view = { start: 100, cell: 10, columns: 4, rows: 3 };
-  expect(cornersOf(view, 110, 20)).toEqual([
-    [1, 0],
-    [3, 0],
-    [3, 1],
-    [1, 1],
-  ]);
-  expect(cornersOf(view, 120, 40)).toEqual([
-    [2, 0],
-    [4, 0],
-    [4, 1],
-    [2, 1],
-    [2, 2],
-    [0, 2],
-    [0, 1],
-    [2, 1],
-  ]);
-  expect(cornersOf(view, 0, 50)).toEqual([]);
-  expect(cornersOf(view, 300, 50)).toEqual([]);
+  const text = (offset: number, size: number) =>
+    shapesOf(view, offset, size).map((corners) => corners.join(" "));
+  expect(text(110, 20)).toEqual(["1,0 3,0 3,1 1,1"]);
+  expect(text(120, 40)).toEqual(["2,0 4,0 4,1 2,1", "0,1 2,1 2,2 0,2"]);
+  expect(text(110, 50)).toEqual(["1,0 4,0 4,1 2,1 2,2 0,2 0,1 1,1"]);
+  expect(text(0, 50)).toEqual([]);
+  expect(text(300, 50)).toEqual([]);
 });
