@@ -12,7 +12,7 @@ from snugmalloc.trace.importing import convert
 from snugmalloc.viewing.page import TEMPLATE, fill
 
 from .conftest import Opener, Shown
-from .traces import Memory, View
+from .traces import GROWS_EVERY, GROWTH, Memory, View
 
 MOMENTS = (0, 1, 700, 2500, 4000)
 DASH = "\N{EN DASH}"
@@ -84,6 +84,7 @@ def test_the_figures_are_those_of_the_trace(trace: Path, opener: Opener) -> None
         assert said_bytes(shown.text("#figures .live dd")) == pytest.approx(
             sum(block.size for block in memory.live.values()), rel=0.01, abs=60
         )
+        assert said_bytes(shown.text("#figures .taken dd")) == -(-now // GROWS_EVERY) * GROWTH
 
 
 def said_bytes(text: str) -> float:

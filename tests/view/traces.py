@@ -17,6 +17,7 @@ PALETTES = json.loads((ROOT / "web" / "src" / "palettes.json").read_text())
 PAGE = 4096
 LARGEST_GAP = 1 << 16
 GRAIN = 16  # of spaces up to 4 MiB
+GROWS_EVERY, GROWTH = 500, 128 * 1024
 HEAP = 0x7F12_3450_0000
 FAR = 0x7FFF_0000_0000
 
@@ -24,7 +25,7 @@ Colour = tuple[int, ...]
 
 
 def write_trace(path: Path, seed: int = 1, calls: int = 4000) -> Path:
-    """A program with two threads, stacks and times, which gives pages back; its heap lies in two parts."""
+    """A program with two threads, stacks and times, which gives pages back; its heap grows and lies in two parts."""
     chance = random.Random(seed)
     live: dict[int, int] = {}
     with TraceWriter(path, Header(Flags.TIMES | Flags.ADDRESSES | Flags.STACKS), {"program": "app"}) as writer:
@@ -35,6 +36,9 @@ def write_trace(path: Path, seed: int = 1, calls: int = 4000) -> Path:
         free = {HEAP: 512 * 1024, FAR: 100_000}
         for call in range(calls):
             time = call * 1000
+            if call % GROWS_EVERY == 0:
+                writer.add(Operation.GROWTH, time=time, address=HEAP, size=GROWTH)
+                continue
             if live and (chance.random() < 0.45 or (call > calls // 2 and chance.random() < 0.2)):
                 address = chance.choice(list(live))
                 size = live.pop(address)

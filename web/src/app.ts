@@ -198,7 +198,9 @@ export class App {
     const { opened } = this;
     const figure = (name: string, term: string, value: string): HTMLElement =>
       make("div", { class: name }, make("dt", {}, term), make("dd", {}, value));
-    const rows = [figure("live", opened.isSampled ? "live (sampled)" : "live", bytesText(drawn.liveBytes))];
+    const rows = [
+      figure("live", opened.isSampled ? "live, of the sampled blocks" : "live", bytesText(drawn.liveBytes)),
+    ];
     if (opened.hasAddresses) {
       const share = drawn.occupied ? shareText(drawn.liveBytes / drawn.occupied) : "–";
       rows.push(
@@ -211,6 +213,7 @@ export class App {
         figure("share", "of these pages live", share),
       );
     }
+    if (opened.tellsTaken) rows.push(figure("taken", "taken from the system", bytesText(drawn.taken)));
     rows.push(figure("blocks", "blocks", numberText(drawn.liveBlocks)));
     byId("figures").replaceChildren(...rows);
     byId("event").textContent = this.eventText(drawn);

@@ -1,8 +1,12 @@
-/** Owns the curves over all events: live bytes, pages with live blocks, and pages that blocks ever touched. */
+/**
+ * Owns the curves over all events: live bytes, pages with live blocks, pages that blocks ever touched, and what
+ * was taken from the system if the trace tells.
+ */
 import type { Watcher } from "./heap";
 import { pageFor } from "./pages";
 import type { Slots } from "./space";
-import type { Trace } from "./trace";
+import { GROWTH, MAP, UNMAP } from "./operations";
+import type { OtherEvent, Trace } from "./trace";
 
 const MOST_SAMPLES = 1 << 20;
 
@@ -19,6 +23,7 @@ export interface Curves {
   readonly live: Float64Array;
   readonly occupied: Float64Array;
   readonly touched: Float64Array;
+  readonly taken: Float64Array;
 }
 
 /** Follows the events when they are played first. */
@@ -27,7 +32,11 @@ export class Accounts implements Watcher {
   readonly page: number;
   /** How many events a sample stands for. */
   readonly step: number;
+  /** The trace says when the heap grew, or what was mapped. */
+  readonly tellsTaken: boolean;
   private live = 0;
+  private taken = 0;
+  private nextOther = 0;
   private occupiedPages = 0;
   private touchedPages = 0;
   /** How many live blocks begin or end in each page; those that cover it wholly are not counted. */
@@ -36,6 +45,7 @@ export class Accounts implements Watcher {
   private readonly liveSamples: Float64Array;
   private readonly occupiedSamples: Float64Array;
   private readonly touchedSamples: Float64Array;
+  private readonly takenSamples: Float64Array;
 
   constructor(
     private readonly trace: Trace,
@@ -50,6 +60,8 @@ export class Accounts implements Watcher {
     this.liveSamples = new Float64Array(samples);
     this.occupiedSamples = new Float64Array(samples);
     this.touchedSamples = new Float64Array(samples);
+    this.tellsTaken = trace.others.some(({ operation }) => operation === GROWTH || operation === MAP);
+    this.takenSamples = new Float64Array(samples);
   }
 
   begin(block: number): void {
@@ -92,10 +104,16 @@ export class Accounts implements Watcher {
       this.peak.bytes = this.live;
       this.peak.now = event + 1;
     }
+    const other = this.trace.others[this.nextOther];
+    if (other?.event === event) {
+      this.nextOther++;
+      this.taken = Math.max(0, this.taken + takenBy(other));
+    }
     const sample = Math.floor(event / this.step) + 1;
     this.liveSamples[sample] = Math.max(this.liveSamples[sample]!, this.live);
     this.occupiedSamples[sample] = this.occupiedPages * this.page;
     this.touchedSamples[sample] = this.touchedPages * this.page;
+    this.takenSamples[sample] = this.taken;
   }
 
   /** So many points of the curves between two moments. */
@@ -107,6 +125,7 @@ export class Accounts implements Watcher {
       live: new Float64Array(count),
       occupied: new Float64Array(count),
       touched: new Float64Array(count),
+      taken: new Float64Array(count),
     };
     for (let point = 0; point < count; point++) {
       const begin = first + Math.floor((point * (last - first + 1)) / count);
@@ -115,14 +134,19 @@ export class Accounts implements Watcher {
       curves.live[point] = largest(this.liveSamples, begin, end);
       curves.occupied[point] = largest(this.occupiedSamples, begin, end);
       curves.touched[point] = largest(this.touchedSamples, begin, end);
+      curves.taken[point] = largest(this.takenSamples, begin, end);
     }
     return curves;
   }
 
-  /** The bytes of pages with live blocks, and of touched pages, at a moment. */
-  pagesAt(now: number): { occupied: number; touched: number } {
+  /** The bytes of pages with live blocks, of touched pages, and of what is taken from the system. */
+  at(now: number): { occupied: number; touched: number; taken: number } {
     const sample = Math.ceil(now / this.step);
-    return { occupied: this.occupiedSamples[sample]!, touched: this.touchedSamples[sample]! };
+    return {
+      occupied: this.occupiedSamples[sample]!,
+      touched: this.touchedSamples[sample]!,
+      taken: this.takenSamples[sample]!,
+    };
   }
 
   private firstPage(block: number): number {
@@ -140,6 +164,12 @@ export class Accounts implements Watcher {
     const gap = this.trace.header.meanGap;
     return gap ? size / -Math.expm1(-Math.max(size, 1) / gap) : size;
   }
+}
+
+/** By how many bytes an event changes what is taken from the system. */
+function takenBy({ operation, size }: OtherEvent): number {
+  if (operation === GROWTH || operation === MAP) return size;
+  return operation === UNMAP ? -size : 0;
 }
 
 function largest(values: Float64Array, begin: number, end: number): number {

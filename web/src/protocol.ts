@@ -28,6 +28,7 @@ export interface Opened {
   readonly hasTimes: boolean;
   readonly hasStacks: boolean;
   readonly tellsGivenBack: boolean;
+  readonly tellsTaken: boolean;
   readonly isSampled: boolean;
   readonly ticksPerSecond: number;
   readonly about: [string, string][];
@@ -67,6 +68,7 @@ export interface Drawn {
   readonly liveBlocks: number;
   readonly occupied: number;
   readonly touched: number;
+  readonly taken: number;
   readonly last: LastEvent | null;
   readonly outlines: Outline[];
 }

@@ -76,6 +76,7 @@ export class Session {
       hasTimes: trace.hasTimes,
       hasStacks: (trace.header.flags & STACKS) !== 0 && trace.tables.stacks > 1,
       tellsGivenBack: heap.tellsGivenBack,
+      tellsTaken: this.accounts.tellsTaken,
       isSampled: trace.header.meanGap > 0,
       ticksPerSecond: trace.header.ticksPerSecond,
       about: [...trace.about],
@@ -119,7 +120,7 @@ export class Session {
       pixels: pixels.buffer,
       liveBytes,
       liveBlocks,
-      ...this.accounts.pagesAt(now),
+      ...this.accounts.at(now),
       last: this.lastEvent(now),
       outlines: this.outlines(view),
     };

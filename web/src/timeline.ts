@@ -79,7 +79,7 @@ export class Timeline {
       grid: { stroke: colour("--grid"), width: 1 },
       ticks: { stroke: colour("--grid"), width: 1, size: 4 },
     };
-    const { hasAddresses } = this.opened;
+    const { hasAddresses, tellsTaken } = this.opened;
     this.plot = new uPlot(
       {
         ...this.extent(),
@@ -103,6 +103,7 @@ export class Timeline {
         ],
         series: [
           {},
+          { show: tellsTaken, stroke: colour("--taken"), width: 1.25, points: { show: false } },
           { show: hasAddresses, stroke: colour("--touched"), width: 1.25, points: { show: false } },
           { show: hasAddresses, stroke: colour("--occupied"), width: 1.25, points: { show: false } },
           { stroke: colour("--live"), fill: colour("--live-area"), width: 1.5, points: { show: false } },
@@ -117,8 +118,8 @@ export class Timeline {
   }
 
   private data(): uPlot.AlignedData {
-    const { at, live, occupied, touched } = this.curves;
-    return [at, touched, occupied, live];
+    const { at, live, occupied, touched, taken } = this.curves;
+    return [at, taken, touched, occupied, live];
   }
 
   private extent(): { width: number; height: number } {

@@ -76,6 +76,13 @@ test("pages count as used until they are given back, and again when they are use
   expect([...accounts.between(0, 4, 5).touched]).toEqual([0, 3, 3, 1, 2].map((pages) => pages * 4096));
 });
 
+test("what is taken from the system, if the trace tells", () => {
+  const { accounts } = heapOf([{ grows: 8192 }, { at: 0, size: 10 }, { grows: 4096 }]);
+  expect([...accounts.between(0, 3, 4).taken]).toEqual([0, 8192, 8192, 12288]);
+  expect(accounts.tellsTaken).toBe(true);
+  expect(heapOf([{ at: 0, size: 10 }]).accounts.tellsTaken).toBe(false);
+});
+
 test("what is given back is so until a block is there again", () => {
   const { heap } = heapOf([
     { at: 0, size: 8192 },

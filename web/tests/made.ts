@@ -1,6 +1,6 @@
 /** Traces for the tests, made of events without a file, and the heap of one kept in the simplest way. */
 import { ADDRESSES } from "../src/format";
-import { PURGE } from "../src/operations";
+import { GROWTH, PURGE } from "../src/operations";
 import { NO_BLOCK, Trace } from "../src/trace";
 
 const BASE = 0x7f0000000000;
@@ -12,6 +12,8 @@ export interface Call {
   /** The number of the block that ends. */
   readonly frees?: number;
   readonly thread?: number;
+  /** Bytes by which the heap grows. */
+  readonly grows?: number;
   /** From where to where is given back. */
   readonly back?: readonly [number, number];
 }
@@ -20,9 +22,9 @@ export function traceOf(calls: readonly Call[], flags = ADDRESSES): Trace {
   const header = { flags, ticksPerSecond: 0, start: 0n, meanGap: 0, pid: 1, size: 64 };
   const trace = new Trace(header, calls.length);
   trace.expect(calls.length);
-  for (const [event, { at, size = 0, frees, thread = 0, back }] of calls.entries()) {
+  for (const [event, { at, size = 0, frees, thread = 0, back, grows }] of calls.entries()) {
     trace.events++;
-    trace.operation[event] = back ? PURGE : at === undefined ? 5 : frees === undefined ? 1 : 3;
+    trace.operation[event] = back ? PURGE : grows ? GROWTH : at === undefined ? 5 : frees === undefined ? 1 : 3;
     if (!trace.threadNumbers.includes(thread)) trace.threadNumbers.push(thread);
     trace.thread[event] = trace.threadNumbers.indexOf(thread);
     trace.freed[event] = frees ?? NO_BLOCK;
@@ -32,6 +34,7 @@ export function traceOf(calls: readonly Call[], flags = ADDRESSES): Trace {
       trace.address[trace.blocks] = BASE + at;
       trace.born[trace.blocks++] = event;
     }
+    if (grows) trace.others.push({ event, operation: GROWTH, address: BASE, size: grows, number: 0 });
     if (back) {
       const [begin, end] = back;
       trace.others.push({ event, operation: PURGE, address: BASE + begin, size: end - begin, number: 0 });
