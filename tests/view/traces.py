@@ -25,7 +25,7 @@ Colour = tuple[int, ...]
 
 
 def write_trace(path: Path, seed: int = 1, calls: int = 4000) -> Path:
-    """A program with two threads, stacks and times, which gives pages back; its heap grows and lies in two parts."""
+    """A program with two threads, stacks and times; its heap has two parts, grows, and gives pages back."""
     chance = random.Random(seed)
     live: dict[int, int] = {}
     with TraceWriter(path, Header(Flags.TIMES | Flags.ADDRESSES | Flags.STACKS), {"program": "app"}) as writer:

@@ -334,7 +334,8 @@ export class App {
 
   private onKey(event: KeyboardEvent): void {
     const isTyping = event.target instanceof HTMLSelectElement || byId<HTMLDialogElement>("keys").open;
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+    const isScrolling = byId("panel").contains(event.target as Node) && /^Arrow(Up|Down)$/.test(event.key);
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping || isScrolling) return;
     const does = this.actionOf(event);
     if (!does) return;
     event.preventDefault();
