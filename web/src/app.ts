@@ -185,7 +185,7 @@ export class App {
   }
 
   private async draw(): Promise<void> {
-    const view = this.map?.view ?? { start: 0, cell: 1, columns: 1, rows: 1 };
+    const view = this.map?.view ?? { start: 0, cell: 1, columns: 1, rows: 1, edge: 1 };
     const { now } = this.timeline;
     const drawn = await this.client.ask("draw", { now, view, colouring: this.colouring, theme: this.theme });
     this.map?.show(drawn);

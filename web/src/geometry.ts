@@ -13,37 +13,51 @@ const PIXELS: readonly (readonly [number, number])[] = [
   [4, 20],
   [8, 14],
   [16, 12],
-  [32, 6],
-  [64, 4],
+  [32, 8],
+  [48, 6],
+  [64, 5],
+  [96, 4],
 ];
 const LEAST_PIXELS = 3;
+const MOST_PIXELS = 20;
 /** The smallest cell with so many. */
-const LEAST_LARGE = 80;
+const LEAST_LARGE = 112;
 
-/** CSS pixels of a cell's edge. */
+/** CSS pixels of a cell's edge, if there is no reason for more. */
 export function pixelsOf(cell: number): number {
   return PIXELS.find(([most]) => cell <= most)?.[1] ?? LEAST_PIXELS;
 }
 
 /** A view of cells of so many bytes that begins at a place, as far as the space allows. */
-export function viewAt(box: Box, space: number, start: number, cell: number): View {
-  const edge = pixelsOf(cell);
+export function viewAt(box: Box, space: number, start: number, cell: number, edge = pixelsOf(cell)): View {
   const columns = Math.max(1, Math.floor(box.width / edge));
   const rows = Math.max(1, Math.floor(box.height / edge));
   const most = Math.max(0, Math.ceil(space / cell) * cell - columns * rows * cell);
   const clamped = Math.max(0, Math.min(most + columns * cell, start));
-  return { start: most ? Math.floor(clamped / cell) * cell : 0, cell, columns, rows };
+  return { start: most ? Math.floor(clamped / cell) * cell : 0, cell, columns, rows, edge };
 }
 
-/** The view of the whole space with the smallest cells. */
+/** The view of the whole space with the smallest cells, drawn as large as there is room. */
 export function wholeView(box: Box, space: number): View {
-  for (const [cell] of PIXELS) {
-    const view = viewAt(box, space, 0, cell);
-    if (view.columns * view.rows * cell >= space) return view;
+  for (let cell = 1; cell < LEAST_LARGE; cell = cell < UNIT ? cell * 2 : cell + UNIT) {
+    if (isWhole(viewAt(box, space, 0, cell), space)) return largestView(box, space, cell);
   }
   const { columns, rows } = viewAt(box, space, 0, LEAST_LARGE);
   const cell = Math.max(LEAST_LARGE, Math.ceil(space / (columns * rows) / UNIT) * UNIT);
-  return { start: 0, cell, columns, rows };
+  return { start: 0, cell, columns, rows, edge: LEAST_PIXELS };
+}
+
+function isWhole({ columns, rows, cell }: View, space: number): boolean {
+  return columns * rows * cell >= space;
+}
+
+function largestView(box: Box, space: number, cell: number): View {
+  let view = viewAt(box, space, 0, cell);
+  for (let next = view; isWhole(next, space) && next.edge <= MOST_PIXELS;) {
+    view = next;
+    next = viewAt(box, space, 0, cell, view.edge + 1);
+  }
+  return view;
 }
 
 /** A smaller or larger cell. */
@@ -64,9 +78,8 @@ export function zoomedView(box: Box, space: number, view: View, cell: number, of
 
 /** The place in the space at a point of the box. */
 export function placeAt(view: View, x: number, y: number): number {
-  const edge = pixelsOf(view.cell);
-  const column = Math.min(view.columns - 1, Math.max(0, Math.floor(x / edge)));
-  const row = Math.min(view.rows - 1, Math.max(0, Math.floor(y / edge)));
+  const column = Math.min(view.columns - 1, Math.max(0, Math.floor(x / view.edge)));
+  const row = Math.min(view.rows - 1, Math.max(0, Math.floor(y / view.edge)));
   return view.start + (row * view.columns + column) * view.cell;
 }
 

@@ -1,6 +1,6 @@
 /** Owns the map on the screen: its canvases, zooming, hovering and choosing, and the marks on it. */
 import { byId, make, Newest } from "./dom";
-import { pixelsOf, placeAt, shapesOf, viewAt, wholeView, zoomedCell, zoomedView } from "./geometry";
+import { placeAt, shapesOf, viewAt, wholeView, zoomedCell, zoomedView } from "./geometry";
 import type { Box } from "./geometry";
 import type { View } from "./painter";
 import type { Drawn, Opened } from "./protocol";
@@ -51,7 +51,7 @@ export class MapView {
       canvas.width = view.columns;
       canvas.height = view.rows;
     }
-    const edge = pixelsOf(view.cell);
+    const { edge } = view;
     canvas.style.width = `${view.columns * edge}px`;
     canvas.style.height = `${view.rows * edge}px`;
     const image = new ImageData(new Uint8ClampedArray(pixels), view.columns, view.rows);
@@ -197,7 +197,7 @@ export class MapView {
     pressed.isDrag = true;
     if (this.isWhole) return;
     const { view } = this;
-    const edge = pixelsOf(view.cell);
+    const { edge } = view;
     const cells = Math.round(down / edge) * view.columns + Math.round(across / edge);
     this.change(
       viewAt(this.size(), this.opened.spaceSize, pressed.start - cells * view.cell, view.cell),
@@ -207,7 +207,7 @@ export class MapView {
 
   private writeRuler(): void {
     const { view } = this;
-    const edge = pixelsOf(view.cell);
+    const { edge } = view;
     const every = Math.ceil(RULER_STEP / edge);
     const marks: HTMLElement[] = [];
     for (let row = 0; row < view.rows; row += every) {
@@ -228,7 +228,7 @@ export class MapView {
     const { drawn, marks } = this;
     if (!drawn) return;
     const { view } = drawn;
-    const edge = pixelsOf(view.cell);
+    const { edge } = view;
     const ratio = window.devicePixelRatio;
     const [width, height] = [view.columns * edge, view.rows * edge];
     if (marks.width !== width * ratio || marks.height !== height * ratio) {
@@ -270,7 +270,7 @@ export class MapView {
   /** Blocks that can be told apart, with their sizes where there is room. */
   private drawOutlines(context: CanvasRenderingContext2D, drawn: Drawn, style: CSSStyleDeclaration): void {
     const { view, outlines } = drawn;
-    const edge = pixelsOf(view.cell);
+    const { edge } = view;
     context.lineWidth = 1;
     context.strokeStyle = style.getPropertyValue("--outline");
     context.font = `${LABEL_HEIGHT}px system-ui, sans-serif`;
@@ -291,7 +291,7 @@ export class MapView {
   }
 
   private outline(context: CanvasRenderingContext2D, view: View, [offset, size]: Range): void {
-    const edge = pixelsOf(view.cell);
+    const { edge } = view;
     for (const corners of shapesOf(view, offset, size)) {
       context.beginPath();
       for (const [x, y] of corners) context.lineTo(x * edge, y * edge);

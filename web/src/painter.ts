@@ -18,6 +18,8 @@ export interface View {
   readonly cell: number;
   readonly columns: number;
   readonly rows: number;
+  /** CSS pixels of a cell's edge. */
+  readonly edge: number;
 }
 
 export class Painter {

@@ -42,7 +42,7 @@ describe.each([16, 48, 112, 1024])("cells of %i bytes", (cell) => {
       [211, 5 * cell],
     ] as const) {
       heap.seek(now);
-      const view = { start, cell, columns: 16, rows: 20 };
+      const view = { start, cell, columns: 16, rows: 20, edge: 3 };
       const pixels = painter.paint(view, colouring, palette);
       const bytes = new Bytes(calls, now, UNITS * 16 + 4096 + view.columns * view.rows * cell);
       const base = heap.slots.space.addressOf(0) - 0x7f0000000000;
@@ -88,7 +88,11 @@ test("free memory pales with time, and is told from memory that never was a bloc
   const kinds = siteKinds(trace);
   const painter = new Painter(heap, threadKinds(trace), kinds.kinds, kinds.siteOf);
   heap.seek(4);
-  const [first, second, third] = painter.paint({ start: 0, cell: 64, columns: 3, rows: 1 }, "size", palette);
+  const [first, second, third] = painter.paint(
+    { start: 0, cell: 64, columns: 3, rows: 1, edge: 3 },
+    "size",
+    palette,
+  );
   expect(second).toBe(palette.freed[0]);
   expect(palette.freed.indexOf(first!)).toBeGreaterThan(0);
   expect(third).toBe(palette.never);
