@@ -12,7 +12,7 @@ from ..builds import ROOT
 from ..conftest import WheelFor
 
 SOURCES = ROOT / "src"
-INSTALLED = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed"}
+INSTALLED = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed", ".html"}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from snugmalloc.cli import (
     summary,
     trace,
     tune,
+    view,
 )
 from snugmalloc.cli.streams import OutputError, check_output, settled_output, tell
 
@@ -78,3 +79,4 @@ main.add_command(run.command)
 main.add_command(summary.command)
 main.add_command(trace.command)
 main.add_command(tune.command)
+main.add_command(view.command)

@@ -1,0 +1,51 @@
+"""`snug view`: a trace as a page that shows the heap at every moment."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from snugmalloc.cli.files import check_writable, write_file
+from snugmalloc.cli.report import progress_bar
+from snugmalloc.cli.streams import tell
+from snugmalloc.cli.trace import TRACE, one_line_errors
+
+
+@click.command("view")
+@click.argument("trace", type=TRACE)
+@click.option("-o", "--output", metavar="FILE", help="Write the page to FILE, which any browser opens.")
+def command(trace: Path, output: str | None) -> None:
+    """Show a trace's heap through time in a browser.
+
+    \b
+        snug view app.snug
+        snug view app.snug -o heap.html
+
+    TRACE is a .snug file, or text of another tool, of which snug trace convert would make one. The page has a
+    map of the heap by address, a slider for the moment, curves, histograms, and the blocks that keep pages from
+    going back to the system. It is one file and loads nothing; with -o it can be kept and passed on. Without it
+    the page is served to this machine's browser alone, until Ctrl-C.
+    """
+    from snugmalloc.viewing.page import make_page
+
+    if output is not None:
+        check_writable(output)
+    with one_line_errors(), progress_bar("reading") as told:
+        page = make_page(trace, told)
+    for note in page.notes:
+        tell(note)
+    if output is None:
+        _serve(page.html)
+    else:
+        write_file(output, page.html)
+
+
+def _serve(html: bytes) -> None:
+    from snugmalloc.viewing.serving import PageServer
+
+    with PageServer(html) as server:
+        click.echo(f"{server.url} (until Ctrl-C)")
+        webbrowser.open(server.url)
+        server.serve_forever()

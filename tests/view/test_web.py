@@ -1,0 +1,55 @@
+"""The page's source: its types, its own tests, and that the page in the package is what it makes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from snugmalloc.viewing.page import LARGEST_PAGE, TEMPLATE
+
+from ..builds import ROOT
+from ..dropin.test_programs import need
+
+WEB = ROOT / "web"
+
+
+def npm(*arguments: str | Path) -> None:
+    """Run npm in the folder of the source; what it says is shown if it fails."""
+    ended = subprocess.run(
+        [need("npm"), *arguments], cwd=WEB, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules() -> None:
+    """What package-lock.json names, installed; nothing is done where it is."""
+    done = WEB / "node_modules" / ".package-lock.json"
+    if not done.exists() or done.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
+        npm("ci", "--no-audit", "--no-fund")
+
+
+def test_the_types_are_right() -> None:
+    npm("run", "check")
+
+
+def test_its_own_tests_pass() -> None:
+    npm("test")
+
+
+def test_the_page_in_the_package_is_what_the_source_makes(tmp_path: Path) -> None:
+    npm("run", "build", "--", "--outDir", tmp_path)
+    assert (tmp_path / "page.html").read_bytes() == TEMPLATE.read_bytes(), "run: npm run build, in web"
+
+
+def test_the_page_is_small_and_names_no_other_place() -> None:
+    page = TEMPLATE.read_text()
+    assert len(page) < LARGEST_PAGE / 50
+    for word in ("http://", "https://", "//cdn", "@import", "url("):
+        assert word not in page, word
+
+
+def test_the_lock_names_no_registry() -> None:
+    assert '"resolved"' not in (WEB / "package-lock.json").read_text()
