@@ -16,6 +16,7 @@ from snugmalloc.cli import (
     doctor,
     export,
     install,
+    metrics,
     record,
     replay,
     run,
@@ -73,6 +74,7 @@ main.add_command(doctor.command)
 main.add_command(export.command)
 main.add_command(install.command)
 main.add_command(record.command)
+main.add_command(metrics.command)
 main.add_command(replay.command)
 main.add_command(run.command)
 main.add_command(summary.command)
