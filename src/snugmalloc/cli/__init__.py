@@ -21,6 +21,7 @@ from snugmalloc.cli import (
     replay,
     run,
     summary,
+    top,
     trace,
     tune,
 )
@@ -78,5 +79,6 @@ main.add_command(metrics.command)
 main.add_command(replay.command)
 main.add_command(run.command)
 main.add_command(summary.command)
+main.add_command(top.command)
 main.add_command(trace.command)
 main.add_command(tune.command)
