@@ -64,7 +64,7 @@ def command(listen: tuple[str, int] | None, textfile: str | None, pid: int | Non
     \b
         snug metrics                           # once, in the OpenMetrics format
         snug metrics --listen 127.0.0.1:9500   # for Prometheus to scrape
-        snug metrics --textfile /var/lib/node_exporter/snugmalloc.prom
+        snug metrics --textfile DIR/snugmalloc.prom
 
     They are of all processes of this user that are on snugmalloc, as root of all users. Those that have ended,
     may not be read or are off by an option are left out and counted, in snugmalloc_unreadable_processes.

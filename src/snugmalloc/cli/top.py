@@ -41,7 +41,7 @@ def command(words: tuple[str, ...], interval: float, output: str | None) -> None
     """Watch the memory of running processes on snugmalloc.
 
     \b
-        snug top                     # all processes of this user, as root of all users
+        snug top                     # all processes of this user
         snug top 1234                # one of them in detail
         snug top -- python3 app.py   # started here, and ended with the screen
 
