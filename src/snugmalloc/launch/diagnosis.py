@@ -17,6 +17,7 @@ from snugmalloc.engine.dropin import switch
 from snugmalloc.launch.inside import REASONS, STATES, Inside, NotReadable, read_inside
 from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS, TOLD
 from snugmalloc.launch.program import PYTHON_NAME, has_free_threaded_mark
+from snugmalloc.launch.published import read_published
 from snugmalloc.options import PREFIX, complaint
 
 OWN_NAME = re.compile(r"libsnugmalloc\.so")
@@ -120,7 +121,8 @@ def _look_inside(folder: Path, maps: list[str]) -> tuple[Inside | None, str]:
     try:
         return read_inside(folder, base), ""
     except NotReadable as error:
-        return None, str(error)
+        inside = read_published(folder)
+        return inside, "" if inside else str(error)
 
 
 def find_library(maps: Iterable[str]) -> int | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snugmalloc.launch.diagnosis import NoSuchProcess, find_library, started_as
 from snugmalloc.launch.inside import Inside, NotReadable, read_inside
+from snugmalloc.launch.published import VARIABLE, published_folder, read_published, remove_stale
 
 PROC = Path("/proc")
 KIB = 1 << 10
@@ -68,7 +69,11 @@ class Reading:
 
 def read_all(proc: Path = PROC) -> Reading:
     """All processes of this user that have the library; as root, those of all users."""
-    return _reading(_own_folders(proc))
+    folders = list(_own_folders(proc))
+    told = os.environ.get(VARIABLE)
+    for folder in {*([Path(told)] if told else []), *filter(None, map(published_folder, folders))}:
+        remove_stale(folder, proc)
+    return _reading(folders)
 
 
 def read_one(pid: int, proc: Path = PROC) -> Reading:
@@ -101,7 +106,7 @@ def _own_folders(proc: Path) -> Iterator[Path]:
                 continue  # it has ended
 
 
-def _reading(folders: Iterator[Path] | list[Path], missing: list[Missing] | None = None) -> Reading:
+def _reading(folders: list[Path], missing: list[Missing] | None = None) -> Reading:
     samples: list[Sample] = []
     counts = Counter(missing)
     for folder in folders:
@@ -117,17 +122,17 @@ def _look_at(folder: Path) -> Sample | Missing | None:
     """The process of a folder of /proc, or why it gives no figures; None if it has not the library."""
     try:
         base = find_library(_lines(folder / "maps"))
-    except OSError:
-        return None
-    if base is None:
-        return None
-    try:
+        if base is None:
+            return None
         inside = read_inside(folder, base)
         return _sample(folder, inside) if inside is not None else Missing.OTHER_VERSION
     except NotReadable:
+        inside = read_published(folder)
+        if inside is not None:
+            return _sample(folder, inside)
         return Missing.NOT_PERMITTED if _has_memory(folder) else Missing.ENDED
     except OSError:
-        return Missing.ENDED
+        return None
 
 
 def _sample(folder: Path, inside: Inside) -> Sample | Missing:
@@ -135,7 +140,10 @@ def _sample(folder: Path, inside: Inside) -> Sample | Missing:
         return Missing.OFF
     if not inside.version:
         return Missing.NO_CALLS
-    status = dict(line.split(":", 1) for line in _lines(folder / "status") if ":" in line)
+    try:
+        status = dict(line.split(":", 1) for line in _lines(folder / "status") if ":" in line)
+    except OSError:
+        return Missing.ENDED
     if "VmRSS" not in status:
         return Missing.ENDED
     return Sample(
