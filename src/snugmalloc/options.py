@@ -254,6 +254,14 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 meaning="on in so many of a hundred processes that start, off in the others",
                 cost="four system calls when a process starts",
             ),
+            TextOption(
+                "publish",
+                re.compile("/.*", re.DOTALL),
+                "the whole path of a folder",
+                meaning="copies the figures into a file there, PID.snugstats, for snug metrics, top and doctor"
+                " where memory may not be read",
+                cost="some 20 KiB, and a copy of 288 bytes every 128 operations of a heap",
+            ),
             NumberOption(
                 "deepbind",
                 "",

@@ -16,10 +16,12 @@ from snugmalloc.cli import (
     doctor,
     export,
     install,
+    metrics,
     record,
     replay,
     run,
     summary,
+    top,
     trace,
     tune,
     view,
@@ -73,10 +75,12 @@ main.add_command(diff.command)
 main.add_command(doctor.command)
 main.add_command(export.command)
 main.add_command(install.command)
+main.add_command(metrics.command)
 main.add_command(record.command)
 main.add_command(replay.command)
 main.add_command(run.command)
 main.add_command(summary.command)
+main.add_command(top.command)
 main.add_command(trace.command)
 main.add_command(tune.command)
 main.add_command(view.command)

@@ -340,6 +340,9 @@ extern Word snug_figures_at, snug_shards_at;
 static inline void machine_publish(Word address) { __atomic_store_n(&snug_figures_at, address, __ATOMIC_RELEASE); }
 static inline void machine_publish_shards(Word address) { __atomic_store_n(&snug_shards_at, address, __ATOMIC_RELEASE); }
 
+extern void *snug_map_own_file(Text folder, size_t length); /* in family.c */
+static inline Word machine_map_own_file(Word folder, Word length) { return (Word)snug_map_own_file((Text)folder, length); }
+
 /* ---- Why a mapping was refused ---- */
 
 static inline bool machine_can_reserve(Word length) {

@@ -296,6 +296,14 @@ def publish_shards(address: Word) -> None:
     backend.publish_shards(address)
 
 
+def map_own_file(folder: Word, length: Word) -> Word:
+    """Make the file PID.snugstats in the folder of that name, `length` zero bytes, and map it; or 0.
+
+    It is removed when the process ends regularly. A mapping that was had before, or inherited, goes.
+    """
+    return backend.map_own_file(folder, length)
+
+
 def environment_is_known() -> bool:
     """Whether the C library has its environment: not yet in calls from the dynamic linker."""
     return backend.environment_entry(0) is not None

@@ -190,6 +190,10 @@ class RealMachine:
     def publish_shards(self, address: int) -> None:
         """Nor at those beside it."""
 
+    def map_own_file(self, folder: int, length: int) -> int:
+        """Nor is there a file of it."""
+        return 0
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []

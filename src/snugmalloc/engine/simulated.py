@@ -80,6 +80,8 @@ class SimulatedMachine:
     host: bytes = b"host"
     started: int = 1
     files: set[bytes] = field(default_factory=set)
+    folders: set[bytes] = field(default_factory=set)
+    own_files: list[int] = field(default_factory=list)
     parent_told: set[bytes] = field(default_factory=set)
     published: int = 0
     published_shards: int = 0
@@ -371,6 +373,12 @@ class SimulatedMachine:
 
     def publish_shards(self, address: int) -> None:
         self.published_shards = address
+
+    def map_own_file(self, folder: int, length: int) -> int:
+        if self._read_text(folder) not in self.folders:
+            return 0
+        self.own_files.append(self.reserve(length))
+        return self.own_files[-1]
 
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:

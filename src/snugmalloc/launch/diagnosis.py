@@ -9,7 +9,7 @@ import mmap
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from snugmalloc.engine.dropin import switch
 from snugmalloc.launch.inside import REASONS, STATES, Inside, NotReadable, read_inside
 from snugmalloc.launch.preload import ALLOCATOR_NAME, MALLOC_SETTINGS, SEPARATORS, TOLD
 from snugmalloc.launch.program import PYTHON_NAME, has_free_threaded_mark
+from snugmalloc.launch.published import read_published
 from snugmalloc.options import PREFIX, complaint
 
 OWN_NAME = re.compile(r"libsnugmalloc\.so")
@@ -100,7 +101,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
     return Process(
         pid=pid,
         executable=executable,
-        name=_started_as(folder, status.get("Name", "")),
+        name=started_as(folder, status.get("Name", "")),
         mapped=tuple(dict.fromkeys(file for file in files if file.startswith("/"))),
         mappings=len(maps),
         environment=dict(entry.removeprefix(TOLD).split("=", 1) for entry in environment if "=" in entry),
@@ -114,17 +115,26 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
 
 def _look_inside(folder: Path, maps: list[str]) -> tuple[Inside | None, str]:
     """What the library in the process reports of itself, and why it may not be read, if so."""
+    base = find_library(maps)
+    if base is None:
+        return None, ""
+    try:
+        return read_inside(folder, base), ""
+    except NotReadable as error:
+        inside = read_published(folder)
+        return inside, "" if inside else str(error)
+
+
+def find_library(maps: Iterable[str]) -> int | None:
+    """Where the library lies in a process, by the lines of its /proc/PID/maps; None without it."""
     for line in maps:
         fields = line.split(maxsplit=5)
         if len(fields) == 6 and OWN_NAME.match(Path(fields[5]).name) and int(fields[2], 16) == 0:
-            try:
-                return read_inside(folder, int(fields[0].partition("-")[0], 16)), ""
-            except NotReadable as error:
-                return None, str(error)
-    return None, ""
+            return int(fields[0].partition("-")[0], 16)
+    return None
 
 
-def _started_as(folder: Path, short: str) -> str:
+def started_as(folder: Path, short: str) -> str:
     """The kernel's name of the process, which it takes from the file executed: in full, if argv[0] has it."""
     first = _text(folder / "cmdline").partition("\0")[0].partition(" ")[0]
     full = first.rpartition("/")[2]

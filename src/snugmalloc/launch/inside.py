@@ -131,7 +131,11 @@ def _read_figures(memory: _Memory, address: int, shards_at: int | None) -> Insid
     if address == 0:
         return UNDECIDED
     heaps = [address, *(memory.words_behind_count(memory.word(shards_at)) if shards_at is not None else [])]
-    figures = [WORDS.unpack(memory.read(heap, WORDS.size)) for heap in heaps]
+    return add_up([WORDS.unpack(memory.read(heap, WORDS.size)) for heap in heaps])
+
+
+def add_up(figures: list[tuple[int, ...]]) -> Inside | None:
+    """The sums of the figures of all heaps; None where they are of another version."""
     inside = Inside._make(map(sum, zip(*figures, strict=True)))
     return inside if inside.version >= STATS_VERSION else None
 

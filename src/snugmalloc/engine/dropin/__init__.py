@@ -15,6 +15,7 @@ LAYERS = (
     "chunks",
     "recorder",
     "switch",
+    "publish",
     "options",
     "pages",
     "block",

@@ -66,6 +66,7 @@ from .lists import (
 )
 from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
+from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
 from .recorder import is_recording
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
@@ -80,6 +81,7 @@ from .shards import (
     join_heap,
     leave_heap,
     next_home,
+    number_of,
 )
 from .slab import give_row, open_slab, take_objects
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
@@ -113,6 +115,8 @@ def look_after(heap: Heap) -> None:
         return
     if is_use_falling(heap) and empty_larger_lists():
         take_step(heap)
+    if unlikely(is_publishing()):
+        publish_figures(heap, number_of(heap))
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,6 +34,64 @@ static snug_stats_t figures(void) {
 /* Where the figures are of the process's heap, once the options are read, and a list of the shards once there are some:
  * `snug doctor` reads them from outside by these symbols. */
 uint64_t snug_figures_at, snug_shards_at;
+
+/* ---- A file of this process's own: SNUG_PUBLISH ---- */
+
+enum { PATH_ROOM = 4096, DIGITS = 20 };
+static char own_path[PATH_ROOM];
+static long own_pid; /* of the process that made the file; 0 without one */
+static void *own_file;
+
+/* By bare system calls, for functions of libc may be cancelled. It is written once, so that a full disk is met here. */
+static long make_own_file(size_t length) {
+    static const char zeros[1024];
+    syscall(SYS_unlinkat, AT_FDCWD, own_path, 0);
+    long file = syscall(SYS_openat, AT_FDCWD, own_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    for (size_t count = 0; file >= 0 && count < length;) {
+        size_t rest = length - count < sizeof zeros ? length - count : sizeof zeros;
+        long written = syscall(SYS_write, file, zeros, rest);
+        if (written <= 0) {
+            syscall(SYS_close, file);
+            syscall(SYS_unlinkat, AT_FDCWD, own_path, 0);
+            return -1;
+        }
+        count += (size_t)written;
+    }
+    return file;
+}
+
+/* A new file FOLDER/PID.snugstats of `length` zero bytes, mapped, in the place of one that was inherited; or NULL. */
+void *snug_map_own_file(const char *folder, size_t length) {
+    static const char ending[] = ".snugstats";
+    int kept = errno;
+    if (own_file) munmap(own_file, length);
+    own_file = NULL;
+    own_pid = 0;
+    size_t used = strlen(folder);
+    if (used + 1 + DIGITS + sizeof ending > sizeof own_path) return NULL;
+    long pid = syscall(SYS_getpid);
+    char digits[DIGITS], *to = own_path + used;
+    int count = 0;
+    memcpy(own_path, folder, used);
+    *to++ = '/';
+    for (long rest = pid; rest; rest /= 10) digits[count++] = (char)('0' + rest % 10);
+    while (count) *to++ = digits[--count];
+    memcpy(to, ending, sizeof ending);
+    long file = make_own_file(length);
+    if (file >= 0) {
+        void *found = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)file, 0);
+        syscall(SYS_close, file);
+        if (found == MAP_FAILED) syscall(SYS_unlinkat, AT_FDCWD, own_path, 0);
+        else own_file = found;
+    }
+    own_pid = own_file ? pid : 0;
+    errno = kept;
+    return own_file;
+}
+
+__attribute__((destructor)) static void remove_own_file(void) {
+    if (own_pid && own_pid == syscall(SYS_getpid)) syscall(SYS_unlinkat, AT_FDCWD, own_path, 0);
+}
 
 /* ---- libc's own, in a process that is off ---- */
 

@@ -23,6 +23,7 @@ from .classes import LISTED_LIMIT
 from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
+from .publish import begin_publishing, choose_folder, stop_publishing
 from .recorder import begin_recording, is_recording, read_record_option, read_recorded_process
 from .switch import decide, is_off, read_switch
 from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
@@ -39,6 +40,7 @@ HARDEN = b"SNUG_HARDEN="
 FILL = b"SNUG_FILL="
 BACKGROUND = b"SNUG_BACKGROUND="
 HEAPS = b"SNUG_HEAPS="
+PUBLISH = b"SNUG_PUBLISH="
 DEEPBIND = b"SNUG_DEEPBIND="  # what it says is read where `dlopen` is: family.c
 
 DEFAULT_THRESHOLD = 32 * MIB
@@ -189,6 +191,10 @@ def read_option(entry: Word) -> None:
         if number != NONE and number & 7 != 0:
             complain(MALFORMED, entry)
         return
+    value = text_after(entry, PUBLISH)
+    if value != 0:
+        choose_folder(entry, value)
+        return
     value = text_after(entry, DEEPBIND)
     if value != 0:
         number_in(entry, value, 0, 1)
@@ -226,6 +232,7 @@ def turn_off() -> None:
     fills = False
     helps = False
     set_figure(process_heap(), Figures.counting, 0)
+    stop_publishing()
 
 
 def settle() -> None:
@@ -236,6 +243,7 @@ def settle() -> None:
     else:
         begin_recording()
     publish(PROCESS_HEAP)
+    begin_publishing()
     if is_off():
         atomic_store(ARE_READ, HANDED_OVER)
     else:

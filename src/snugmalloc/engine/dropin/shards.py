@@ -47,6 +47,14 @@ def heap_number(number: Word) -> Heap:
     return Heap(load_word(SHARDS + number * 8)) if number != 0 else process_heap()
 
 
+def number_of(heap: Heap) -> Word:
+    """The number of one of the heaps that malloc has."""
+    number: Word = 0
+    while heap_number(number) != heap:
+        number += 1
+    return number
+
+
 def add_up() -> None:
     """Bring the sums of all heaps' figures up to date. A sum of peaks is what each had at most, at its time."""
     offset: Word = 0
