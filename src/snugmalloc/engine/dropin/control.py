@@ -112,7 +112,8 @@ class Heap(Record, align=64):
     clock_hand: Word  # the page where the search for dirty pages goes on
     budget: Word  # nanoseconds, counted from DEBT
     last_time: Word
-    given_time: Word
+    given_time: Word  # when pages went back that were in excess, or at the peak,
+    dropped_time: Word  # and when some went that were dropped
     pace_time: Word
     minimum_used: Word  # pages in use since `pace_time`
     maximum_used: Word

@@ -133,12 +133,17 @@ def spend(heap: Heap, cost: Word) -> None:
     heap.budget = heap.budget - cost if heap.budget > cost else 0
 
 
-def pay_refaults(heap: Heap, count: Word, cost: Word) -> None:
-    """So many pages were needed again, for so much each: first those that had been dropped."""
+def pay_refaults(heap: Heap, count: Word, dropped_cost: Word, cost: Word) -> None:
+    """So many pages were needed again: first those that had been dropped, for `dropped_cost` each."""
     dropped = count if count < heap.dropped_pages else heap.dropped_pages
     heap.dropped_pages -= dropped
-    heap.drop_debt += dropped * cost
+    heap.drop_debt += dropped * dropped_cost
     spend(heap, (count - dropped) * cost)
+
+
+def long_cost(since: Word) -> Word:
+    """What a page costs that a long block needs again, so many nanoseconds after such pages went back."""
+    return REFAULT_COST >> (0 if since < SOON else LONG_COST_SHIFT)
 
 
 def earn(heap: Heap, now: Word) -> None:
@@ -151,9 +156,9 @@ def earn(heap: Heap, now: Word) -> None:
     heap.budget = DEBT + MAX_BUDGET if heap.budget > DEBT + MAX_BUDGET else heap.budget
     heap.drop_debt = heap.drop_debt - share if heap.drop_debt > share else 0
     heap.last_time = now
-    pay_refaults(heap, take_refaults(heap), REFAULT_COST)
-    was_soon = now - heap.given_time < SOON
-    pay_refaults(heap, take_long_refaults(heap), REFAULT_COST >> (0 if was_soon else LONG_COST_SHIFT))
+    pay_refaults(heap, take_refaults(heap), REFAULT_COST * ONE, REFAULT_COST * ONE)
+    dropped_cost = long_cost(now - heap.dropped_time)
+    pay_refaults(heap, take_long_refaults(heap), dropped_cost, long_cost(now - heap.given_time))
 
 
 # ---- When ----
@@ -375,13 +380,14 @@ def give_chunk(heap: Heap) -> Word:
 
 def charge(heap: Heap, count: Word, cost: Word, is_drop: bool) -> None:
     """So many pages went back, and the call took so many nanoseconds."""
-    heap.given_time = heap.last_time
     cost = cost >> LONG_COST_SHIFT if count >= LONG_CHUNK else cost
     held = lock_heap(heap)
     if is_drop:
+        heap.dropped_time = heap.last_time
         heap.dropped_pages += count
         heap.drop_debt += cost
     else:
+        heap.given_time = heap.last_time
         spend(heap, cost)
     look_at_peak(heap)
     unlock_heap(heap, held)
