@@ -13,7 +13,8 @@ PURGE_DELAY = 1024 * MOMENT
 KINDS = (9_000, 60_000, 300_000, 1_500_000, 3_000_000)  # blocks, long ones, of whole pages, mappings
 TABLES = MIB // 4  # what the page map and blocks in caches may take, in programs of this size
 STEP = 2 * MIB  # the most that may be freed between two steps
-REFAULT = 2200  # nanoseconds that a page costs when it is needed again
+REFAULT = 2200  # nanoseconds that a page costs when it is needed again,
+SOON = 100_000_000  # and an eighth of that for a long block, unless it went back so shortly before
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -88,6 +89,23 @@ def test_a_block_that_comes_and_goes_is_not_paid_for_each_time(
     # of excess, of the growth to the peak, of what was dropped; and the last drop that was let go
     credits = 100_000_000 + peak * (500 + 1000 + REFAULT) + 20 * CALL
     assert cost <= (program.machine.clock() - began) // 32 + credits
+
+
+@pytest.mark.parametrize(("since_drop", "since_given"), [(10 * SOON, 0), (0, 10 * SOON)])
+def test_what_is_needed_again_counts_by_when_it_went_and_not_when_others_did(
+    since_drop: int, since_given: int
+) -> None:
+    program = Program()
+    program.machine.pass_time(20 * SOON)
+    engine, now = program.heap.engine, program.machine.clock()
+    heap = engine.process_heap()
+    heap.last_time, heap.dropped_time, heap.given_time = now, now - since_drop, now - since_given
+    heap.drop_debt, heap.dropped_pages, heap.long_refaults = 0, 1000, 1500
+    heap.budget = engine.DEBT
+    engine.earn(heap, now)
+    assert heap.drop_debt == 1000 * (REFAULT if since_drop < SOON else REFAULT // 8)
+    assert engine.DEBT - heap.budget == 500 * (REFAULT if since_given < SOON else REFAULT // 8)
+    assert heap.dropped_pages == 0
 
 
 @few
