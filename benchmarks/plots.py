@@ -53,7 +53,7 @@ def draw_ratios(
 
     `names` are all contenders: their looks are by their places.
     """
-    note = "As multiples of the system's malloc. Lines: least to most. Left is better."
+    note = "As multiples of the system's malloc. Lines: minimum to maximum. Left is better."
     with picture(path, title, note, height=AROUND + ROW * len(ratios)) as (figure, axes):
         styles = {
             name: look

@@ -85,7 +85,7 @@ STOCK_PYTHON_METRIC = """
 METRIC = """
 ## {title}
 
-{note}The system's malloc: median (least-most).
+{note}The system's malloc: median (minimum-maximum).
 The others: as multiples of its median.
 
 ![{title}]({name}-{metric}.svg)
