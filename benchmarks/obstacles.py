@@ -51,8 +51,9 @@ PYTHON_TIME = """Python's own allocator is part of the interpreter, without a ca
 linker; where programs keep and drop memory, giving it back takes the rest (`snugmalloc-keeping` has the
 price)."""
 
-PYTHON_FLOOR = """With no free page resident at all it would be 0.78 (benchmarks/results/floor.md): most of
-what these programs hold is in use, and the interpreter and its modules are not the allocator's."""
+PYTHON_FLOOR = """The goal is about what would be left with no free page resident at all
+(benchmarks/results/floor.md): most of what these programs hold is in use, and the interpreter and its modules
+are not the allocator's."""
 
 SERVICE_END = """It builds up and drops its caches within seconds, and by then the budget for giving back is
 spent: some 45 MB of free pages are left. They would go back after two seconds of calls, or eight in
