@@ -14,17 +14,18 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import exp, log
 from pathlib import Path
 
 import click
 
 from snugmalloc.launch.allocators import OURS, PYMALLOC
+from snugmalloc.launch.diagnosis import find_library
 from snugmalloc.launch.inside import NotReadable, read_inside
 
 from . import catalogue
 from .contenders import Contender, find_contenders
 from .harness import HERE, RESULTS, WORK, command_line, markdown_table, write_results
+from .summary import geometric_mean
 
 EVERY_S = 0.005
 FULL, QUICK = 100, 20  # percent of a workload's work
@@ -45,18 +46,11 @@ class Held:
     floor: float
 
 
-def library_base(folder: Path, library: str) -> int | None:
-    """Where the library is mapped in the process of the /proc folder, if it is."""
-    lines = (folder / "maps").read_text().splitlines()
-    starts = [int(line.partition("-")[0], 16) for line in lines if line.endswith(f"/{library}")]
-    return min(starts, default=None)
-
-
-def sample(folder: Path, library: str) -> Held | None:
+def sample(folder: Path) -> Held | None:
     """What the process holds now; None if it is no more."""
     try:
         resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-        base = library_base(folder, library)
+        base = find_library((folder / "maps").read_text().splitlines())
         inside = read_inside(folder, base) if base is not None else None
     except (OSError, ValueError, NotReadable):
         return None
@@ -69,7 +63,7 @@ def run_on(contender: Contender, command: list[str]) -> Held:
     samples = []
     with subprocess.Popen(command, env=os.environ | added, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            held = sample(Path(f"/proc/{process.pid}"), contender.allocator.path.name)
+            held = sample(Path(f"/proc/{process.pid}"))
             samples += [held] if held else []
             time.sleep(EVERY_S)
     if process.returncode or not samples:
@@ -87,11 +81,6 @@ def ratios(found: Mapping[str, Mapping[str, Held]]) -> dict[str, tuple[float, fl
     }
 
 
-def mean(values: list[float]) -> float:
-    """The geometric mean."""
-    return exp(statistics.fmean(map(log, values)))
-
-
 def page(found: Mapping[str, Mapping[str, Held]]) -> str:
     """The page with a line for each program."""
     compared = ratios(found)
@@ -99,8 +88,8 @@ def page(found: Mapping[str, Mapping[str, Held]]) -> str:
         [name, f"{found[name][PYMALLOC].resident / 1e6:.1f} MB", f"{ours:.2f}", f"{floor:.2f}"]
         for name, (ours, floor) in compared.items()
     ]
-    means = [mean([pair[which] for pair in compared.values()]) for which in (0, 1)]
-    rows.append(["geometric mean", "", *(f"{value:.2f}" for value in means)])
+    means = [geometric_mean(pair[which] for pair in compared.values()) for which in (0, 1)]
+    rows.append(["geometric mean", "", *("" if value is None else f"{value:.2f}" for value in means)])
     header = ["program", "stock Python", "snugmalloc", "without free pages"]
     return PAGE.format(every=EVERY_S * 1000, table=markdown_table(header, rows))
 

@@ -26,7 +26,7 @@ def test_free_pages_are_what_is_above_the_floor() -> None:
 def test_a_process_that_is_no_more_gives_no_sample() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    assert sample(Path(f"/proc/{process.pid}"), "libsnugmalloc.so") is None
+    assert sample(Path(f"/proc/{process.pid}")) is None
 
 
 def test_the_page_has_geometric_means() -> None:

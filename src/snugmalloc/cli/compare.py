@@ -59,9 +59,7 @@ def _series_as_json(comparison: Comparison, series: Series) -> dict[str, Any]:
     for metric in METRICS:
         spread = series.spread(metric)
         entry[metric] = spread and {
-            "median": spread.median,
-            "min": spread.low,
-            "max": spread.high,
+            **spread.as_json(),
             "ratio_to_baseline": comparison.ratio(series, metric, comparison.baseline.allocator.name),
             "ratio_to_system": comparison.ratio(series, metric, SYSTEM),
         }

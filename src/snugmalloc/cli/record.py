@@ -6,19 +6,16 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from snugmalloc.cli.files import check_writable
 from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
-from snugmalloc.cli.run import get_own_library
+from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
-from snugmalloc.cli.streams import tell
-from snugmalloc.launch.launcher import become, launch_command
+from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.launch.program import ProgramError
 from snugmalloc.options import always_on, variables
 
 PROCESS = "%p"
@@ -85,7 +82,7 @@ def command(
     words = launch_command(program, added, int(after[-1]), after, trace=False, pid_name=pid_name)
     if PROCESS not in file and os.path.lexists(file):
         os.unlink(file)
-    _become(words, environment)
+    become_or_exit(words, environment)
 
 
 RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW")
@@ -100,11 +97,3 @@ def _check_name(output: str | None, file: str, follow: bool) -> None:
     if os.path.lexists(file) and not os.path.isfile(file):
         raise click.UsageError(f"{output}: is there already, and is no file that could be written anew")
     check_writable(file.replace(PROCESS, "0"))
-
-
-def _become(words: list[str], environment: dict[str, str]) -> NoReturn:
-    try:
-        become(words, environment)
-    except OSError as error:
-        tell(f"cannot start {words[0]}: {error.strerror}")
-        raise click.exceptions.Exit(ProgramError.NOT_USABLE) from None

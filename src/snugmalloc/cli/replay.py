@@ -212,9 +212,7 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
     for metric in METRICS:
         spread = series.spread(metric)
         entry[metric] = spread and {
-            "median": spread.median,
-            "min": spread.low,
-            "max": spread.high,
+            **spread.as_json(),
             "ratio_to_baseline": contest.ratio(series, metric),
         }
     run = series.typical

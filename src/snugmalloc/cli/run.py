@@ -96,7 +96,7 @@ def command(
         state = {"program": program, "library": str(library), "report": report, "json": json_file}
         trace = not no_trace and can_be_traced(found, os.environ)
         _run_with_report(program, environment, added, state, trace)
-    _become(program, environment | added)
+    become_or_exit(program, environment | added)
 
 
 def _run_with_report(
@@ -121,7 +121,7 @@ def _run_with_report(
             return
         after = [sys.executable, "-P", "-m", "snugmalloc.cli.ending", str(descriptor)]
         added = added | {"_SNUG_RUN_REPORT": folder}
-        _become(launch_command(program, added, descriptor, after, trace=trace), environment)
+        become_or_exit(launch_command(program, added, descriptor, after, trace=trace), environment)
 
 
 def _try_descriptors(count: int) -> None:
@@ -131,7 +131,7 @@ def _try_descriptors(count: int) -> None:
             opened.enter_context(open(os.devnull))
 
 
-def _become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+def become_or_exit(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Put `command` in this process's place; end with a shell's status for what cannot be started."""
     try:
         become(command, environment)

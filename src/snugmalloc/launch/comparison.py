@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, least and most of one figure over the runs."""
+    """Median, minimum and maximum of one figure over the runs."""
 
     median: float
     low: float
@@ -32,8 +32,18 @@ class Spread:
 
     @property
     def noise(self) -> float:
-        """Half the distance from least to most, as a part of the median."""
+        """Half the distance from minimum to maximum, as a part of the median."""
         return (self.high - self.low) / 2 / self.median if self.median else 0.0
+
+    def as_json(self) -> dict[str, float]:
+        """As the JSON of the commands has it."""
+        return {"median": self.median, "min": self.low, "max": self.high}
+
+
+def spread_of(runs: Iterable[object], metric: str) -> Spread | None:
+    """Of an attribute of the runs, where it is not None; None if it is so everywhere."""
+    values = [value for run in runs if (value := getattr(run, metric)) is not None]
+    return Spread(statistics.median(values), min(values), max(values)) if values else None
 
 
 @dataclass
@@ -46,10 +56,7 @@ class Series:
 
     def spread(self, metric: str) -> Spread | None:
         """Of one of METRICS; None if it is not known."""
-        values = [value for run in self.runs if (value := getattr(run, metric)) is not None]
-        if self.failure is not None or not values:
-            return None
-        return Spread(statistics.median(values), min(values), max(values))
+        return spread_of(self.runs, metric) if self.failure is None else None
 
     @property
     def typical_run(self) -> Figures | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -17,7 +16,7 @@ from snugmalloc.launch.allocators import (
     find_allocators,
     installed_names,
 )
-from snugmalloc.launch.comparison import Spread
+from snugmalloc.launch.comparison import Spread, spread_of
 from snugmalloc.launch.preload import additions
 from snugmalloc.options import always_on, variables
 from snugmalloc.play.plan import Plan
@@ -116,10 +115,7 @@ class Series:
 
     def spread(self, metric: str) -> Spread | None:
         """Of one of METRICS; None if it is not known."""
-        values = [value for run in self.runs if (value := getattr(run, metric)) is not None]
-        if self.failure is not None or not values:
-            return None
-        return Spread(statistics.median(values), min(values), max(values))
+        return spread_of(self.runs, metric) if self.failure is None else None
 
     @property
     def typical(self) -> Run:
