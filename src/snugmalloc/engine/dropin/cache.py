@@ -68,7 +68,6 @@ from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
-from .recorder import is_recording
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
 from .shards import (
     CROWDED,
@@ -84,6 +83,7 @@ from .shards import (
     number_of,
 )
 from .slab import give_row, open_slab, take_objects
+from .tracefile import is_recording
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
 from .walk import OK, check, total_figures
 

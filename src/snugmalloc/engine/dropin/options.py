@@ -24,8 +24,9 @@ from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
 from .publish import begin_publishing, choose_folder, stop_publishing
-from .recorder import begin_recording, is_recording, read_record_option, read_recorded_process
+from .recording import begin_recording
 from .switch import decide, is_off, read_switch
+from .tracefile import is_recording, read_record_option, read_recorded_process
 from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
 
 OURS = b"SNUG_"

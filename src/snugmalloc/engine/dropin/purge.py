@@ -66,8 +66,9 @@ from .pages import (
     page_tag,
     used_pages,
 )
-from .recorder import is_recording, record_range
+from .rows import record_range
 from .segments import trim
+from .tracefile import is_recording
 
 PACE = 128  # operations between two steps
 STRETCH = 512  # pages that go back in one step,

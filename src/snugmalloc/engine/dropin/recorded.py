@@ -29,13 +29,11 @@ from .options import is_serving_only, read_options
 from .pages import is_slab_kind, kind_at
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
-from .recorder import (
-    Recorder,
+from .recorder import Recorder
+from .recording import known_recorder, own_recorder
+from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
+from .rows import (
     ask_resize,
-    has_recorded,
-    is_recording,
-    known_recorder,
-    own_recorder,
     record_block,
     record_event,
     record_refused,
@@ -44,8 +42,8 @@ from .recorder import (
     write_malloc,
     write_row,
 )
-from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
 from .shards import heap_count, heap_number
+from .tracefile import has_recorded, is_recording
 
 
 def recorder_of_call() -> Recorder:

@@ -55,10 +55,11 @@ from .places import (
     usable,
 )
 from .private import is_of_private_heap, resize_private
-from .recorder import is_recording, note_refusal, record_move
 from .refusals import count_refusal, note_reason
+from .rows import note_refusal, record_move
 from .shards import heap_count, heap_number
 from .slab import give_row
+from .tracefile import is_recording
 from .vet import NOT_IN_USE, vet
 
 WORTH_HELPER = 4 * MIB
