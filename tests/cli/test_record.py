@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from snugmalloc.trace import TraceReader
+from snugmalloc.trace import Operation, TraceReader
 from snugmalloc.trace.blocks import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
@@ -76,6 +76,17 @@ def test_a_file_of_that_name_is_written_anew(tmp_path: Path) -> None:
     ended = record(tmp_path, "-o", "of.snug", PYTHON, "-c", HOLD)
     assert ended.returncode == 0 and len(ended.stderr.splitlines()) == 1
     assert sizes_in(only(tmp_path))[12_345 + 33] == 2_000
+
+
+def test_a_call_that_gives_back_more_than_a_buffer_tells_of_all(tmp_path: Path) -> None:
+    """Twenty thousand holes go at one stroke: a row for each."""
+    code = "a = [bytes(8000) for _ in range(40_000)]; del a[::2]; from snugmalloc import dropin; dropin.trim()"
+    ended = record(tmp_path, "--set", "purge_delay=1G", "-o", "of.snug", "--", sys.executable, "-c", code)
+    assert ended.returncode == 0
+    with TraceReader(tmp_path / "of.snug") as reader:
+        history = read_history(reader)
+    assert history.lost == 0
+    assert history.events[Operation.PURGE] > 10_000
 
 
 @pytest.mark.parametrize("status", [0, 3])
