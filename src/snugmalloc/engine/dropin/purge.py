@@ -18,8 +18,10 @@ the peak. The rest is paid from the purge budget: another 64th of the time, and 
 page by which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time
 smaller blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once,
 but not again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged,
-unless it is at once: the system's malloc gives such blocks back each time. With `purge_delay` 0 memory always
-counts as calm, and an eighth of the time is earned. docs/design.md tells what was tried.
+unless it is at once: the system's malloc gives such blocks back each time. A call that takes much longer than
+calls do was held up, mostly because others had the processor, and is charged for what one may take. With
+`purge_delay` 0 memory always counts as calm, and an eighth of the time is earned. docs/design.md tells what was
+tried.
 
 There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
 takes a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only
@@ -94,6 +96,8 @@ PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
 MAX_BUDGET = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
+MOST_CALL_COST = 100_000  # what a call is charged at most,
+MOST_PAGE_COST = 1000  # and for each of its pages
 LONG_COST_SHIFT: Int = 3  # of what long blocks cost an eighth counts,
 SOON = 100_000_000  # nanoseconds: but not so soon after some went back
 EXCESS_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance for what is in excess
@@ -380,6 +384,8 @@ def give_chunk(heap: Heap) -> Word:
 
 def charge(heap: Heap, count: Word, cost: Word, is_drop: bool) -> None:
     """So many pages went back, and the call took so many nanoseconds."""
+    most = MOST_CALL_COST + count * MOST_PAGE_COST
+    cost = cost if cost < most else most
     cost = cost >> LONG_COST_SHIFT if count >= LONG_CHUNK else cost
     held = lock_heap(heap)
     if is_drop:
