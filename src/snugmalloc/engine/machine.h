@@ -210,8 +210,9 @@ static inline bool machine_is_process_malloc(void) {
 static inline void machine_set_errno(Int code) { errno = code; }
 static inline Int machine_get_errno(void) { return errno; }
 
+static inline bool machine_is_secure(void) { return getauxval(AT_SECURE) != 0; }
 static inline bool machine_option_is_set(Text name) {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name);
     return value && value[0] == '1' && value[1] == 0;
 }
 

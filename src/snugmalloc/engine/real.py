@@ -24,6 +24,7 @@ MREMAP_FIXED = 2
 MADV_DONTNEED = 4
 MADV_NOHUGEPAGE = 15
 MAP_FAILED = 2**64 - 1
+AT_SECURE = 23
 AT_RANDOM = 25
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -193,6 +194,9 @@ class RealMachine:
     def map_own_file(self, folder: int, length: int) -> int:
         """Nor is there a file of it."""
         return 0
+
+    def is_secure(self) -> bool:
+        return bool(_libc.getauxval(AT_SECURE))
 
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:

@@ -61,13 +61,15 @@ class SimulatedMachine:
     """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
 
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
-    malloc is the only one; `libc_blocks` is what libc's has given, by address. `program` has the names that
-    `program_name` returns. With `lock_is_short` a slow call under the lock is an error: to clear
-    much memory, ``madvise``, ``munmap`` but of addresses that were only reserved, ``mremap``.
+    malloc is the only one, `secure` that it may more than those who started it; `libc_blocks` is what libc's
+    has given, by address. `program` has the names that `program_name` returns. With `lock_is_short` a slow call
+    under the lock is an error: to clear much memory, ``madvise``, ``munmap`` but of addresses that were only
+    reserved, ``mremap``.
     """
 
     page: int = PAGE
     environment: dict[bytes, bytes] = field(default_factory=dict)
+    secure: bool = False
     refuse: Callable[[str, tuple[int, ...]], bool] = lambda name, arguments: False
     log: list[SystemCall] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -379,6 +381,9 @@ class SimulatedMachine:
             return 0
         self.own_files.append(self.reserve(length))
         return self.own_files[-1]
+
+    def is_secure(self) -> bool:
+        return self.secure
 
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:

@@ -1,7 +1,7 @@
 """Owns the options: read once from the environment, without allocating.
 
 What begins with SNUG_ and is no option, or has a value that the option does not take, is reported in one line
-on stderr and ignored.
+on stderr and ignored. A process with more rights than those who started it (set-user-id) reads nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ..machine import (
     atomic_store,
     environment_entry,
     environment_is_known,
+    is_secure,
     publish,
     reserve,
     text_after,
@@ -213,7 +214,7 @@ def read_environment() -> None:
     delay_moments = DEFAULT_PURGE_DELAY
     cache_bytes = DEFAULT_THREAD_CACHE
     index: Word = 0
-    entry = environment_entry(0) if environment_is_known() else index
+    entry = environment_entry(0) if environment_is_known() and not is_secure() else index
     while entry != 0:
         if text_after(entry, OURS) != 0:
             read_option(entry)

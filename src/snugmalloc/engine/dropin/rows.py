@@ -27,6 +27,7 @@ from .chunks import (
     HAS_SIZE,
     LOST_EVENT,
     MALLOC_CALL,
+    PURGE_EVENT,
     REALLOC_CALL,
     REFUSAL_EVENT,
     REFUSED,
@@ -35,7 +36,7 @@ from .chunks import (
 )
 from .figures import Figures
 from .layout import ALL_BITS
-from .recorder import IN_ROWS, ONE_ROW, ROWS_END, Recorder, give_up, hand_on, thread_recorder
+from .recorder import IN_ROWS, ONE_ROW, ROWS_END, ROWS_FULL, Recorder, give_up, hand_on, thread_recorder
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -229,3 +230,11 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
 def record_range(operation: Word, address: Word, count: Word) -> None:
     """Something happened to these bytes of memory."""
     record_event(operation, HAS_SIZE | HAS_ADDRESS, count, 0, address)
+
+
+def record_given_back(address: Word, count: Word) -> None:
+    """The system has these bytes back. Without a lock, for one call may give back any number of ranges."""
+    recorder = thread_recorder()
+    if recorder != 0 and is_noted(forks_seen()) and recorder.done & IN_ROWS > ROWS_FULL:
+        hand_on_full(recorder)
+    record_range(PURGE_EVENT, address, count)
