@@ -57,7 +57,7 @@ from .lists import (
     List,
     ThreadCache,
     READY_BEFORE,
-    cache_bytes,
+    bytes_of_cache,
     cached_in_class,
     empty_class,
     few,
@@ -164,11 +164,11 @@ def new_cache() -> Word:
     if cache != 0:
         process_heap().waiting_cache = cache.next_spare
     else:
-        cache = ThreadCache(set_aside(heap, units_for(cache_bytes())))
+        cache = ThreadCache(set_aside(heap, units_for(bytes_of_cache())))
         if cache != 0:
             if process_heap().newest_cache == 0:
                 fill_tables(READY_BEFORE if takes_samples() else 0)
-            clear_bytes(cache, cache_bytes())
+            clear_bytes(cache, bytes_of_cache())
             cache.home = heap
             cache.next_cache = process_heap().newest_cache
             process_heap().newest_cache = cache

@@ -170,7 +170,7 @@ def empty_list(entry: List) -> Word:
 # ---- Lists that are ready, where blocks are sampled ----
 
 
-def cache_bytes() -> Word:
+def bytes_of_cache() -> Word:
     """The bytes of a thread's cache, with all that is behind it."""
     return ThreadCache.SIZE + ReadyLists.SIZE if takes_samples() else ThreadCache.SIZE * ONE
 

@@ -92,20 +92,20 @@ def end_sample(pointer: Word) -> None:
 # ---- Allocating ----
 
 
-def is_chosen(size: Word) -> bool:
+def is_hit_at_once(size: Word) -> bool:
     """Whether a request of which no list knows is sampled."""
     return is_recording() and is_hit(size)
 
 
 @inline
-def is_chosen_behind_list(size: Word) -> bool:
+def is_hit_behind_list(size: Word) -> bool:
     """The same of a request that found its list empty: that may have ended just before it."""
     state = load_thread_state()
     if likely(size <= LISTED_LIMIT and state > ENDED):
         hit = take_hit(ThreadCache(state), class_of(size))
         if unlikely(hit != 0):
             return hit <= size and is_recording()
-    return is_chosen(size)
+    return is_hit_at_once(size)
 
 
 def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
@@ -130,7 +130,7 @@ def answer_request(call: Word, shape: Word, size: Word, number: Word, is_sampled
 
 def answer_listed(call: Word, shape: Word, size: Word, number: Word) -> Word:
     """A request that found its list empty."""
-    is_sampled = is_chosen_behind_list(size)
+    is_sampled = is_hit_behind_list(size)
     if likely(size <= LISTED_LIMIT and not is_sampled):
         pointer = take_ready(class_of(size))
         if likely(pointer != 0):
@@ -154,12 +154,12 @@ def sample_cleared(count: Word, size: Word) -> Word:
     """As calloc: `size` bytes, of `count` elements."""
     if size <= CLEARED_LIMIT:
         return answer_listed(CALLOC_CALL, HAS_NUMBER, size, count)
-    return answer_request(CALLOC_CALL, HAS_NUMBER, size, count, is_chosen(size))
+    return answer_request(CALLOC_CALL, HAS_NUMBER, size, count, is_hit_at_once(size))
 
 
 def sample_aligned(alignment: Word, size: Word) -> Word:
     """As aligned_alloc; `alignment` is a power of two."""
-    return answer_request(ALIGNED_CALL, HAS_NUMBER, size, alignment, is_chosen(size))
+    return answer_request(ALIGNED_CALL, HAS_NUMBER, size, alignment, is_hit_at_once(size))
 
 
 # ---- Freeing ----
@@ -246,7 +246,7 @@ def sample_resize(pointer: Word, size: Word) -> Word:
     was_sample = is_sample(pointer)
     if was_sample:
         end_sample(pointer)
-    is_sampled = is_chosen(size)
+    is_sampled = is_hit_at_once(size)
     recorder = recorder_of_sample()
     if recorder == 0:
         return resize(pointer, size)
