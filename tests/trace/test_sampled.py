@@ -128,7 +128,7 @@ def test_what_was_allocated_and_what_stayed_is_estimated(
     program: Path, tmp_path: Path, gap: int, threads: int
 ) -> None:
     ended = sample(program, tmp_path, gap, threads, 100_000, 1, "keep")
-    assert len(ended.own) > 1000
+    assert len(ended.own) > 200
     assert_all_estimated(ended)
 
 
@@ -293,7 +293,9 @@ def test_programs_that_are_started_do_not_find_the_option(tmp_path: Path) -> Non
 def test_a_value_that_the_option_does_not_take_is_told_in_one_line(tmp_path: Path, value: str) -> None:
     file = tmp_path / "of.snug"
     recording = {"LD_PRELOAD": str(LIBRARY), "SNUG_RECORD": str(file), "SNUG_RECORD_SAMPLE": value}
-    ended = subprocess.run(["sort", os.devnull], env={**os.environ, **recording}, capture_output=True, text=True)
+    ended = subprocess.run(
+        ["sort", os.devnull], env={**os.environ, **recording}, capture_output=True, text=True
+    )
     assert ended.returncode == 0
     assert ended.stderr == f"snugmalloc: not a value of this option, ignored: SNUG_RECORD_SAMPLE={value}\n"
     with TraceReader(file) as reader:
@@ -414,7 +416,7 @@ def test_interpreted_a_realloc_that_is_refused_leaves_the_sample(
     for block in (small, large):
         assert heap.realloc(block, 10_000_000) == 0
         assert heap.realloc(block, 1 << 63) == 0
-        assert heap.engine.is_sample(block)
+        assert heap.engine.hit_of(block) != 0
         heap.free(block)
     heap.engine.snug_record_end()
     history = interpreted_history(machine, tmp_path, 1)

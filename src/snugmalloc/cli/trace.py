@@ -150,7 +150,10 @@ def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
         yield "recorded", begun.strftime("%Y-%m-%d %H:%M:%S UTC")
     yield "holds", ", ".join(_parts_of(reader)) or "sizes only"
     if header.mean_gap:
-        yield "sampled", f"one sample every {size(header.mean_gap)} in the mean: what was allocated is an estimate"
+        yield (
+            "sampled",
+            f"one sample every {size(header.mean_gap)} in the mean: what was allocated is an estimate",
+        )
     yield "calls", _counts(found, are_calls=True) or "none"
     if events := _counts(found, are_calls=False):
         yield "events", events

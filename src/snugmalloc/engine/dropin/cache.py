@@ -54,9 +54,9 @@ from .large import owner_of
 from .layout import DEBUG, PAGE_BASE, PAGED, UNIT, UNIT_SHIFT, units_for
 from .lists import (
     ENTRY_SHIFT,
+    READY_BEFORE,
     List,
     ThreadCache,
-    READY_BEFORE,
     bytes_of_cache,
     cached_in_class,
     empty_class,
@@ -73,8 +73,8 @@ from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
-from .sampling import takes_samples
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
+from .sampling import takes_samples
 from .shards import (
     CROWDED,
     TOTALS,

@@ -98,15 +98,15 @@ class Leaf(Record):
      131072  tags    1 MiB
     1179648  links   2 MiB
     3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
-    3342336  samples 256 KiB: of each page two flags, see sampled.py
-    3604480
+    3342336  samples 1 MiB: of each page two halves, see sampled.py
+    4390912
     """
 
     kinds: Array[Byte] = array(LEAF_PAGES)
     tags: Array[Tag] = array(LEAF_PAGES)
     links: Array[Links] = array(LEAF_PAGES)
     owners: Array[Word] = array(LEAF_PAGES // GRANULE_PAGES)
-    samples: Array[Byte] = array(2 * LEAF_PAGES)
+    samples: Array[Half] = array(2 * LEAF_PAGES)
 
 
 # ---- Places ----
@@ -190,10 +190,10 @@ def next_granule(page: Word) -> Word:
 
 
 def sample_place(address: Word) -> Word:
-    """The address of a flag of a covered page: of what begins with the page, or of what begins inside it."""
+    """Where a sample is noted: of a covered page one that begins with the page, or one that begins inside it."""
     page = page_of(address)
     inside = ONE if address & IN_PAGE != 0 else 0
-    return leaf_of_page(page).samples + ((page & IN_LEAF) << 1) + inside
+    return leaf_of_page(page).samples + ((((page & IN_LEAF) << 1) + inside) << 2)
 
 
 # ---- Kinds ----

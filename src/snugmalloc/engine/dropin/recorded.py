@@ -44,9 +44,8 @@ from .rows import (
     write_malloc,
     write_row,
 )
-from .shards import heap_count, heap_number
 from .sampled import (
-    is_sample,
+    hit_of,
     sample_aligned,
     sample_cleared,
     sample_first,
@@ -56,6 +55,7 @@ from .sampled import (
     sample_resize,
 )
 from .sampling import takes_samples
+from .shards import heap_count, heap_number
 from .tracefile import has_recorded, is_recording
 
 
@@ -235,7 +235,7 @@ def answer_product(pointer: Word) -> Word:
     recorder = recorder_of_call()
     answer = refuse_size()
     if recorder != 0:
-        ask_resize(recorder, pointer if not takes_samples() or is_sample(pointer) else answer, ALL_BITS)
+        ask_resize(recorder, pointer if not takes_samples() or hit_of(pointer) != 0 else answer, ALL_BITS)
         record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)
     return answer
 

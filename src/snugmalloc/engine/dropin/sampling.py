@@ -1,13 +1,13 @@
 """Owns the chance of a request to be sampled, where a recording is to have samples only.
 
-    SNUG_RECORD_SAMPLE=BYTES    beside SNUG_RECORD: a sample for each BYTES bytes that are asked for, in the mean
+    SNUG_RECORD_SAMPLE=BYTES    beside SNUG_RECORD: a sample every BYTES bytes that are asked for, in the mean
 
 The bytes that a thread asks for are a row, and each of them is hit with the same small probability, whatever
 happens to the others. A block is sampled if one of its bytes is hit: one of S bytes with the probability
 1 - exp(-S / R), where R is the mean gap. So only the next byte that is hit need be known: a gap is drawn, of an
 exponential distribution, and counted down.
 
-The gap is a thread's fifth word: how many bytes to the one that is hit next, and that byte; 0 if none was drawn.
+The gap is a thread's fifth word: the number of the byte that is hit next, from 1; 0 if none was drawn.
 """
 
 from __future__ import annotations
@@ -124,21 +124,20 @@ def own_gap() -> Word:
     return gap if likely(gap != 0) else draw_gap()
 
 
-def is_hit(count: Word) -> bool:
-    """Whether this thread's next `count` bytes have one that is hit."""
+def find_hit(count: Word) -> Word:
+    """Which of this thread's next `count` bytes is the first that is hit, from 1; or 0."""
     gap = own_gap()
     if likely(gap > count):
         store_thread_gap(gap - count)
-        return False
+        return 0
     store_thread_gap(draw_gap())
-    return True
+    return gap
 
 
 def count_passing(count: Word, size: Word) -> tuple[Word, Word]:
-    """How many of this thread's next `count` requests, of at most `size` bytes each, come before one that is hit.
+    """Of this thread's next `count` requests, of at most `size` bytes each: how many come before one with a hit.
 
-    And the number of the byte that is, from 1; 0 if none of them has one. What is behind that request is not
-    looked at.
+    And which byte of that is hit, from 1; 0 if there is none. What is behind that request is not looked at.
     """
     gap = own_gap()
     if likely(gap > count * size):
