@@ -94,8 +94,11 @@ def obtain_at_once(size: Word) -> tuple[Word, Word]:
 
 def answer_malloc(size: Word) -> Word:
     """As malloc."""
-    if likely(is_serving_only()):
-        return serve(size)
+    return serve(size) if likely(is_serving_only()) else record_malloc(size)
+
+
+def record_malloc(size: Word) -> Word:
+    """The same where it may be that calls are recorded."""
     if unlikely(has_samples()):
         return sample_malloc(size)
     recorder = known_recorder()
@@ -163,7 +166,12 @@ def answer_free(pointer: Word) -> None:
     """As free."""
     if likely(is_serving_only()):
         dispose(pointer)
-        return
+    else:
+        record_free(pointer)
+
+
+def record_free(pointer: Word) -> None:
+    """The same where it may be that calls are recorded."""
     if unlikely(has_samples()):
         sample_free(pointer)
         return

@@ -12,6 +12,7 @@ from ..machine import (
     fatal,
     fork_generation,
     highest_bit,
+    inline,
     libc_calloc,
     libc_free,
     libc_malloc,
@@ -273,6 +274,7 @@ def dispose_vetted(pointer: Word) -> None:
     leave(heap, held, operations_for(length))
 
 
+@inline
 def dispose_tagged(pointer: Word, past_lists: bool) -> None:
     """Free a block of a heap, by its tag."""
     tag = load_half(tag_at(pointer))
@@ -284,6 +286,7 @@ def dispose_tagged(pointer: Word, past_lists: bool) -> None:
         dispose_block(pointer, tag >> SIZE_SHIFT)
 
 
+@inline
 def count_free(pointer: Word) -> None:
     """Under SNUG_STATS=1: a block is about to be freed."""
     if figure(process_heap(), Figures.counting) != 0 and not is_of_private_heap(pointer):
