@@ -416,7 +416,7 @@ def unlock(address: Word, held: bool) -> None:
 
 
 def thread_without_cache() -> Word:
-    """The address of 2 KiB that always read as zero."""
+    """The address of 2,176 bytes that always read as zero."""
     return backend.thread_without_cache()
 
 
@@ -458,6 +458,16 @@ def load_thread_recorder() -> Word:
 def store_thread_recorder(value: Word) -> None:
     """Set this thread's fourth word."""
     backend.store_thread_recorder(value)
+
+
+def load_thread_gap() -> Word:
+    """This thread's fifth word: 0 in a new thread."""
+    return backend.load_thread_gap()
+
+
+def store_thread_gap(value: Word) -> None:
+    """Set this thread's fifth word."""
+    backend.store_thread_gap(value)
 
 
 def watch_thread_end() -> None:

@@ -73,7 +73,7 @@ class RealMachine:
         self._reserved: list[object] = []
         self._entries: list[int] | None = None
         self._texts: list[ctypes.Array[ctypes.c_char]] = []
-        self._nothing = self.reserve(2048)
+        self._nothing = self.reserve(2176)
         self._record = -1
 
     def load(self, address: int, width: int) -> int:
@@ -277,6 +277,12 @@ class RealMachine:
 
     def store_thread_recorder(self, value: int) -> None:
         self._thread.recorder = value
+
+    def load_thread_gap(self) -> int:
+        return getattr(self._thread, "gap", 0)
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread.gap = value
 
     def is_thread_ending(self) -> bool:
         return False

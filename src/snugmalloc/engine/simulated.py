@@ -111,11 +111,12 @@ class SimulatedMachine:
         self.libc_blocks: dict[int, Region] = {}
         self._libc_end = LIBC
         self._entries: list[int] | None = None
-        self._nothing = self.reserve(2048)
+        self._nothing = self.reserve(2176)
         self._thread_word = self._nothing
         self._thread_state = 0
         self._thread_reason = 0
         self._thread_recorder = 0
+        self._thread_gap = 0
         self._ticks = 0
         self._record: bytearray | None = None
 
@@ -498,6 +499,12 @@ class SimulatedMachine:
 
     def store_thread_recorder(self, value: int) -> None:
         self._thread_recorder = value
+
+    def load_thread_gap(self) -> int:
+        return self._thread_gap
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread_gap = value
 
     def watch_thread_end(self) -> None:
         """There is one thread; a test ends it by hand."""

@@ -64,7 +64,8 @@ class Recorder(Record, align=64):
     112  is_free       for the next thread; or for nobody any more
     120  is_handed_on  by somebody, who alone touches the head; or for good
     128  last_step     the ticks of the last row
-    136  unused
+    136  asks_end      of the old block alone: the new one is not to be recorded
+    144  unused
     192  head
     256  rows
     65536
@@ -87,7 +88,8 @@ class Recorder(Record, align=64):
     is_free: Word
     is_handed_on: Word
     last_step: Word
-    unused: Array[Word] = array(7)
+    asks_end: Word
+    unused: Array[Word] = array(6)
     head: Array[ChunkHead] = array(1)
     rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 

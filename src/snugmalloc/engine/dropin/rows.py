@@ -171,7 +171,14 @@ def ask_resize(recorder: Recorder, pointer: Word, size: Word) -> None:
     """A realloc begins: its row is written when its answer is known, and the old block still the caller's."""
     recorder.asked_old = pointer
     recorder.asked_size = size
+    recorder.asks_end = 0
     recorder.moment = 0
+
+
+def ask_end(recorder: Recorder, pointer: Word, size: Word) -> None:
+    """The same of a realloc after which the block is not recorded any more: its row is that of a free."""
+    ask_resize(recorder, pointer, size)
+    recorder.asks_end = 1
 
 
 def asking() -> Recorder:
@@ -195,6 +202,9 @@ def record_resize(recorder: Recorder, pointer: Word) -> None:
         old = recorder.asked_old
         time = recorder.moment if recorder.moment != 0 else tick()
         recorder.asked_old = 0
+        if unlikely(recorder.asks_end != 0):
+            write_free(recorder, time, old)
+            return
         shape = HAS_SIZE | HAS_OLD | HAS_ADDRESS
         write_row(recorder, REALLOC_CALL, time, shape, recorder.asked_size, 0, old, pointer)
 
