@@ -119,7 +119,9 @@ def check_stacks(stacks: str) -> str:
         raise click.BadParameter(f"{stacks}: none, or other kinds of stacks")
     for word in words:
         if word not in (PYTHON, NATIVE, NO_STACKS):
-            raise click.BadParameter(f"{word!r} is no kind of stacks: there are {PYTHON} and {NATIVE}, or {NO_STACKS}")
+            raise click.BadParameter(
+                f"{word!r} is no kind of stacks: there are {PYTHON} and {NATIVE}, or {NO_STACKS}"
+            )
     return ",".join(dict.fromkeys(words))
 
 

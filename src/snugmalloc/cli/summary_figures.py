@@ -133,7 +133,8 @@ def _bounds(groups: dict[Any, Group]) -> list[dict[str, Any]]:
 
 def _stacks(tables: Tables, groups: Iterable[tuple[int, Group]]) -> list[dict[str, Any]]:
     return [
-        {"frames": [str(frame) for frame in tables.frames_of(stack)], **_figures(group)} for stack, group in groups
+        {"frames": [str(frame) for frame in tables.frames_of(stack)], **_figures(group)}
+        for stack, group in groups
     ]
 
 

@@ -599,7 +599,7 @@ def watch_exit() -> None:
 
 
 def frame_address() -> Word:
-    """The frame of the function that says this: the caller's frame pointer, and what it returns to behind that."""
+    """The frame of the function that says this: its caller's frame pointer, and where it returns to behind."""
     return backend.frame_address()
 
 
@@ -609,7 +609,7 @@ def stack_top(address: Word) -> Word:
 
 
 def read_memory(address: Word, count: Word, target: Word) -> bool:
-    """Copy `count` bytes from `address`, where nothing may be mapped: one system call. Whether all were there."""
+    """Copy `count` bytes from `address`, where nothing may be mapped: one system call. Whether all are."""
     return backend.read_memory(address, count, target)
 
 
@@ -621,8 +621,8 @@ def find_symbol(name: Text) -> Word:
 def find_module(address: Word, target: Word) -> bool:
     """Write what is known of the module that an address lies in, six words, to `target`. Whether there is one.
 
-    They are: where it begins and ends, what is added to the addresses in its file, the zero-terminated name of the
-    file, and where its build-id is and how many bytes that has.
+    They are: where it begins and ends, what is added to the addresses in its file, the zero-terminated name of
+    the file, and where its build-id is and how many bytes that has.
     """
     return backend.find_module(address, target)
 

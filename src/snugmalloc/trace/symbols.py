@@ -1,7 +1,7 @@
-"""Owns the names of places in machine code: the function, by the symbols of the file that the trace tells of.
+"""Owns the names of places in machine code: the function, by the symbols of the file that the trace names.
 
-The files are read by pyelftools (the extra `symbols`) where it is installed, and are those that were recorded if
-they have the same build-id. Where a file is not there, not the same, or has no symbols, the places stay numbers.
+The files are read by pyelftools (the extra `symbols`) where it is installed, and are those that were recorded
+if they have the same build-id. Where a file is not there, not the same, or has no symbols, places stay numbers.
 """
 
 from __future__ import annotations

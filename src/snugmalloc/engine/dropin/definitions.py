@@ -1,4 +1,4 @@
-"""Owns what the rows of a trace name by a number: texts, frames and stacks, each once, as chunks of tables have them.
+"""Owns what the rows of a trace name by a number: texts, frames and stacks, each once, in chunks of tables.
 
 What has a number is in a table in mapped memory that all threads share. To find something there takes no lock;
 whoever adds to it is alone, for definitions stand in the file in the order of their numbers. A signal handler
@@ -61,7 +61,9 @@ MIX_FIRST = 0x9E37_79B9_7F4A_7C15
 MIX_SECOND = 0xC2B2_AE3D_27D4_EB4F
 MIX_SHIFT = 29
 
-LARGEST_NUMBERS = 64  # bytes: more than any definition but a text takes, and the numbers that a chunk begins with
+LARGEST_NUMBERS = (
+    64  # bytes: more than any definition but a text takes, and the numbers that a chunk begins with
+)
 
 
 class Definition(Record, size=32):

@@ -7,7 +7,17 @@ says, too, under the name "module BUILD-ID". The list is used by the one thread 
 from __future__ import annotations
 
 from ..common.sizes import ONE
-from ..machine import Record, Word, copy_bytes, list_modules, load_byte, modules_changed, reserve, store_byte, store_word
+from ..machine import (
+    Record,
+    Word,
+    copy_bytes,
+    list_modules,
+    load_byte,
+    modules_changed,
+    reserve,
+    store_byte,
+    store_word,
+)
 from .chunks import ABOUT, put_number
 from .definitions import append_alone, files_begun, forget_code, number_text, place_alone
 

@@ -1,13 +1,13 @@
 """Owns frames in machine code, found by frame pointers: the addresses that calls return to, and their modules.
 
-A function that keeps a frame pointer has its caller's where its own leads to, and behind that the address that it
-returns to. Whoever is compiled without uses the register for anything. So a frame counts only if it lies on
+A function that keeps a frame pointer has its caller's where its own leads to, and behind that the address that
+it returns to. Whoever is compiled without uses the register for anything. So a frame counts only if it lies on
 the thread's own stack, above the one before, and what it returns to lies in a module; else the stack ends.
 
-The innermost frame is of a function of this library. What that returns to is the program's, for the functions of
-malloc's family jump there and leave the frame pointer as it was. Some, as the C++ operators, call it instead: then the
-program's address stands a few words further up, the first that is behind an instruction that calls. How many words
-these are is kept for each such call in this library.
+The innermost frame is of a function of this library. What that returns to is the program's, for the functions
+of malloc's family jump there and leave the frame pointer as it was. Some, as the C++ operators, call instead:
+then the program's address stands a few words further up, the first that is behind an instruction that calls.
+How many words these are is kept for each such call in this library.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_called_from(address: Word) -> bool:
 
 
 def seek_caller(chain: Chain, frame: Word, own: Word) -> Word:
-    """How many words above a frame, which returns to `own` in this library, the caller's address is; and one. Or NOT_FOUND."""
+    """How many words above a frame that returns to `own` the program's address is, and one; or NOT_FOUND."""
     if not take_definitions():
         return NOT_FOUND
     found: Word = 0

@@ -1,12 +1,12 @@
 """Owns Python's frames: the calls that a thread is in, each as its code and an instruction, and their stack.
 
-The calls are read at each allocation, in the thread that makes it, while it has the interpreter's lock: nobody
-else changes them. They are read where it is sure that there is memory: on the thread's own stack, in the chunks
-that the interpreter keeps frames in, and in malloc's heap. Under PYTHONMALLOC=malloc everything else that frames
-may be in is there, generators first of all; elsewhere a stack ends.
+The calls are read at each allocation, in the thread that makes it, while it has the interpreter's lock:
+nobody else changes them. They are read where it is sure that there is memory: on the thread's own stack, in the
+chunks that the interpreter keeps frames in, and in malloc's heap. Under PYTHONMALLOC=malloc all else that
+frames may be in is there, generators first of all; elsewhere a stack ends.
 
-Each thread keeps the calls that it was in when it allocated last. They begin like those of now, mostly up to the
-last one or two, and so far the number of the stack is known.
+Each thread keeps the calls that it was in when it allocated last. They begin like those of now, mostly up to
+the last one or two, and so far the number of the stack is known.
 
 Code goes, and other code comes to the same address. Whoever frees a block asks here whether it is code that has
 places in the table; they are forgotten then, and so is what threads kept. A filter says of nearly all blocks
@@ -90,7 +90,7 @@ STATE_BYTES = 4096  # more than the state of a thread has
 
 
 class Chain(Record):
-    """The calls of a thread, the innermost first: those of its last allocation, and room for those of the next."""
+    """The calls of a thread, the innermost first: of its last allocation, and room for those of the next."""
 
     generation: Word  # how often code was gone when they were read
     depth: Word
@@ -318,14 +318,9 @@ def stack_of_calls(chain: Chain, depth: Word) -> Word:
     return stack
 
 
-def python_stack(chain: Chain, is_fresh: bool) -> Word:
-    """The number of the stack of Python calls that this thread is in; 0 if it is in none.
-
-    An interpreter that is not there yet is looked for now and then, when `is_fresh`.
-    """
+def python_stack(chain: Chain) -> Word:
+    """The number of the stack of Python calls that this thread is in; 0 if it is in none."""
     if interpreter != FOUND:
-        if is_fresh:
-            seek_interpreter()
         return 0
     state = state_of_thread()
     if state == 0:

@@ -153,7 +153,7 @@ def is_offset(offset: Word) -> bool:
 
 
 def read_table(table: Word, version: Word, state: Word, chunk: Word, frames: Word, code: Word) -> bool:
-    """Take the offsets from the interpreter's own table, which has them at these places. Whether they make sense."""
+    """Take the offsets from the interpreter's own table, which has them there. Whether they make sense."""
     if load_word(table) != COOKIE or load_word(table + VERSION_AT) != version:
         return False
     if load_word(table + FREE_THREADED_AT) != 0:

@@ -41,7 +41,6 @@ UNITS_MASK = 7
 UNIT_BYTES = 2
 ONE_LINE = 10  # kinds of entries: from here to 12 the line is so many further, less 10,
 NO_COLUMNS = 13  # here and in the next it says how many,
-LONG_ENTRY = 14
 NO_LINE = 15  # and here there is none
 VARINT_MORE = 64
 VARINT_MASK = 63
@@ -114,7 +113,7 @@ def read_text(text: Word) -> Word:
 
 
 def next_byte() -> Word:
-    """The next byte of the table of lines; behind its end, and where it cannot be read, the head of an entry."""
+    """The next byte of the table of lines; where there is none, or none to be read, the head of an entry."""
     global window_begin, window_end, table_at
     if table_at >= table_end:
         return HEAD * ONE
@@ -172,15 +171,15 @@ def open_lines(lines: Word) -> bool:
 
 
 def line_at(first_line: Word, unit: Word) -> Word:
-    """The line of an instruction by the table that was opened; the first line of the code where there is none."""
+    """The line of an instruction by the table that was opened; where that has none the first of the code."""
     line = first_line
     while table_at < table_end:
         head = next_head()
         kind = head >> LINE_KIND_SHIFT & LINE_KIND_MASK
-        if kind == NO_COLUMNS or kind == LONG_ENTRY:
-            line = next_line(line)
-        elif kind >= ONE_LINE and kind < NO_COLUMNS:
+        if kind >= ONE_LINE and kind < NO_COLUMNS:
             line += kind - ONE_LINE
+        elif kind >= NO_COLUMNS and kind < NO_LINE:
+            line = next_line(line)
         units = (head & UNITS_MASK) + 1
         if unit < units:
             return first_line if kind == NO_LINE else line

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..machine import Word, stack_top, unlikely
 from .native import native_stack
-from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack
+from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
 from .recorder import Recorder
 from .tracefile import takes_native_stacks, takes_python_stacks
 
@@ -19,6 +19,7 @@ def chain_of(recorder: Recorder) -> Chain:
     chain = Chain(recorder.chain)
     if unlikely(chain != 0 and chain.thread != recorder.thread + 1):
         begin_chain(chain, recorder.thread)
+        seek_interpreter()
     return chain
 
 
@@ -37,7 +38,9 @@ def read_stack(recorder: Recorder, here: Word) -> Word:
     look_at_stack(chain, here)
     stack: Word = 0
     if takes_python_stacks():
-        stack = python_stack(chain, recorder.done == 0)
+        if unlikely(recorder.done == 0):  # the interpreter may come with a library, any time
+            seek_interpreter()
+        stack = python_stack(chain)
     return native_stack(chain, here, stack) if takes_native_stacks() else stack
 
 

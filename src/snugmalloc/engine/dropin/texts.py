@@ -14,7 +14,13 @@ from ..machine import (
     thread_name,
 )
 from .chunks import ABOUT, TABLES, put_number
-from .definitions import hand_on_definitions, leave_definitions, put_first_numbers, put_new_text, take_definitions
+from .definitions import (
+    hand_on_definitions,
+    leave_definitions,
+    put_first_numbers,
+    put_new_text,
+    take_definitions,
+)
 from .recorder import ROWS_END, Recorder, append_chunk
 from .tracefile import PATH_BYTES, put_digits
 

@@ -37,7 +37,7 @@ class _Packer:
     def __init__(self) -> None:
         self.texts: dict[str, int] = {"": 0}
         self.functions: dict[tuple[str, str], int] = {}
-        self.mappings: dict[str, int] = {}
+        self.mappings: dict[tuple[str, str], int] = {}
         self.locations: dict[Frame, int] = {}
 
     def profile(self, reader: TraceReader, profile: Profile) -> bytes:
