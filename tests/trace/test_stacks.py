@@ -20,13 +20,20 @@ from snugmalloc.trace.tables import Frame, NativeFrame
 
 LIBRARY = snugmalloc.get_library("snugmalloc")
 
-INTERPRETERS = {"this": sys.executable}
-"""By version: the one that runs the tests, and newer ones that are installed."""
-for version in ("3.12", "3.13", "3.14"):
-    installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
-    found = shutil.which(f"python{version}") or next(map(str, installed), None)
-    if found:
-        INTERPRETERS[version] = found
+
+def interpreters() -> dict[str, str]:
+    """By version: the one that runs the tests, and newer ones that are installed."""
+    found = {"this": sys.executable}
+    for version in ("3.12", "3.13", "3.14"):
+        name = f"python{version}"
+        places = [shutil.which(name), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))]
+        for place in filter(None, places):
+            if subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
+                found[version] = place
+    return found
+
+
+INTERPRETERS = interpreters()
 MARK = re.compile(r"# (\w+)\s*$")
 SIZE = 70_001
 """What the lines that are looked for ask for. Beside them only reading modules does by chance."""
