@@ -109,13 +109,20 @@ class Chain(Record):
 
 def seek_interpreter() -> None:
     """Look whether there is an interpreter in this process, if none is known."""
+    if interpreter == SEEKING and has_interpreter() and take_definitions():
+        if interpreter == SEEKING:
+            use_interpreter()
+        leave_definitions()
+
+
+def use_interpreter() -> None:
+    """There is an interpreter, which is not known yet."""
     global interpreter
-    if interpreter == SEEKING and has_interpreter():
-        if find_layout():
-            find_module(Layout(LAYOUT).code_type, INTERPRETER)
-            interpreter = FOUND
-        else:
-            give_up_python(True)
+    if find_layout():
+        find_module(Layout(LAYOUT).code_type, INTERPRETER)
+        interpreter = FOUND
+    else:
+        give_up_python(True)
 
 
 def give_up_python(is_unknown: bool) -> None:
