@@ -21,6 +21,7 @@ from snugmalloc.options import NumberOption, always_on, variables
 
 PROCESS = "%p"
 ALL = "all"
+PYTHON, NATIVE, NO_STACKS = "python", "native", "none"
 
 
 def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
@@ -45,6 +46,14 @@ def _checked_sample(context: click.Context, parameter: click.Parameter, text: st
     is_flag=True,
     help="Record forked children and programs that are started, too, one file for each.",
 )
+@click.option(
+    "--stacks",
+    metavar="python,native|none",
+    default="none",
+    show_default=True,
+    callback=lambda _context, _parameter, value: check_stacks(value),
+    help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
+)
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
 @click.option(
     "--sample",
@@ -62,6 +71,7 @@ def command(
     program: tuple[str, ...],
     output: str | None,
     follow: bool,
+    stacks: str,
     raw: bool,
     sample: str,
     settings: dict[str, str],
@@ -72,6 +82,8 @@ def command(
     \b
         snug record -- python3 app.py
         snug report python3.1234.snug
+
+        snug record --stacks python -- python3 app.py
 
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
     the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
@@ -90,8 +102,9 @@ def command(
     library = get_own_library()
     found = prepare(program, [library])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
-    own = variables(settings) | {"SNUG_RECORD": file} | ({"SNUG_RECORD_FOLLOW": "1"} if follow else {})
-    own |= {} if sample == ALL else {"SNUG_RECORD_SAMPLE": sample}
+    if keep_pymalloc and PYTHON in stacks.split(","):
+        raise click.UsageError("--stacks python needs Python's objects in malloc's heap: drop --keep-pymalloc")
+    own = variables(settings) | recording_options(file, follow, stacks, sample)
     environment = {name: value for name, value in os.environ.items() if name not in RECORDING}
     tell_ignored({name: value for name, value in environment.items() if name not in own})
     try:
@@ -109,7 +122,32 @@ def command(
     become_or_exit(words, environment)
 
 
-RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_SAMPLE")
+RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_STACKS", "SNUG_RECORD_SAMPLE")
+
+
+def recording_options(file: str, follow: bool, stacks: str, sample: str) -> dict[str, str]:
+    """What tells the program to record."""
+    options = {"SNUG_RECORD": file}
+    if follow:
+        options["SNUG_RECORD_FOLLOW"] = "1"
+    if stacks != NO_STACKS:
+        options["SNUG_RECORD_STACKS"] = stacks
+    if sample != ALL:
+        options["SNUG_RECORD_SAMPLE"] = sample
+    return options
+
+
+def check_stacks(stacks: str) -> str:
+    """Which stacks are to be recorded, as SNUG_RECORD_STACKS says it. Raises BadParameter."""
+    words = [word.strip() for word in stacks.split(",")]
+    if NO_STACKS in words and len(set(words)) > 1:
+        raise click.BadParameter(f"{stacks}: none, or other kinds of stacks")
+    for word in words:
+        if word not in (PYTHON, NATIVE, NO_STACKS):
+            raise click.BadParameter(
+                f"{word!r} is no kind of stacks: there are {PYTHON} and {NATIVE}, or {NO_STACKS}"
+            )
+    return ",".join(dict.fromkeys(words))
 
 
 def _check_name(output: str | None, file: str, follow: bool) -> None:

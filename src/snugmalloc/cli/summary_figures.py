@@ -12,6 +12,7 @@ from snugmalloc.cli.summary_report import held_bytes, largest, live_bytes, origi
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Census, Part
 from snugmalloc.trace.summary import Group, Summary
+from snugmalloc.trace.tables import Tables
 
 NOT_IN_SAMPLES = ("short_blocks", "moved_bytes")
 
@@ -48,6 +49,8 @@ def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
         "most_calls": _named(summary.most_calls),
         "most_bytes": _named(summary.most_bytes),
         "at_peak": _named(summary.at_peak),
+        "stacks_of_most_bytes": _stacks(reader.tables, summary.stacks_of_most_bytes),
+        "stacks_at_peak": _stacks(reader.tables, summary.stacks_at_peak),
         "never_shrank": _named(summary.grown),
         "short_lived": _named(summary.short_lived),
         "moment": _moment_as_json(reader, summary),
@@ -143,6 +146,13 @@ def _in_order(groups: dict[Any, Key]) -> list[tuple[Any, Key]]:
 
 def _bounds(groups: dict[Any, Group]) -> list[dict[str, Any]]:
     return [{"up_to": bound, **_figures(group)} for bound, group in _in_order(groups)]
+
+
+def _stacks(tables: Tables, groups: Iterable[tuple[int, Group]]) -> list[dict[str, Any]]:
+    return [
+        {"frames": [str(frame) for frame in tables.frames_of(stack)], **_figures(group)}
+        for stack, group in groups
+    ]
 
 
 def _named(groups: Iterable[tuple[str, Group]]) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
 from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
+LEFT_OUT = "frames left out"
+"""In what a recording says of itself: how often a stack was cut, for want of room or of memory to read."""
 BLOCKS = ("blocks", "allocated", "at the peak", "at the end", "short-lived")
 COSTS = ("blocks", "allocated", "cleared by calloc", "moved by realloc")
 LIVE = ("blocks", "live", "share")
@@ -44,7 +46,7 @@ Key = TypeVar("Key")
 
 def report_of(reader: TraceReader, summary: Summary) -> Report:
     """All that is told of a trace."""
-    sections = (*_by_kind(summary), *_at_a_moment(summary, reader.tables), *_by_origin(summary))
+    sections = (*_by_kind(summary), *_at_a_moment(summary, reader.tables), *_by_origin(summary, reader.tables))
     overview = list(_overview(reader, summary))
     if summary.mean_gap:
         sections = tuple(map(_known_of_samples, sections))
@@ -79,14 +81,22 @@ def _by_kind(summary: Summary) -> Iterator[Section]:
     )
 
 
-def _by_origin(summary: Summary) -> Iterator[Section]:
-    """Which lines allocated what; sizes, where there are no lines."""
+def _by_origin(summary: Summary, tables: Tables) -> Iterator[Section]:
+    """Which lines and stacks allocated what; sizes, where there are none."""
     origin = origin_of(summary)
     yield _costs("Asked for most blocks", origin, summary.most_calls, "blocks")
     yield _costs("Asked for most bytes", origin, summary.most_bytes, "bytes")
+    stacks = _named_stacks(tables, summary.stacks_of_most_bytes)
+    yield _costs("Asked for most bytes, by stack", "stack", stacks, "bytes")
     yield _groups("Live at the peak", origin, summary.at_peak, "peak_bytes")
+    stacks = _named_stacks(tables, summary.stacks_at_peak)
+    yield _groups("Live at the peak, by stack", "stack", stacks, "peak_bytes")
     yield _groups("Grew until the end and never shrank", origin, summary.grown, "end_bytes")
     yield _groups(f"Freed within {SHORT_LIFE} calls", origin, summary.short_lived, "short_blocks")
+
+
+def _named_stacks(tables: Tables, stacks: Iterable[tuple[int, Key]]) -> list[tuple[str, Key]]:
+    return [(nearest(whole_stack(tables, stack)), group) for stack, group in stacks]
 
 
 def origin_of(summary: Summary) -> str:
@@ -139,8 +149,7 @@ def _at_a_moment(summary: Summary, tables: Tables) -> Iterator[Section]:
     total = pinning.total
     yield _held(when, origin, largest(pinning.by_origin, held_bytes), total)
     if summary.has_stacks:
-        numbered = largest(pinning.by_stack, held_bytes)
-        stacks = [(nearest(whole_stack(tables, stack)), part) for stack, part in numbered]
+        stacks = _named_stacks(tables, largest(pinning.by_stack, held_bytes))
         yield _held(when, "stack", stacks, total)
         yield _held(when, "size", _bounded(pinning.by_size, size, "larger"), total)
     yield _held(when, "age", _ages(snapshot, pinning), total)
@@ -222,6 +231,8 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     if total.moved_bytes:
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
+    if LEFT_OUT in reader.about:
+        yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} times a frame could not be told"
     yield from _notes(summary)
 
 

@@ -30,12 +30,14 @@ TRACE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def open_trace(path: Path) -> Iterator[TraceReader]:
     """The .snug trace at `path`; what is wrong with it is reported in one line."""
     from snugmalloc.trace.reader import TraceReader, is_trace
+    from snugmalloc.trace.symbols import name_frames
 
     if not is_trace(path):
         raise click.ClickException(
             f"{path.name}: is no .snug trace: snug trace convert makes one of other traces"
         )
     with one_line_errors(), TraceReader(path) as reader:
+        name_frames(reader.tables, reader.about)
         yield reader
         if reader.damage:
             tell(reader.damage)

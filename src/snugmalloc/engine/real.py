@@ -355,6 +355,34 @@ class RealMachine:
     def watch_exit(self) -> None:
         """An interpreted recording ends by ``snug_record_end``."""
 
+    def frame_address(self) -> int:
+        """An interpreted recording has no stacks."""
+        return 0
+
+    def stack_top(self, address: int) -> int:
+        return 0
+
+    def read_memory(self, address: int, count: int, target: int) -> bool:
+        return False
+
+    def find_symbol(self, name: bytes) -> int:
+        return 0
+
+    def find_module(self, address: int, target: int) -> bool:
+        return False
+
+    def modules_changed(self) -> int:
+        return 0
+
+    def list_modules(self, target: int, most: int) -> int:
+        return 0
+
+    def is_behind_call(self, address: int) -> bool:
+        return False
+
+    def call_function(self, address: int) -> int:
+        return 0
+
     def trap(self) -> None:
         raise Trap("an invariant is broken")
 

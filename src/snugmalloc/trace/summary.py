@@ -152,6 +152,16 @@ class Summary:
         """What was live when most was live, most bytes first."""
         return _largest(self.by_origin, lambda group: group.peak_bytes)
 
+    @property
+    def stacks_of_most_bytes(self) -> list[tuple[int, Group]]:
+        """The stacks that asked for most bytes."""
+        return _largest(self.by_stack, lambda group: group.bytes)
+
+    @property
+    def stacks_at_peak(self) -> list[tuple[int, Group]]:
+        """The stacks of what was live when most was live, most bytes first."""
+        return _largest(self.by_stack, lambda group: group.peak_bytes)
+
 
 def _largest(groups: dict[Key, Group], figure: Callable[[Group], float]) -> list[tuple[Key, Group]]:
     there = [(name, group) for name, group in groups.items() if figure(group)]

@@ -12,7 +12,7 @@ Blocks of private heaps are not recorded: their heap may go as a whole.
 from __future__ import annotations
 
 from ..common.figures import figure
-from ..machine import Word, clear_bytes, inline, likely, tick, tick_or_so, unlikely
+from ..machine import Word, clear_bytes, frame_address, inline, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
 from .chunks import (
     ALIGNED_CALL,
@@ -56,7 +56,8 @@ from .sampled import (
 )
 from .sampling import takes_samples
 from .shards import heap_count, heap_number
-from .tracefile import has_recorded, is_recording
+from .stacks import note_free, note_stack
+from .tracefile import has_recorded, is_recording, takes_stacks
 
 
 def recorder_of_call() -> Recorder:
@@ -107,6 +108,8 @@ def record_malloc(size: Word) -> Word:
         if recorder == 0:
             return obtain(size)
     pointer, time = obtain_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     if likely(pointer != 0):
         write_malloc(recorder, time, size, pointer)
     else:
@@ -133,6 +136,8 @@ def answer_cleared(count: Word, size: Word) -> Word:
     if recorder == 0:
         return obtain_cleared(size)
     pointer = cleared_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
     return pointer
 
@@ -142,6 +147,8 @@ def answer_overflow(count: Word) -> Word:
     recorder = recorder_of_call()
     pointer = refuse_size()
     if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_refused(recorder, CALLOC_CALL, HAS_NUMBER, ALL_BITS, count)
     return pointer
 
@@ -155,6 +162,8 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
     recorder = recorder_of_call()
     pointer = obtain_aligned(alignment, size)
     if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
     return pointer
 
@@ -181,6 +190,8 @@ def record_free(pointer: Word) -> None:
         if recorder == 0:
             dispose(pointer)
             return
+    if takes_stacks():
+        note_free(pointer)
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
         write_free(recorder, tick(), pointer)
@@ -201,6 +212,8 @@ def answer_first(size: Word) -> Word:
     if recorder == 0:
         return obtain(size)
     pointer, time = obtain_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
     return pointer
 
@@ -230,6 +243,8 @@ def answer_resize(pointer: Word, size: Word) -> Word:
     if recorder == 0 or is_of_private_heap(pointer):
         return resize(pointer, size)
     ask_resize(recorder, pointer, size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     moved = resize(pointer, size)
     if moved != 0:
         record_resize(recorder, moved)
@@ -244,6 +259,8 @@ def answer_product(pointer: Word) -> Word:
     answer = refuse_size()
     if recorder != 0:
         ask_resize(recorder, pointer if not takes_samples() or hit_of(pointer) != 0 else answer, ALL_BITS)
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)
     return answer
 

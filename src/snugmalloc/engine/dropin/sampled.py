@@ -19,6 +19,7 @@ from ..machine import (
     Word,
     clear_bytes,
     copy_bytes,
+    frame_address,
     inline,
     likely,
     load_half,
@@ -35,6 +36,7 @@ from .chunks import (
     HAS_NUMBER,
     HAS_OLD,
     HAS_SIZE,
+    HAS_STACK,
     MALLOC_CALL,
     REALLOC_CALL,
     REFUSED,
@@ -60,15 +62,19 @@ from .requests import (
 )
 from .rows import ask_end, ask_resize, record_block, record_refused, record_resize, write_free, write_row
 from .sampling import find_hit
-from .tracefile import is_recording
+from .stacks import note_stack
+from .tracefile import is_recording, takes_stacks
 
 LARGEST_LISTED = (MAX_LISTED_UNITS << UNIT_SHIFT) - HEADER  # bytes: a block with room for more is in no list
 MAX_NOTED = 0xFFFF_FFFF
 
 
 def recorder_of_sample() -> Recorder:
-    """Where a sample is to be recorded; 0 if it is not."""
-    return Recorder(own_recorder() if is_recording() else 0)
+    """Where a sample is to be recorded; 0 if it is not. It has no stack yet."""
+    recorder = Recorder(own_recorder() if is_recording() else 0)
+    if recorder != 0:
+        recorder.stack = 0
+    return recorder
 
 
 # ---- Notes ----
@@ -118,6 +124,7 @@ def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
     return obtain_aligned(number, size) if call == ALIGNED_CALL else serve(size)
 
 
+@inline
 def answer_request(call: Word, shape: Word, size: Word, number: Word, hit: Word) -> Word:
     """A request that goes past this thread's lists; if a byte is hit a sample, where there is a place for that."""
     recorder = recorder_of_sample()
@@ -127,10 +134,13 @@ def answer_request(call: Word, shape: Word, size: Word, number: Word, hit: Word)
     if pointer == 0:
         pointer = obtain_plainly(call, size, number)
     if recorder != 0 and (pointer == 0 or make_sample(pointer, hit)):
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_block(recorder, tick(), call, shape, size, number, pointer)
     return pointer
 
 
+@inline
 def answer_listed(call: Word, shape: Word, size: Word, number: Word) -> Word:
     """A request that found its list empty."""
     hit = hit_behind_list(size)
@@ -227,10 +237,11 @@ def move_apart(recorder: Recorder, pointer: Word, size: Word, was_sample: bool, 
     make_sample(target, hit)
     before = usable(pointer)
     copy_bytes(target, pointer, before if before < size else size)
+    shape = HAS_SIZE | HAS_OLD | HAS_ADDRESS | HAS_STACK
     old: Word = 0
     if was_sample:
         old = pointer
-    write_row(recorder, REALLOC_CALL, tick(), HAS_SIZE | HAS_OLD | HAS_ADDRESS, size, 0, old, target)
+    write_row(recorder, REALLOC_CALL, tick(), shape, size, 0, old, target)
     if was_sample:
         dispose_apart(pointer)
     else:
@@ -270,8 +281,12 @@ def sample_resize(pointer: Word, size: Word) -> Word:
     if recorder == 0:
         return resize(pointer, size)
     if size <= LARGEST_LISTED and size <= usable(pointer):
+        if before != 0 and before <= size and takes_stacks():
+            note_stack(recorder, frame_address())
         return resize_here(recorder, pointer, size, before)
     hit = hit_at_once(size)
+    if hit != 0 and takes_stacks():
+        note_stack(recorder, frame_address())
     if hit != 0 and size <= LARGEST_LISTED:
         moved = move_apart(recorder, pointer, size, before != 0, hit)
         if moved != 0:
