@@ -250,3 +250,80 @@ threads = [threading.Thread(target=work) for _ in range(4)]
     with TraceReader(tmp_path / "of.snug") as reader:
         assert len(read_history(reader).thread_ids) >= 5
     assert_every_block_is_known(tmp_path / "of.snug", 50_000)
+
+
+# ---- Stacks ----
+
+
+LINES = """
+import json
+kept = []
+
+def load():
+    return json.loads('[' + ','.join('{"key": %d}' % number for number in range(2000)) + ']')
+
+def keep(rows):
+    for row in rows[::40]:
+        kept.append(bytes(70_001))
+
+keep(load())
+"""
+
+
+def innermost_in(path: Path, size: int) -> Counter[str]:
+    """The innermost frames of the blocks of one size."""
+    with TraceReader(path) as reader:
+        stacks = [event.stack for event in reader.events() if event.size == size and event.block >= 0]
+        return Counter(str(reader.tables.frames_of(stack)[0]) for stack in stacks)
+
+
+@pytest.mark.parametrize("raw", [[], ["--raw"]])
+def test_stacks_are_in_the_trace_and_in_the_report(tmp_path: Path, raw: list[str]) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(LINES)
+    ended = record(tmp_path, "--stacks", "python", *raw, "-o", "of.snug", "--", PYTHON, program)
+    assert ended.returncode == 0
+    trace = tmp_path / "of.snug"
+    line = f"keep ({program}:10)"
+    assert innermost_in(trace, 70_001 + 33) == {line: 50}
+    told = subprocess.run([SNUG, "report", "--json", "-", trace], capture_output=True, text=True)
+    figures = json.loads(told.stdout)
+    assert figures["origin"] == "line"
+    assert figures["at_peak"][0]["origin"] == line
+    assert figures["stacks_at_peak"][0]["frames"] == [line, f"<module> ({program}:12)"]
+    shown = subprocess.run(
+        [SNUG, "report", trace], capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}
+    )
+    assert "Live at the peak, by stack" in shown.stdout and f"{line} < <module> ({program}:12)" in shown.stdout
+    collapsed = tmp_path / "of.txt"
+    assert subprocess.run([SNUG, "export", trace, "--to", "collapsed", "-o", collapsed]).returncode == 0
+    assert any(f"<module> ({program}:12);{line} " in text for text in collapsed.read_text().splitlines())
+
+
+def test_stacks_of_followed_children(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WORKERS)
+    ended = record(tmp_path, "--stacks", "python", "--follow", "-o", "of.%p.snug", PYTHON, program)
+    assert ended.returncode == 0
+    traces = list(tmp_path.glob("of.*.snug"))
+    assert len(traces) == 3
+    found: Counter[str] = Counter()
+    for path in traces:
+        for number in range(6):
+            found += innermost_in(path, 20_033 + number)
+    assert found == {f"work.<locals>.<listcomp> ({program}:3)": 3000}
+
+
+@pytest.mark.parametrize(
+    ("stacks", "said"),
+    [("lines", "'lines' is no kind of stacks"), ("none,python", "none"), ("", "no kind of stacks")],
+)
+def test_kinds_of_stacks_that_there_are_not(tmp_path: Path, stacks: str, said: str) -> None:
+    ended = record(tmp_path, "--stacks", stacks, PYTHON, "-c", "")
+    assert ended.returncode == 2 and said in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_stacks_need_its_objects_in_the_heap(tmp_path: Path) -> None:
+    ended = record(tmp_path, "--stacks", "python", "--keep-pymalloc", PYTHON, "-c", "")
+    assert ended.returncode == 2 and "--keep-pymalloc" in ended.stderr

@@ -99,6 +99,14 @@ class SimulatedMachine:
     children: int = 0
     """How many children this process has forked."""
     thread_is_ending: bool = False
+    symbols: dict[bytes, int] = field(default_factory=dict)
+    """What modules export: addresses by name."""
+    functions: dict[int, Callable[[], int]] = field(default_factory=dict)
+    """The C functions that `call_function` may call, by address."""
+    modules: list[tuple[int, ...]] = field(default_factory=list)
+    """The modules of the process: the six words of each."""
+    stack: tuple[int, int] = (0, 0)
+    """Where the thread is on its stack, and the end of that."""
 
     def __post_init__(self) -> None:
         self._reserved = Region(RESERVED, bytearray())
@@ -111,11 +119,12 @@ class SimulatedMachine:
         self.libc_blocks: dict[int, Region] = {}
         self._libc_end = LIBC
         self._entries: list[int] | None = None
-        self._nothing = self.reserve(2048)
+        self._nothing = self.reserve(2176)
         self._thread_word = self._nothing
         self._thread_state = 0
         self._thread_reason = 0
         self._thread_recorder = 0
+        self._thread_gap = 0
         self._ticks = 0
         self._record: bytearray | None = None
 
@@ -499,6 +508,12 @@ class SimulatedMachine:
     def store_thread_recorder(self, value: int) -> None:
         self._thread_recorder = value
 
+    def load_thread_gap(self) -> int:
+        return self._thread_gap
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread_gap = value
+
     def watch_thread_end(self) -> None:
         """There is one thread; a test ends it by hand."""
 
@@ -575,6 +590,45 @@ class SimulatedMachine:
 
     def watch_exit(self) -> None:
         """A test calls ``snug_record_end``."""
+
+    # ---- Stacks of calls ----
+
+    def frame_address(self) -> int:
+        return self.stack[0]
+
+    def stack_top(self, address: int) -> int:
+        here, top = self.stack
+        return top if here <= address < top else 0
+
+    def read_memory(self, address: int, count: int, target: int) -> bool:
+        try:
+            self.copy(target, address, count)
+        except BadAccess:
+            return False
+        return True
+
+    def find_symbol(self, name: bytes) -> int:
+        return self.symbols.get(name, 0)
+
+    def find_module(self, address: int, target: int) -> bool:
+        found = next((module for module in self.modules if module[0] <= address < module[1]), None)
+        for at, word in enumerate(found or ()):
+            self.store(target + 8 * at, 8, word)
+        return found is not None
+
+    def modules_changed(self) -> int:
+        return len(self.modules)
+
+    def list_modules(self, target: int, most: int) -> int:
+        for at, word in enumerate(word for module in self.modules[:most] for word in (*module, 0)):
+            self.store(target + 8 * at, 8, word)
+        return min(most, len(self.modules))
+
+    def is_behind_call(self, address: int) -> bool:
+        return False
+
+    def call_function(self, address: int) -> int:
+        return self.functions[address]()
 
     # ---- The end ----
 

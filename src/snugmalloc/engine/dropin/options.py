@@ -26,6 +26,7 @@ from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
 from .publish import begin_publishing, choose_folder, stop_publishing
 from .recording import begin_recording
+from .sampling import read_sample_option
 from .switch import decide, is_off, read_switch
 from .tracefile import is_recording, read_record_option, read_recorded_process
 from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
@@ -201,7 +202,7 @@ def read_option(entry: Word) -> None:
     if value != 0:
         number_in(entry, value, 0, 1)
         return
-    if not read_switch(entry) and not read_record_option(entry):
+    if not read_switch(entry) and not read_record_option(entry) and not read_sample_option(entry):
         complain(UNKNOWN, entry)
 
 
