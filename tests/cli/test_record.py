@@ -18,7 +18,7 @@ from snugmalloc.trace.blocks import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
 from ..dropin.programs import C_SOURCE, LUA, NODE, PERL, SQLITE
-from ..dropin.redis import running_redis, uses_jemallocs_own_names
+from ..dropin.redis import running_redis
 from .programs import PYTHON, SNUG, snug
 
 SERVICE = Path(__file__).resolve().parents[2] / "examples" / "service.py"
@@ -209,8 +209,6 @@ def test_real_programs_are_recorded_and_played(tmp_path: Path, name: str) -> Non
 
 def test_redis_is_recorded_and_played(tmp_path: Path) -> None:
     """With its threads, a child that saves, and a load that is dropped again."""
-    if uses_jemallocs_own_names():
-        pytest.skip("this redis-server asks malloc_usable_size about what it got by mallocx")
     trace = tmp_path / "of.snug"
     with running_redis(tmp_path, "redis", [SNUG, "record", "-o", trace, "--"]) as server:
         server.benchmark(2000)

@@ -27,11 +27,6 @@ def need_redis(program: str) -> str:
     return found
 
 
-def uses_jemallocs_own_names() -> bool:
-    """Whether redis-server calls jemalloc beside malloc (from version 8 on): no other serves it then."""
-    return b"\0mallocx\0" in Path(need_redis("redis-server")).read_bytes()
-
-
 class Redis:
     """A server that listens at a socket."""
 

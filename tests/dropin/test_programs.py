@@ -21,7 +21,7 @@ from snugmalloc.launch.launcher import launcher_path
 from snugmalloc.launch.run_report import read_reports
 
 from . import programs
-from .redis import KEYS, running_redis, uses_jemallocs_own_names
+from .redis import KEYS, running_redis
 
 COMPANION = launcher_path().with_name("libsnug-run.so")
 TOO_LONG = 120  # seconds: a program that takes longer hangs
@@ -210,8 +210,6 @@ def redis(preloaded: Preloaded, on: bool) -> str:
 
 
 def test_redis_serves_the_same(preloaded: Preloaded) -> None:
-    if uses_jemallocs_own_names():
-        pytest.skip("this redis-server asks malloc_usable_size about what it got by mallocx")
     assert redis(preloaded, True) == redis(preloaded, False)
     preloaded.check_proof()
 
