@@ -607,7 +607,7 @@ __attribute__((unused)) static void machine_watch_forks(Word first_lock) {
 }
 
 /* Five words, and flags: a library that is loaded late shares a little room with all others. */
-static const Word machine_nothing[272] = {0};
+static const Word machine_nothing[256] = {0};
 MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
 MACHINE_THREAD_LOCAL Word machine_thread_state;
 MACHINE_THREAD_LOCAL Word machine_thread_reason;

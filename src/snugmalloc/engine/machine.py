@@ -416,7 +416,7 @@ def unlock(address: Word, held: bool) -> None:
 
 
 def thread_without_cache() -> Word:
-    """The address of 2,176 bytes that always read as zero."""
+    """The address of 2 KiB that always read as zero."""
     return backend.thread_without_cache()
 
 

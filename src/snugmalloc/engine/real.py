@@ -73,7 +73,7 @@ class RealMachine:
         self._reserved: list[object] = []
         self._entries: list[int] | None = None
         self._texts: list[ctypes.Array[ctypes.c_char]] = []
-        self._nothing = self.reserve(2176)
+        self._nothing = self.reserve(2048)
         self._record = -1
 
     def load(self, address: int, width: int) -> int:

@@ -119,7 +119,7 @@ class SimulatedMachine:
         self.libc_blocks: dict[int, Region] = {}
         self._libc_end = LIBC
         self._entries: list[int] | None = None
-        self._nothing = self.reserve(2176)
+        self._nothing = self.reserve(2048)
         self._thread_word = self._nothing
         self._thread_state = 0
         self._thread_reason = 0

@@ -1,7 +1,8 @@
 """Owns what becomes of a call where a recording has samples: it is answered, and recorded if its block is one.
 
-Threads have their caches, and the fast paths find their lists. What a thread's lists have for malloc ends before
-the request that is to be sampled (`lists`), so that it comes by here, as do all that no list serves. A sampled
+Threads have their caches, and the fast path of free puts into their lists. That of malloc finds none: the table by
+which it would is empty, and another one in use. So each request comes by here, where its bytes are counted, and
+nearly all are served from their list at once: `malloc` has no test for that, and no clock is read. A sampled
 block is one whose free comes by here, too: it is larger than what lists have, or begins with a page, which the
 fast path of free leaves alone. Which byte of it was hit is noted beside the page map, where each page has two
 halves: for the block that begins with the page, and for a large one that begins inside it. A free looks there,
@@ -23,12 +24,12 @@ from ..machine import (
     inline,
     likely,
     load_half,
-    load_thread_state,
+    load_thread_gap,
     store_half,
     tick,
     unlikely,
 )
-from .cache import ENDED, take_ready
+from .cache import take_counted
 from .chunks import (
     ALIGNED_CALL,
     CALLOC_CALL,
@@ -41,9 +42,8 @@ from .chunks import (
     REALLOC_CALL,
     REFUSED,
 )
-from .classes import LISTED_LIMIT, MAX_LISTED_UNITS, class_of
+from .classes import MAX_LISTED_UNITS
 from .layout import HEADER, IN_PAGE, PAGE, UNIT_SHIFT
-from .lists import ThreadCache, take_hit
 from .pages import is_slab_kind, kind_at, sample_place
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
@@ -61,7 +61,7 @@ from .requests import (
     serve,
 )
 from .rows import ask_end, ask_resize, record_block, record_refused, record_resize, write_free, write_row
-from .sampling import find_hit
+from .sampling import count_down, find_hit
 from .stacks import note_stack
 from .tracefile import is_recording, takes_stacks
 
@@ -101,20 +101,10 @@ def end_sample(pointer: Word) -> None:
 # ---- Allocating ----
 
 
-def hit_at_once(size: Word) -> Word:
-    """Which byte of a request is hit, from 1, or 0: of one that no list serves."""
-    return find_hit(size) if is_recording() else 0
-
-
-@inline
-def hit_behind_list(size: Word) -> Word:
-    """The same of one that found its list empty: that may have ended just before it."""
-    state = load_thread_state()
-    if likely(size <= LISTED_LIMIT and state > ENDED):
-        hit = take_hit(ThreadCache(state), class_of(size))
-        if unlikely(hit != 0):
-            return hit if hit <= size and is_recording() else 0
-    return hit_at_once(size)
+def hit_of_request(size: Word) -> Word:
+    """Which byte of a request is hit, from 1; or 0."""
+    hit = find_hit(size)
+    return hit if is_recording() else 0
 
 
 def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
@@ -125,8 +115,9 @@ def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
 
 
 @inline
-def answer_request(call: Word, shape: Word, size: Word, number: Word, hit: Word) -> Word:
-    """A request that goes past this thread's lists; if a byte is hit a sample, where there is a place for that."""
+def answer_request(call: Word, shape: Word, size: Word, number: Word) -> Word:
+    """A request that this thread's list does not serve, or is a sample: if there is a place for that."""
+    hit = hit_of_request(size)
     recorder = recorder_of_sample()
     pointer: Word = 0
     if hit != 0 and size <= LARGEST_LISTED and (call != ALIGNED_CALL or number <= PAGE):
@@ -141,38 +132,40 @@ def answer_request(call: Word, shape: Word, size: Word, number: Word, hit: Word)
 
 
 @inline
-def answer_listed(call: Word, shape: Word, size: Word, number: Word) -> Word:
-    """A request that found its list empty."""
-    hit = hit_behind_list(size)
-    if likely(size <= LISTED_LIMIT and hit == 0):
-        pointer = take_ready(class_of(size))
-        if likely(pointer != 0):
-            if call == CALLOC_CALL:
-                clear_bytes(pointer, usable(pointer))
-            return pointer
-    return answer_request(call, shape, size, number, hit)
+def take_unsampled(size: Word) -> Word:
+    """From the front of this thread's list, if it has one and no byte is hit; or 0, and nothing is counted."""
+    if unlikely(load_thread_gap() <= size):
+        return 0
+    pointer = take_counted(size)
+    if likely(pointer != 0):
+        count_down(size)
+    return pointer
 
 
 def sample_malloc(size: Word) -> Word:
     """As malloc."""
-    return answer_listed(MALLOC_CALL, 0, size, 0)
+    pointer = take_unsampled(size)
+    return pointer if likely(pointer != 0) else answer_request(MALLOC_CALL, 0, size, 0)
 
 
 def sample_first(size: Word) -> Word:
     """As realloc of NULL."""
-    return answer_listed(REALLOC_CALL, HAS_OLD, size, 0)
+    pointer = take_unsampled(size)
+    return pointer if likely(pointer != 0) else answer_request(REALLOC_CALL, HAS_OLD, size, 0)
 
 
 def sample_cleared(count: Word, size: Word) -> Word:
     """As calloc: `size` bytes, of `count` elements."""
-    if size <= CLEARED_LIMIT:
-        return answer_listed(CALLOC_CALL, HAS_NUMBER, size, count)
-    return answer_request(CALLOC_CALL, HAS_NUMBER, size, count, hit_at_once(size))
+    pointer = take_unsampled(size) if size <= CLEARED_LIMIT else 0
+    if unlikely(pointer == 0):
+        return answer_request(CALLOC_CALL, HAS_NUMBER, size, count)
+    clear_bytes(pointer, usable(pointer))
+    return pointer
 
 
 def sample_aligned(alignment: Word, size: Word) -> Word:
     """As aligned_alloc; `alignment` is a power of two."""
-    return answer_request(ALIGNED_CALL, HAS_NUMBER, size, alignment, hit_at_once(size))
+    return answer_request(ALIGNED_CALL, HAS_NUMBER, size, alignment)
 
 
 # ---- Freeing ----
@@ -284,7 +277,7 @@ def sample_resize(pointer: Word, size: Word) -> Word:
         if before != 0 and before <= size and takes_stacks():
             note_stack(recorder, frame_address())
         return resize_here(recorder, pointer, size, before)
-    hit = hit_at_once(size)
+    hit = hit_of_request(size)
     if hit != 0 and takes_stacks():
         note_stack(recorder, frame_address())
     if hit != 0 and size <= LARGEST_LISTED:
