@@ -3,6 +3,7 @@ import { App } from "./app";
 import type { About } from "./app";
 import { Client } from "./client";
 import { byId } from "./dom";
+import "./base.css";
 import "./style.css";
 
 const root = document.documentElement;

@@ -12,7 +12,8 @@ import type { Part } from "./space";
 /** What the page asks; each has an answer of the same name. */
 export interface Questions {
   open: { base64: string };
-  draw: { now: number; view: View; colouring: Colouring; theme: Theme };
+  /** `within` is the stack whose blocks are shown: see the flame graph. */
+  draw: { now: number; view: View; colouring: Colouring; theme: Theme; within: number };
   curves: { from: number; to: number; points: number };
   look: { now: number; offset: number };
   sizes: { now: number };
@@ -39,6 +40,7 @@ export interface Opened {
   readonly grain: number;
   readonly threads: Kind[];
   readonly sites: Kind[];
+  readonly stacks: Kind[];
   readonly curves: Curves;
 }
 

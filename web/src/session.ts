@@ -1,11 +1,11 @@
 /** Owns an opened trace: answers what the page asks about its heap. */
 import { Accounts } from "./curves";
 import type { Curves } from "./curves";
-import { flameGraph } from "./flame";
+import { flameGraph, stacksWithin } from "./flame";
 import { fromBase64, STACKS } from "./format";
 import { Heap } from "./heap";
 import { histograms } from "./histograms";
-import { Kinds, siteKinds, threadKinds } from "./kinds";
+import { Kinds, siteKinds, stackKinds, threadKinds } from "./kinds";
 import { blocksOfLine, pinLedger } from "./ledger";
 import type { Grouping } from "./ledger";
 import { lookAt } from "./look";
@@ -35,6 +35,7 @@ export class Session {
   private readonly painter: Painter;
   private readonly threads: Kinds;
   private readonly sites: Kinds;
+  private readonly stacks: Kinds;
   private readonly grouping: Grouping;
   private readonly palettes = { light: new Palette("light"), dark: new Palette("dark") };
 
@@ -50,7 +51,8 @@ export class Session {
     this.threads = threadKinds(trace);
     const { siteOf, kinds } = siteKinds(trace);
     this.sites = kinds;
-    this.painter = new Painter(this.heap, this.threads, this.sites, siteOf);
+    this.stacks = stackKinds(trace);
+    this.painter = new Painter(this.heap, this.threads, this.sites, siteOf, this.stacks);
     this.grouping = trace.tables.stacks > 1 ? bySite(trace, siteOf) : bySizeAndThread(trace);
   }
 
@@ -87,6 +89,7 @@ export class Session {
       grain: heap.grain,
       threads: this.threads.all,
       sites: this.sites.all,
+      stacks: this.stacks.all,
       curves: this.curves(0, trace.events, POINTS),
     };
   }
@@ -110,9 +113,10 @@ export class Session {
     return this.accounts.between(from, to, points);
   }
 
-  private draw({ now, view, colouring, theme }: Questions["draw"]): Drawn {
+  private draw({ now, view, colouring, theme, within }: Questions["draw"]): Drawn {
     const heap = this.at(now);
-    const pixels = this.painter.paint(view, colouring, this.palettes[theme]);
+    const shown = stacksWithin(this.trace.tables, within);
+    const pixels = this.painter.paint(view, colouring, this.palettes[theme], shown);
     const { liveBytes, liveBlocks } = heap;
     return {
       now,
