@@ -219,6 +219,7 @@ def test_the_page_is_written(tmp_path: Path) -> None:
     outcome = snug("view", "--demo", "-o", target)
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
     assert target.read_bytes() == make_demo()
+    assert str(ROOT).encode() not in target.read_bytes()
 
 
 def test_the_page_is_served() -> None:

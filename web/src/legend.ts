@@ -23,7 +23,7 @@ export function legend(
     const kinds = { thread: opened.threads, site: opened.sites, stack: opened.stacks };
     addKinds(add, kinds[colouring], palette);
   }
-  add(make("span", { class: "swatch hatched" }), " zoomed in: headers and padding between blocks");
+  add(make("span", { class: "swatch hatched" }), " zoomed in: headers, padding");
   if (isFiltered) add(swatch(palette.aside), " live, of other stacks");
   add("free: just now ", ramp(palette.freed), " long ago");
   add(swatch(palette.never), " never part of a block");

@@ -9,6 +9,7 @@ import { isOverhead } from "./overhead";
 import { addressText, bytesMark, bytesText, countText, numberText, secondsText } from "./words";
 
 const ROW_HEIGHT = 20;
+const NARROW = 0.02; // share of a frame that has no room for a name
 const MOST_DRAWN = 256; // bytes of a part of a block's picture: longer ones are drawn like that
 
 /** Times in seconds from ticks, where the trace has them. */
@@ -43,7 +44,7 @@ export function blockPanel(
       "span",
       {},
       link(bytesText(one.size), () => actions.choose(one.offset)),
-      `, ${gapText(one.gap)}`,
+      `, ${gapText(one)}`,
     );
   const rows: [string, Node | string | null][] = [
     ["address", make("code", {}, `${addressText(found.address)} – ${addressText(found.address + found.size)}`)],
@@ -77,9 +78,9 @@ export function blockPanel(
 }
 
 /** What is between a block and its neighbour. */
-function gapText(gap: number): string {
+function gapText({ gap, isBeside }: Neighbour): string {
   if (!gap) return "side by side";
-  return isOverhead(gap)
+  return isOverhead(gap, isBeside)
     ? `behind ${bytesText(gap)} of header and padding`
     : `behind ${bytesText(gap)} that are not live`;
 }
@@ -98,7 +99,7 @@ function placeBar({ size, before, after }: Found): HTMLElement {
     );
   const beside = (one: Neighbour | null): HTMLElement | null => {
     if (!one?.gap) return null;
-    return isOverhead(one.gap)
+    return isOverhead(one.gap, one.isBeside)
       ? part("overhead", one.gap, "header and padding")
       : part("gap", one.gap, "not live");
   };
@@ -218,11 +219,18 @@ export function flamePanel(
       `--hue: ${hueOf(node.label)}`,
     ];
     const kind = node.stack === root ? "shown" : node.depth < shown.depth ? "above" : "";
+    const width = node.share < NARROW ? " narrow" : "";
     const text = `${node.label}: ${bytesText(node.bytes)}, ${countText(node.blocks, "block")}`;
     graph.append(
       make(
         "button",
-        { type: "button", class: kind, style: place.join("; "), title: text, click: () => choose(node) },
+        {
+          type: "button",
+          class: kind + width,
+          style: place.join("; "),
+          title: text,
+          click: () => choose(node),
+        },
         node.label,
       ),
     );

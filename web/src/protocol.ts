@@ -59,6 +59,8 @@ export interface LastEvent {
 export interface Outline {
   readonly offset: number;
   readonly size: number;
+  /** No block ever began between it and the next live one. */
+  readonly isBeside: boolean;
 }
 
 export interface Drawn {

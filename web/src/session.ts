@@ -10,6 +10,7 @@ import { blocksOfLine, pinLedger } from "./ledger";
 import type { Grouping } from "./ledger";
 import { lookAt } from "./look";
 import { nameOf } from "./operations";
+import { isBeside } from "./overhead";
 import { Painter, slotsIn } from "./painter";
 import type { View } from "./painter";
 import { Palette } from "./palette";
@@ -159,7 +160,9 @@ export class Session {
     const [first, end] = slotsIn(heap, view.start, view.start + view.cell * view.columns * view.rows);
     for (let slot = heap.nextLive(first); slot < end; slot = heap.nextLive(slot + 1)) {
       if (found.length === MOST_OUTLINES) return [];
-      found.push({ offset: heap.slots.offset[slot]!, size: heap.extentOf(slot) });
+      const offset = heap.slots.offset[slot]!;
+      const size = heap.extentOf(slot);
+      found.push({ offset, size, isBeside: isBeside(heap.slots, offset + size, heap.nextLive(slot + 1)) });
     }
     return found;
   }

@@ -70,7 +70,7 @@ export class CodePanel {
   private showSource(passage: Passage): void {
     const { layer, line, source } = this.session.functions[passage.function]!;
     const ran = new Set(passage.lines);
-    byId("file").textContent = `engine/${layer}, from line ${line}; the lines that ran are marked`;
+    byId("file").textContent = `engine/${layer}, line ${line}; lines that ran are marked`;
     const lines = source
       .trimEnd()
       .split("\n")
