@@ -54,12 +54,17 @@ from .large import owner_of
 from .layout import DEBUG, PAGE_BASE, PAGED, UNIT, UNIT_SHIFT, units_for
 from .lists import (
     ENTRY_SHIFT,
+    READY_BEFORE,
     List,
     ThreadCache,
-    empty_list,
+    bytes_of_cache,
+    cached_in_class,
+    empty_class,
+    few,
     fill,
     is_cache_sound,
     listed,
+    make_ready,
     pop,
     push,
     raise_limit,
@@ -68,8 +73,8 @@ from .options import fills_memory, max_heaps, read_options, thread_cache
 from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
-from .recorder import is_recording
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
+from .sampling import takes_samples
 from .shards import (
     CROWDED,
     TOTALS,
@@ -84,6 +89,7 @@ from .shards import (
     number_of,
 )
 from .slab import give_row, open_slab, take_objects
+from .tracefile import is_recording
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
 from .walk import OK, check, total_figures
 
@@ -158,11 +164,11 @@ def new_cache() -> Word:
     if cache != 0:
         process_heap().waiting_cache = cache.next_spare
     else:
-        cache = ThreadCache(set_aside(heap, units_for(ThreadCache.SIZE)))
+        cache = ThreadCache(set_aside(heap, units_for(bytes_of_cache())))
         if cache != 0:
             if process_heap().newest_cache == 0:
-                fill_tables()
-            clear_bytes(cache, ThreadCache.SIZE)
+                fill_tables(READY_BEFORE if takes_samples() else 0)
+            clear_bytes(cache, bytes_of_cache())
             cache.home = heap
             cache.next_cache = process_heap().newest_cache
             process_heap().newest_cache = cache
@@ -183,7 +189,7 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if is_plain() and not is_recording():
+    if is_plain() and (takes_samples() or not is_recording()):
         store_thread_word(cache)
     watch_thread_end()
     return cache
@@ -516,6 +522,23 @@ def obtain_listed(size_class: Word) -> Word:
     return refill_blocks(cache, entry, size_class)
 
 
+def take_ready(size_class: Word) -> Word:
+    """Where blocks are sampled, and none of this class is ready: one that was freed, and others are made ready.
+
+    Or 0, if this thread has few: the request is to bring more.
+    """
+    state = load_thread_state()
+    if state <= ENDED or not is_plain():
+        return 0
+    cache = ThreadCache(state)
+    entry = cache.lists[size_class]
+    pointer: Word = 0
+    if listed(entry) > few(size_class):
+        pointer = pop(entry)
+    make_ready(cache, size_class)
+    return pointer
+
+
 def dispose_object(pointer: Word, size_class: Word) -> None:
     """Free an object of the class."""
     cache = own_cache()
@@ -555,7 +578,7 @@ def empty_lists(cache: ThreadCache, first_class: Word) -> bool:
     """What a cache holds, from this class on, goes back to slabs and heaps. Whether it held any."""
     any_given = False
     for size_class in range(first_class, ALL_CLASSES + 1):
-        chain = empty_list(cache.lists[size_class])
+        chain = empty_class(cache, size_class)
         any_given = any_given or chain != 0
         give_list(chain, size_class)
     return any_given
@@ -598,7 +621,7 @@ def take_aged_list(maximum: Word) -> tuple[Word, Word]:
     while cache != 0:
         if cache.waited >= maximum and cache.waited != EMPTY:
             for size_class in range(1, ALL_CLASSES + 1):
-                chain = empty_list(cache.lists[size_class])
+                chain = empty_class(cache, size_class)
                 if chain != 0:
                     return chain, size_class
             cache.waited = EMPTY
@@ -649,7 +672,7 @@ def count_cached() -> None:
     cache = ThreadCache(process_heap().newest_cache)
     while cache != 0:
         for size_class in range(1, ALL_CLASSES + 1):
-            found = listed(cache.lists[size_class])
+            found = cached_in_class(cache, size_class)
             count += found
             total += found * usable_in_class(size_class)
         cache = ThreadCache(cache.next_cache)

@@ -29,7 +29,7 @@ from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
 from .recorded import answer_aligned, answer_product, begin_trim, end_trim, recorder_of_call
-from .recorder import end_recording, end_thread
+from .recording import end_recording, end_thread
 from .requests import dispose, is_power_of_two, look_closely
 from .shards import TOTALS, heap_count, heap_number
 from .walk import BAD_CACHE, OK, check, total_figures, walk

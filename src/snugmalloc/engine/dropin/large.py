@@ -53,8 +53,9 @@ from .pages import (
     page_tag,
     set_kind,
 )
-from .recorder import is_recording, note_moment, record_move, record_range
 from .refusals import allows, map_or_note, note_reason
+from .rows import note_moment, record_move, record_range
+from .tracefile import is_recording
 
 CLEAN = 1
 LOOK_AT_SPARE = 32

@@ -37,7 +37,6 @@ from ..common.figures import figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory, unlikely
 from .block import next_block, units_of
-from .chunks import PURGE_EVENT
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures
@@ -66,8 +65,9 @@ from .pages import (
     page_tag,
     used_pages,
 )
-from .recorder import is_recording, record_range
+from .rows import record_given_back
 from .segments import trim
+from .tracefile import is_recording
 
 PACE = 128  # operations between two steps
 STRETCH = 512  # pages that go back in one step,
@@ -374,7 +374,7 @@ def give_chunk(heap: Heap) -> Word:
         raise_figure(heap, Figures.returned_bytes, count << PAGE_SHIFT)
     unlock_heap(heap, held)
     if unlikely(is_recording()) and purged and heap.is_private == 0:
-        record_range(PURGE_EVENT, page_address(page), count << PAGE_SHIFT)
+        record_given_back(page_address(page), count << PAGE_SHIFT)
     return count if purged else 0
 
 

@@ -4,13 +4,15 @@ While calls are recorded a thread's word leads to no lists, so that every call c
 the thread's lists all the same. A block's row is written while the block is its caller's alone: after malloc
 has it, before free gives it away, and where realloc has both. docs/trace-format.md says why.
 
+Where a recording has samples only, `sampled` answers.
+
 Blocks of private heaps are not recorded: their heap may go as a whole.
 """
 
 from __future__ import annotations
 
 from ..common.figures import figure
-from ..machine import Word, clear_bytes, inline, likely, tick, tick_or_so, unlikely
+from ..machine import Word, clear_bytes, frame_address, inline, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
 from .chunks import (
     ALIGNED_CALL,
@@ -29,13 +31,11 @@ from .options import is_serving_only, read_options
 from .pages import is_slab_kind, kind_at
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
-from .recorder import (
-    Recorder,
+from .recorder import Recorder
+from .recording import known_recorder, own_recorder
+from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
+from .rows import (
     ask_resize,
-    has_recorded,
-    is_recording,
-    known_recorder,
-    own_recorder,
     record_block,
     record_event,
     record_refused,
@@ -44,8 +44,20 @@ from .recorder import (
     write_malloc,
     write_row,
 )
-from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
+from .sampled import (
+    hit_of,
+    sample_aligned,
+    sample_cleared,
+    sample_first,
+    sample_free,
+    sample_last,
+    sample_malloc,
+    sample_resize,
+)
+from .sampling import takes_samples
 from .shards import heap_count, heap_number
+from .stacks import note_free, note_stack
+from .tracefile import has_recorded, is_recording, takes_stacks
 
 
 def recorder_of_call() -> Recorder:
@@ -56,6 +68,12 @@ def recorder_of_call() -> Recorder:
     if has_recorded():
         use_own_lists()
     return Recorder(0)
+
+
+def has_samples() -> bool:
+    """Whether `sampled` answers, once the options are known."""
+    read_options()
+    return takes_samples()
 
 
 # ---- Allocating ----
@@ -77,14 +95,21 @@ def obtain_at_once(size: Word) -> tuple[Word, Word]:
 
 def answer_malloc(size: Word) -> Word:
     """As malloc."""
-    if likely(is_serving_only()):
-        return serve(size)
+    return serve(size) if likely(is_serving_only()) else record_malloc(size)
+
+
+def record_malloc(size: Word) -> Word:
+    """The same where it may be that calls are recorded."""
+    if unlikely(has_samples()):
+        return sample_malloc(size)
     recorder = known_recorder()
     if unlikely(recorder == 0):
         recorder = recorder_of_call()
         if recorder == 0:
             return obtain(size)
     pointer, time = obtain_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     if likely(pointer != 0):
         write_malloc(recorder, time, size, pointer)
     else:
@@ -105,10 +130,14 @@ def answer_cleared(count: Word, size: Word) -> Word:
     """As calloc: `size` bytes, of `count` elements."""
     if likely(is_serving_only()):
         return obtain_cleared(size)
+    if unlikely(has_samples()):
+        return sample_cleared(count, size)
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain_cleared(size)
     pointer = cleared_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
     return pointer
 
@@ -118,6 +147,8 @@ def answer_overflow(count: Word) -> Word:
     recorder = recorder_of_call()
     pointer = refuse_size()
     if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_refused(recorder, CALLOC_CALL, HAS_NUMBER, ALL_BITS, count)
     return pointer
 
@@ -126,9 +157,13 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
     """As aligned_alloc; `alignment` is a power of two."""
     if likely(is_serving_only()):
         return obtain_aligned(alignment, size)
+    if unlikely(has_samples()):
+        return sample_aligned(alignment, size)
     recorder = recorder_of_call()
     pointer = obtain_aligned(alignment, size)
     if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
     return pointer
 
@@ -140,6 +175,14 @@ def answer_free(pointer: Word) -> None:
     """As free."""
     if likely(is_serving_only()):
         dispose(pointer)
+    else:
+        record_free(pointer)
+
+
+def record_free(pointer: Word) -> None:
+    """The same where it may be that calls are recorded."""
+    if unlikely(has_samples()):
+        sample_free(pointer)
         return
     recorder = known_recorder()
     if unlikely(recorder == 0):
@@ -147,6 +190,8 @@ def answer_free(pointer: Word) -> None:
         if recorder == 0:
             dispose(pointer)
             return
+    if takes_stacks():
+        note_free(pointer)
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
         write_free(recorder, tick(), pointer)
@@ -161,17 +206,27 @@ def answer_first(size: Word) -> Word:
     """As realloc of NULL."""
     if likely(is_serving_only()):
         return obtain(size)
+    if unlikely(has_samples()):
+        return sample_first(size)
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain(size)
     pointer, time = obtain_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
     return pointer
 
 
 def answer_last(pointer: Word) -> None:
     """As realloc to size 0, which frees."""
-    if unlikely(not is_serving_only()) and not is_of_private_heap(pointer):
+    if likely(is_serving_only()):
+        dispose(pointer)
+        return
+    if unlikely(has_samples()):
+        sample_last(pointer)
+        return
+    if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
@@ -182,10 +237,14 @@ def answer_resize(pointer: Word, size: Word) -> Word:
     """As realloc, of a block and to a size that are not 0."""
     if likely(is_serving_only()):
         return resize(pointer, size)
+    if unlikely(has_samples()):
+        return sample_resize(pointer, size)
     recorder = recorder_of_call()
     if recorder == 0 or is_of_private_heap(pointer):
         return resize(pointer, size)
     ask_resize(recorder, pointer, size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     moved = resize(pointer, size)
     if moved != 0:
         record_resize(recorder, moved)
@@ -199,7 +258,9 @@ def answer_product(pointer: Word) -> Word:
     recorder = recorder_of_call()
     answer = refuse_size()
     if recorder != 0:
-        ask_resize(recorder, pointer, ALL_BITS)
+        ask_resize(recorder, pointer if not takes_samples() or hit_of(pointer) != 0 else answer, ALL_BITS)
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)
     return answer
 

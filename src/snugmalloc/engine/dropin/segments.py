@@ -56,8 +56,9 @@ from .pages import (
     set_owner,
     use_pages,
 )
-from .recorder import is_recording, record_range
 from .refusals import allows
+from .rows import record_range
+from .tracefile import is_recording
 
 GROWTH = 131072
 MAX_GROWTH = 4 * MIB

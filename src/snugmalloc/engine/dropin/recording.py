@@ -1,0 +1,216 @@
+"""Owns the course of a recording: its begin, the threads that come and go, forks, and its end."""
+
+from __future__ import annotations
+
+from ..common.sizes import ONE
+from ..machine import (
+    Word,
+    atomic_add,
+    atomic_store,
+    forks_seen,
+    inline,
+    likely,
+    load_thread_recorder,
+    newest_child,
+    reserve,
+    store_thread_recorder,
+    thread_id,
+    tick,
+    watch_thread_end,
+)
+from .chunks import BEGIN_EVENT, END_EVENT, FORK_EVENT, HAS_NUMBER, NAME_EVENT
+from .definitions import begin_definitions, left_out, pass_definitions
+from .recorder import (
+    IN_ROWS,
+    ROWS_FULL,
+    Recorder,
+    claim_recorder,
+    forget_parent,
+    give_up,
+    hand_on,
+    is_of_ended,
+    newest_recorder,
+    take_for_good,
+    thread_recorder,
+)
+from .rows import hand_on_full, record_event, write_row
+from .sampling import begin_sampling, stir
+from .texts import append_about, append_left_out, begin_texts, text_of_name
+from .tracefile import (
+    append_header,
+    hide_options,
+    is_asked_for,
+    is_forked,
+    is_noted,
+    is_own_file,
+    is_recording,
+    leave_file,
+    leave_off,
+    note_fork,
+    open_file,
+    take_no_stacks,
+    takes_stacks,
+)
+
+THREAD_COUNT = reserve(8)
+
+# ---- Begin ----
+
+
+def open_trace() -> None:
+    """A file of this process's own, with its beginning. Where there is none, nothing is recorded."""
+    atomic_store(THREAD_COUNT, 0)
+    begin_texts()
+    stir()
+    if not open_file():
+        return
+    if not begin_definitions(takes_stacks()):
+        take_no_stacks()
+    scratch = claim_recorder()
+    if scratch != 0:
+        append_header(scratch.rows)
+        append_about(scratch)
+        give_up(scratch)
+
+
+def begin_recording() -> None:
+    """The options are read, and this process is on the heap: record if they say so."""
+    if is_asked_for():
+        open_trace()
+        if is_recording():
+            begin_sampling()
+        hide_options()
+
+
+# ---- Forks ----
+
+
+def begin_in_child() -> None:
+    """This process was forked: it has a file of its own, or records nothing."""
+    forget_parent()
+    if leave_file():
+        open_trace()
+    else:
+        leave_off()
+
+
+def look_at_forks() -> None:
+    """Before a row: is this process a new one, or has it forked?"""
+    seen = forks_seen()
+    if is_noted(seen):
+        return
+    if is_forked():
+        begin_in_child()
+        note_fork(seen)
+    elif note_fork(seen):
+        record_event(FORK_EVENT, HAS_NUMBER, 0, newest_child(), 0)
+
+
+# ---- Threads ----
+
+
+def begin_thread() -> Recorder:
+    """This thread's first row. Its recorder, or 0."""
+    recorder = claim_recorder()
+    if recorder == 0:
+        return recorder
+    recorder.thread = atomic_add(THREAD_COUNT, ONE)
+    recorder.system_thread = thread_id()
+    store_thread_recorder(recorder)
+    write_row(recorder, BEGIN_EVENT, tick(), HAS_NUMBER, 0, recorder.system_thread, 0, 0)
+    watch_thread_end()
+    return recorder
+
+
+def late_recorder(thread: Word) -> Recorder:
+    """A recorder for one row of a thread that has ended, or 0."""
+    recorder = claim_recorder()
+    if recorder != 0:
+        recorder.thread = thread
+        recorder.is_late = 1
+    return recorder
+
+
+def other_recorder() -> Recorder:
+    """The same as `own_recorder` where that is not simple."""
+    look_at_forks()
+    if not is_recording():
+        return Recorder(0)
+    word = load_thread_recorder()
+    if word == 0:
+        return begin_thread()
+    if is_of_ended(word):
+        return late_recorder(word >> 1)
+    own = Recorder(word)
+    if own.done & IN_ROWS > ROWS_FULL and not hand_on_full(own):
+        own.lost += 1
+        return Recorder(0)
+    return Recorder(own if is_recording() else 0)
+
+
+@inline
+def known_recorder() -> Recorder:
+    """This thread's recorder, if it has one with room for what a call may bring along; or 0."""
+    recorder = thread_recorder()
+    if (
+        likely(recorder != 0 and is_noted(forks_seen()))
+        and likely(is_recording())
+        and likely(recorder.done & IN_ROWS <= ROWS_FULL)
+    ):
+        return recorder
+    return Recorder(0)
+
+
+def own_recorder() -> Recorder:
+    """This thread's recorder, with room for what a call may bring along; 0 where nothing is recorded."""
+    recorder = known_recorder()
+    return Recorder(recorder if recorder != 0 else other_recorder())
+
+
+def end_thread() -> None:
+    """This thread ends. Calls that it makes still are handed on one by one."""
+    if thread_recorder() == 0 or not is_recording():
+        return
+    recorder = own_recorder()
+    if recorder == 0:
+        return
+    scratch = claim_recorder()
+    if scratch != 0:
+        number = text_of_name(scratch, recorder.system_thread)
+        give_up(scratch)
+        if number != 0:
+            write_row(recorder, NAME_EVENT, tick(), HAS_NUMBER, 0, number, 0, 0)
+    write_row(recorder, END_EVENT, tick(), 0, 0, 0, 0, 0)
+    if hand_on_full(recorder):
+        store_thread_recorder(recorder.thread << 1 | 1)
+        give_up(recorder)
+
+
+# ---- End ----
+
+
+def name_last(scratch: Recorder, recorder: Recorder) -> None:
+    """The process ends: record the name of a thread, all rows of which were handed on."""
+    number = text_of_name(scratch, recorder.system_thread)
+    if number != 0:
+        scratch.thread = recorder.thread
+        write_row(scratch, NAME_EVENT, tick(), HAS_NUMBER, 0, number, 0, 0)
+        hand_on(scratch, False)
+
+
+def end_recording() -> None:
+    """This process ends, or becomes another program: all that was recorded goes to the file."""
+    if not is_recording() or not is_own_file():
+        return
+    scratch = claim_recorder()
+    leave_off()
+    recorder = newest_recorder()
+    while recorder != 0:
+        if recorder != scratch and recorder.is_free == 0:
+            take_for_good(recorder)
+            if scratch != 0 and recorder.is_late == 0:
+                name_last(scratch, recorder)
+        recorder = Recorder(recorder.next_recorder)
+    pass_definitions()
+    if scratch != 0 and left_out() != 0:
+        append_left_out(scratch, left_out())

@@ -1,0 +1,94 @@
+"""Owns what a trace says in words: which program it is of, and the names of its threads."""
+
+from __future__ import annotations
+
+from ..common.sizes import ONE
+from ..machine import (
+    Word,
+    command_line,
+    load_byte,
+    process_id,
+    reserve,
+    store_byte,
+    store_word,
+    thread_name,
+)
+from .chunks import ABOUT, TABLES, put_number
+from .definitions import (
+    hand_on_definitions,
+    leave_definitions,
+    put_first_numbers,
+    put_new_text,
+    take_definitions,
+)
+from .recorder import ROWS_END, Recorder, append_chunk
+from .tracefile import PATH_BYTES, put_digits
+
+PROGRAM = 0x006D_6172_676F_7270  # the letters of "program",
+PROGRAM_BYTES = 7  # so many
+LEFT_OUT_FIRST = 0x6C20_7365_6D61_7266  # of "frames left out"
+LEFT_OUT_LAST = 0x0074_756F_2074_6665
+LEFT_OUT_BYTES = 15
+NAME_BYTES_MAX = 16
+SPACE = 32
+
+OWN_NAME = reserve(NAME_BYTES_MAX)
+
+
+def begin_texts() -> None:
+    """A new file begins: the process has the name that its threads inherit."""
+    store_word(OWN_NAME, 0)
+    store_word(OWN_NAME + 8, 0)
+    thread_name(process_id(), OWN_NAME)
+
+
+def is_own_name(name: Word, count: Word) -> bool:
+    """Whether so many bytes are the process's own name, which its threads inherit."""
+    for at in range(count):
+        if load_byte(name + at) != load_byte(OWN_NAME + at):
+            return False
+    return count == NAME_BYTES_MAX or load_byte(OWN_NAME + count) == 0
+
+
+def append_name(scratch: Recorder, count: Word) -> Word:
+    """The name of a thread stands at the end of a recorder's rows: write it as a text. Its number, or 0."""
+    if not take_definitions():
+        return 0
+    hand_on_definitions()
+    place, number = put_new_text(put_first_numbers(scratch.rows), scratch.rows + ROWS_END, count)
+    append_chunk(scratch, TABLES * ONE, ONE, place - scratch.rows)
+    leave_definitions()
+    return number
+
+
+def text_of_name(scratch: Recorder, thread: Word) -> Word:
+    """The number of a text with the thread's name, if it has one of its own; or 0."""
+    count = thread_name(thread, scratch.rows + ROWS_END)
+    if count == 0 or is_own_name(scratch.rows + ROWS_END, count):
+        return 0
+    return append_name(scratch, count)
+
+
+def append_left_out(scratch: Recorder, count: Word) -> None:
+    """Write how many frames of stacks were left out."""
+    place = put_number(scratch.rows, LEFT_OUT_BYTES * ONE)
+    store_word(place, LEFT_OUT_FIRST)
+    store_word(place + 8, LEFT_OUT_LAST)
+    place += LEFT_OUT_BYTES
+    end = put_digits(place + 1, count)
+    store_byte(place, end - place - 1)
+    append_chunk(scratch, ABOUT * ONE, ONE, end - scratch.rows)
+
+
+def append_about(scratch: Recorder) -> None:
+    """Write which program this is: its command line, with blanks between the words."""
+    text = scratch.rows + PATH_BYTES
+    count = command_line(text, PATH_BYTES * ONE)
+    count -= 1 if count != 0 and load_byte(text + count - 1) == 0 else 0
+    place = put_number(scratch.rows, PROGRAM_BYTES * ONE)
+    store_word(place, PROGRAM)
+    place = put_number(place + PROGRAM_BYTES, count)
+    for at in range(count):
+        letter = load_byte(text + at)
+        store_byte(place + at, letter if letter != 0 else SPACE)
+    append_chunk(scratch, ABOUT * ONE, ONE, place + count - scratch.rows)
