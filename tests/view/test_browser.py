@@ -11,6 +11,8 @@ import pytest
 
 from snugmalloc.trace import Flags, Header, Operation, TraceReader, TraceWriter
 from snugmalloc.trace.importing import convert
+from snugmalloc.trace.symbols import symbols_of
+from snugmalloc.trace.tables import NativeFrame
 from snugmalloc.viewing.page import TEMPLATE, fill
 
 from ..cli.test_trace import snug
@@ -311,6 +313,25 @@ def wait_for_pixels(shown: Shown, expected: Callable[[View], list[tuple[int, ...
             return
         shown.page.wait_for_timeout(50)
     raise AssertionError("the map does not become what it should be")
+
+
+def test_machine_code_has_the_names_that_reports_have(opener: Opener, tmp_path: Path) -> None:
+    """One place in the C library, which has symbols, and one in a file that is not there."""
+    libc = next(
+        line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line
+    )
+    function = next(symbol for symbol in symbols_of(libc, Path(libc)) if symbol.name == "qsort")
+    path = tmp_path / "native.snug"
+    with TraceWriter(path) as writer:
+        stack = writer.stack([NativeFrame(libc, function.begin + 1), NativeFrame("/none/<b>.so", 16)])
+        writer.add(Operation.MALLOC, size=100, address=0x10000, stack=stack)
+    shown = opener.show(path)
+    shown.page.keyboard.press("4")
+    shown.page.wait_for_selector("#panel .flame")
+    names = shown.page.locator("#panel .flame button").all_inner_texts()
+    assert names == ["all that is live", "/none/<b>.so+0x10", f"qsort ({libc})"]
+    report = json.loads(snug("report", path, "--json", "-").stdout)
+    assert report["moment"]["live"]["by_stack"][0]["frames"] == names[:0:-1]
 
 
 def test_without_stacks_there_is_no_flame_graph(trace: Path, opener: Opener, tmp_path: Path) -> None:

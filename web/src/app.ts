@@ -18,6 +18,8 @@ import { addressText, bytesText, countText, numberText, shareText } from "./word
 export interface About {
   readonly name: string;
   readonly notes: readonly string[];
+  /** Names of frames that the trace does not have, by number. */
+  readonly frames: Readonly<Record<string, string>>;
 }
 
 type Tab = "block" | "sizes" | "pins" | "stacks";

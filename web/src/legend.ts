@@ -40,7 +40,8 @@ function addKinds(
 ): void {
   add("live, by who allocated most:");
   for (const [kind, { label, bytes }] of kinds.entries()) {
-    add(swatch(palette.kinds[Math.min(kind, KINDS)]!), ` ${label}, ${bytesText(bytes)}`);
+    const name = make("span", { class: "kind", title: label }, label);
+    add(swatch(palette.kinds[Math.min(kind, KINDS)]!), " ", name, `, ${bytesText(bytes)}`);
   }
 }
 

@@ -17,7 +17,7 @@ async function open(): Promise<void> {
   });
   const about = JSON.parse(byId("about-data").textContent ?? "") as About;
   const data = byId("trace-data");
-  const opened = client.ask("open", { base64: (data.textContent ?? "").trim() });
+  const opened = client.ask("open", { base64: (data.textContent ?? "").trim(), frames: about.frames });
   data.remove();
   new App(client, await opened, about);
   byId("opening").hidden = true;

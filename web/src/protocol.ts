@@ -11,7 +11,8 @@ import type { Part } from "./space";
 
 /** What the page asks; each has an answer of the same name. */
 export interface Questions {
-  open: { base64: string };
+  /** `frames` has names of frames that the trace does not have, by number. */
+  open: { base64: string; frames: Readonly<Record<string, string>> };
   /** `within` is the stack whose blocks are shown: see the flame graph. */
   draw: { now: number; view: View; colouring: Colouring; theme: Theme; within: number };
   curves: { from: number; to: number; points: number };

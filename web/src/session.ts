@@ -58,10 +58,14 @@ export class Session {
   }
 
   /** Open the trace that the page has. */
-  static async open(base64: string, progress: Progress = () => undefined): Promise<Session> {
+  static async open(
+    { base64, frames }: Questions["open"],
+    progress: Progress = () => undefined,
+  ): Promise<Session> {
     const trace = await readTrace(fromBase64(base64), (done, total) =>
       progress(share(done, total) / 2, "unpacking"),
     );
+    for (const [number, label] of Object.entries(frames)) trace.tables.name(Number(number), label);
     return new Session(trace, progress);
   }
 
