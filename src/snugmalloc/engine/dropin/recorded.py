@@ -43,6 +43,7 @@ from .rows import (
     write_row,
 )
 from .shards import heap_count, heap_number
+from .tally import bytes_before, count_given, count_resized, count_taken
 from .tracefile import has_recorded, is_recording
 
 
@@ -85,6 +86,7 @@ def answer_malloc(size: Word) -> Word:
     pointer, time = obtain_at_once(size)
     if likely(pointer != 0):
         write_malloc(recorder, time, size, pointer)
+        count_given(recorder, pointer)
     else:
         record_refused(recorder, MALLOC_CALL, 0, size, 0)
     return pointer
@@ -108,6 +110,7 @@ def answer_cleared(count: Word, size: Word) -> Word:
         return obtain_cleared(size)
     pointer = cleared_at_once(size)
     record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
+    count_given(recorder, pointer)
     return pointer
 
 
@@ -128,6 +131,7 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
     pointer = obtain_aligned(alignment, size)
     if recorder != 0:
         record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
+        count_given(recorder, pointer)
     return pointer
 
 
@@ -147,6 +151,7 @@ def answer_free(pointer: Word) -> None:
             return
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
+        count_taken(recorder, pointer)
         write_free(recorder, tick(), pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
@@ -164,6 +169,7 @@ def answer_first(size: Word) -> Word:
         return obtain(size)
     pointer, time = obtain_at_once(size)
     record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
+    count_given(recorder, pointer)
     return pointer
 
 
@@ -172,6 +178,7 @@ def answer_last(pointer: Word) -> None:
     if unlikely(not is_serving_only()) and not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
+            count_taken(recorder, pointer)
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose(pointer)
 
@@ -184,9 +191,11 @@ def answer_resize(pointer: Word, size: Word) -> Word:
     if recorder == 0 or is_of_private_heap(pointer):
         return resize(pointer, size)
     ask_resize(recorder, pointer, size)
+    before = bytes_before(pointer)
     moved = resize(pointer, size)
     if moved != 0:
         record_resize(recorder, moved)
+        count_resized(recorder, before, moved)
     else:
         record_refused(recorder, REALLOC_CALL, HAS_OLD, size, 0)
     return moved

@@ -35,7 +35,7 @@ from .chunks import (
 )
 from .figures import Figures
 from .layout import ALL_BITS
-from .recorder import IN_ROWS, ONE_ROW, ROWS_END, Recorder, give_up, hand_on, thread_recorder
+from .recorder import IN_ROWS, ONE_ROW, Recorder, give_up, hand_on, is_at_end, thread_recorder
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -220,7 +220,7 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
     recorder = thread_recorder()
     if recorder == 0 or not is_noted(forks_seen()):
         return
-    if recorder.done & IN_ROWS > ROWS_END:
+    if is_at_end(recorder):
         recorder.lost += 1
         return
     write_row(recorder, operation, tick(), shape, size, number, 0, address)

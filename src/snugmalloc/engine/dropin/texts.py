@@ -7,6 +7,7 @@ from ..machine import (
     Word,
     atomic_exchange,
     atomic_store,
+    clear_bytes,
     command_line,
     load_byte,
     process_id,
@@ -17,6 +18,7 @@ from ..machine import (
 )
 from .chunks import ABOUT, TABLES, TEXT_DEFINITION, put_number
 from .recorder import PATIENCE, ROWS_END, Recorder, append_chunk
+from .ring import NAME_ROOM, Run
 from .tracefile import PATH_BYTES
 
 PROGRAM = 0x006D_6172_676F_7270  # the letters of "program",
@@ -79,6 +81,19 @@ def text_of_name(scratch: Recorder, thread: Word) -> Word:
     if count == 0 or is_own_name(scratch.rows + ROWS_END, count):
         return 0
     return append_name(scratch, count)
+
+
+def name_run(run: Run) -> None:
+    """In a ring: note the name of the thread whose rows these are, if it has one of its own."""
+    if run == 0:
+        return
+    count = thread_name(run.system_thread, run.name)
+    if count == 0:
+        return
+    if is_own_name(run.name, count):
+        clear_bytes(run.name, NAME_ROOM)
+    elif count < NAME_ROOM:
+        clear_bytes(run.name + count, NAME_ROOM - count)
 
 
 def append_about(scratch: Recorder) -> None:
