@@ -21,7 +21,7 @@ from snugmalloc.trace.operations import CALLS
 
 SOURCES = Path(__file__).with_name("c")
 LIBRARY = snugmalloc.get_library("snugmalloc")
-NOTES = 1 << 17
+NOTES = 1 << 15
 CALL = struct.Struct("<5Q")
 NOTES_BYTES = 16 + NOTES * CALL.size
 PATIENCE = 60
@@ -110,17 +110,21 @@ def read_witness(file: Path) -> Witness:
     )
 
 
+def counts_so_far(file: Path) -> list[int]:
+    """How many calls each thread noted so far."""
+    if not file.exists():
+        return []
+    counts = []
+    with file.open("rb") as notes:
+        for place in range(file.stat().st_size // NOTES_BYTES):
+            notes.seek(place * NOTES_BYTES + 8)
+            counts.append(int.from_bytes(notes.read(8), "little"))
+    return counts
+
+
 def count_so_far(file: Path) -> int:
     """How many calls all threads noted so far."""
-    if not file.exists():
-        return 0
-    size = file.stat().st_size
-    with file.open("rb") as notes:
-        total = 0
-        for place in range(size // NOTES_BYTES):
-            notes.seek(place * NOTES_BYTES + 8)
-            total += int.from_bytes(notes.read(8), "little")
-    return total
+    return sum(counts_so_far(file))
 
 
 def as_call(event: Event) -> Call:
@@ -147,10 +151,10 @@ def known_pointers(calls: list[Call]) -> list[Call]:
 
 
 def assert_last(rows: list[Call], known: list[Call], count: int, later: int = 1) -> int:
-    """The rows of a thread end with the calls that it noted last, and perhaps some more. How many were compared.
+    """The rows of a thread end with the calls that it noted last, and perhaps some more. How many are the same.
 
-    The last call of a thread that was killed may not have been noted. One that came to its end made some of the C
-    library's after those that it noted, and before them, too.
+    The last call of a thread that was killed may not have been noted. One that came to its end made some of the
+    C library's after those that it noted, and before them, too.
     """
     rows, known = known_pointers(rows), known_pointers(known)
     shown = max(0, min(len(rows) - later, len(known), count))

@@ -18,7 +18,7 @@ from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.ring import Ring
 
 from ..cli.programs import PYTHON, SNUG
-from .conftest import count_so_far, running, wait_until
+from .conftest import environment_of, running, wait_until
 
 LEAKED = 3000
 MIB = 1 << 20
@@ -84,13 +84,14 @@ def test_it_is_told_to_people(killed: Path) -> None:
 
 
 def test_other_commands_read_it(killed: Path, tmp_path: Path) -> None:
-    for words in (
+    commands: list[list[str | Path]] = [
         ["report", killed],
         ["trace", "info", killed],
         ["trace", "verify", killed],
         ["trace", "convert", killed, "-o", tmp_path / "of.snug"],
         ["report", tmp_path / "of.snug"],
-    ):
+    ]
+    for words in commands:
         outcome = subprocess.run([SNUG, *words], capture_output=True, text=True)
         assert (outcome.returncode, outcome.stderr) == (0, "")
 
@@ -175,6 +176,14 @@ def test_what_is_no_ring_is_told_in_one_line(content: bytes, tmp_path: Path) -> 
     assert "is no ring" in outcome.stderr
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A ring of the least size."""
+    ring = tmp_path_factory.mktemp("small") / "of.ring"
+    subprocess.run([PYTHON, "-c", "import json"], env=environment_of(f"ring:1M:{ring}"), check=True)
+    return ring.read_bytes()
+
+
 @pytest.mark.parametrize("length", [64, 500, 5000, 320_000, 400_000, 700_000])
 def test_a_ring_that_is_cut_off_is_read_as_far_as_it_goes(killed: Path, tmp_path: Path, length: int) -> None:
     file = tmp_path / "of.ring"
@@ -185,9 +194,9 @@ def test_a_ring_that_is_cut_off_is_read_as_far_as_it_goes(killed: Path, tmp_path
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_damaged_ring_is_read_or_refused(killed: Path, tmp_path: Path, seed: int) -> None:
+def test_a_damaged_ring_is_read_or_refused(small: bytes, tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
-    content = bytearray(killed.read_bytes())
+    content = bytearray(small)
     front = 20_000 if draw.random() < 0.3 else len(content)
     for _ in range(draw.choice((1, 20, 500))):
         at = draw.randrange(front)
@@ -219,4 +228,3 @@ def test_a_trace_is_no_ring(tmp_path: Path) -> None:
     subprocess.run([SNUG, "record", "-o", "of.snug", PYTHON, "-c", "pass"], cwd=tmp_path, capture_output=True)
     outcome = subprocess.run([SNUG, "autopsy", tmp_path / "of.snug"], capture_output=True, text=True)
     assert outcome.returncode == 1 and "snug report" in outcome.stderr
-    assert count_so_far(tmp_path / "none") == 0

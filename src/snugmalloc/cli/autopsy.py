@@ -19,11 +19,12 @@ from snugmalloc.heapmap import counted
 
 if TYPE_CHECKING:
     from snugmalloc.trace.autopsy import Autopsy, Growth, Point, Request
-    from snugmalloc.trace.summary import Group
+    from snugmalloc.trace.window import Part
 
 SHOWN = 10
 NAMES_WIDTH = 40  # of the column before a curve, and what stands behind it
 SPANS = (("2 min", 120.0), ("30 min", 1800.0), ("9 h", 32400.0))
+LEAST_SPAN = 1.0  # seconds: there is an entry each second
 MINUTE, HOUR = 60, 3600
 
 
@@ -73,7 +74,7 @@ def _report(autopsy: Autopsy, width: int) -> Report:
 
 
 def _overview(autopsy: Autopsy) -> Iterator[tuple[str, str]]:
-    header, history = autopsy.ring.header, autopsy.summary.history
+    header = autopsy.ring.header
     if "program" in autopsy.about:
         yield "program", autopsy.about["program"]
     yield "process", f"{header.pid}, started by {header.parent_pid}: {autopsy.end.value}"
@@ -88,7 +89,7 @@ def _overview(autopsy: Autopsy) -> Iterator[tuple[str, str]]:
     ):
         yield name, _growth(growth)
     yield "the ring has", _coverage(autopsy)
-    if lost := autopsy.ring.lost + history.lost:
+    if lost := autopsy.ring.lost + autopsy.window.lost:
         yield "lost", f"{counted(lost, 'call')}: there were more threads than slots, and a larger ring has more"
     if autopsy.refusals:
         yield "refused", f"{counted(autopsy.refusals, 'request')} in all"
@@ -134,16 +135,16 @@ def _growth(growth: Growth | None) -> str:
 
 
 def _coverage(autopsy: Autopsy) -> str:
-    calls = counted(autopsy.calls_in_window, "call")
+    calls = counted(autopsy.window.calls, "call")
     figures = _time(autopsy.curve[0].before_end)
-    return f"every call of the last {_time(autopsy.window)}, {calls}, and figures of the last {figures}"
+    return f"every call of the last {_time(autopsy.covered)}, {calls}, and figures of the last {figures}"
 
 
 def _curves(autopsy: Autopsy, width: int) -> Iterator[tuple[str, str]]:
     """How live bytes and the heap changed: for each span that there are figures of."""
-    if not width:
-        return
     known = autopsy.curve[0].before_end
+    if not width or known < LEAST_SPAN:
+        return
     before = 0.0
     for name, span in SPANS:
         if known <= before:
@@ -179,13 +180,10 @@ def _drawn(values: Iterable[int], top: int) -> str:
 def _sections(autopsy: Autopsy) -> Iterator[Section]:
     yield _by_size(autopsy)
     yield _by_thread(autopsy)
-    summary = autopsy.summary
-    total = summary.total
-    when = f"Allocated in the last {_time(autopsy.window)} and not freed"
-    origin = "line" if summary.has_stacks else "size"
-    yield _stayed(f"{when}, by {origin}", origin, summary.by_origin.items(), total)
-    if summary.has_stacks:
-        yield _stayed(f"{when}, by stack", "stack", _stacks(autopsy), total)
+    when = f"Allocated in the last {_time(autopsy.covered)} and not freed"
+    origin = _origin(autopsy)
+    yield _stayed(f"{when}, by {origin}", origin, autopsy.by_origin)
+    yield _stayed(f"{when}, by stack", "stack", autopsy.by_stack)
     yield Section(
         "The largest requests",
         ("size", "thread", "before the end", ""),
@@ -244,31 +242,24 @@ def _change(count: int) -> str:
     return f"{'-' if count < 0 else '+'}{size(abs(count))}"
 
 
-def _stayed(title: str, first: str, groups: Iterable[tuple[str, Group]], total: Group) -> Section:
-    there = sorted(groups, key=lambda entry: entry[1].end_bytes, reverse=True)[:SHOWN]
-    rows = [(name, group) for name, group in there if group.end_bytes]
+def _origin(autopsy: Autopsy) -> str:
+    """What blocks are told apart by."""
+    return "line" if autopsy.window.has_stacks else "size"
+
+
+def _stayed(title: str, first: str, parts: Sequence[tuple[str, Part]]) -> Section:
+    total = sum(part.bytes for _, part in parts)
+    shown = parts[:SHOWN]
     return Section(
         title,
         (first, "blocks", "bytes", "share"),
         [
-            (
-                name,
-                f"{group.end_blocks:,.0f}",
-                size(round(group.end_bytes)),
-                share(group.end_bytes, total.end_bytes),
-            )
-            for name, group in rows
+            (name, f"{part.blocks:,.0f}", size(round(part.bytes)), share(part.bytes, total))
+            for name, part in shown
         ],
-        parts_of(group.end_bytes for _, group in rows),
+        parts_of(part.bytes for _, part in shown),
         "bytes",
     )
-
-
-def _stacks(autopsy: Autopsy) -> list[tuple[str, Group]]:
-    from snugmalloc.trace.origins import nearest, whole_stack
-
-    tables = autopsy.tables
-    return [(nearest(whole_stack(tables, stack)), group) for stack, group in autopsy.summary.by_stack.items()]
 
 
 def _reason(request: Request) -> str:
@@ -294,7 +285,7 @@ def _time(seconds: float) -> str:
 
 def _as_json(autopsy: Autopsy) -> dict[str, Any]:
     """Sizes in bytes, times in seconds before the end; a bound of null is for all that is larger."""
-    header, newest, summary = autopsy.ring.header, autopsy.newest, autopsy.summary
+    header, newest = autopsy.ring.header, autopsy.newest
     return {
         "file": str(autopsy.ring.path),
         "about": autopsy.about,
@@ -303,9 +294,9 @@ def _as_json(autopsy: Autopsy) -> dict[str, Any]:
         "end": autopsy.end.name.lower(),
         "last_moment": autopsy.last_moment,
         "lifetime": autopsy.lifetime,
-        "window": autopsy.window,
-        "calls_in_window": autopsy.calls_in_window,
-        "lost_calls": autopsy.ring.lost + summary.history.lost,
+        "window": autopsy.covered,
+        "calls_in_window": autopsy.window.calls,
+        "lost_calls": autopsy.ring.lost + autopsy.window.lost,
         "refused_requests": autopsy.refusals,
         "at_the_end": {
             "resident": newest.resident,
@@ -330,9 +321,9 @@ def _as_json(autopsy: Autopsy) -> dict[str, Any]:
             {"name": one.thread, "grew": one.bytes, "most": {"up_to": one.bound, "grew": one.bound_bytes}}
             for one in autopsy.threads
         ],
-        "origin": "line" if summary.has_stacks else "size",
-        "stayed_by_origin": _stayed_as_json(summary.by_origin.items()),
-        "stayed_by_stack": _stayed_as_json(_stacks(autopsy)),
+        "origin": _origin(autopsy),
+        "stayed_by_origin": _stayed_as_json(autopsy.by_origin),
+        "stayed_by_stack": _stayed_as_json(autopsy.by_stack),
         "largest": [_request_as_json(one) for one in autopsy.largest],
         "refused": [{**_request_as_json(one), "reason": _reason(one)} for one in autopsy.refused],
         "damage": autopsy.ring.damage,
@@ -343,13 +334,8 @@ def _growth_as_json(growth: Growth | None) -> dict[str, float] | None:
     return growth and {**growth._asdict(), "bytes": growth.bytes, "per_second": growth.per_second}
 
 
-def _stayed_as_json(groups: Iterable[tuple[str, Group]]) -> list[dict[str, Any]]:
-    there = sorted(groups, key=lambda entry: entry[1].end_bytes, reverse=True)
-    return [
-        {"name": name, "blocks": group.end_blocks, "bytes": group.end_bytes}
-        for name, group in there
-        if group.end_bytes
-    ]
+def _stayed_as_json(parts: Sequence[tuple[str, Part]]) -> list[dict[str, Any]]:
+    return [{"name": name, "blocks": part.blocks, "bytes": part.bytes} for name, part in parts]
 
 
 def _request_as_json(request: Request) -> dict[str, Any]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from snugmalloc.trace.blocks import History, Progress
-from snugmalloc.trace.operations import Operation
+from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.ring import SIZE_BOUNDS, Figures, Ring
-from snugmalloc.trace.summary import Summary, summarize
-from snugmalloc.trace.tables import Tables
-from snugmalloc.trace.vectors import listed
+from snugmalloc.trace.window import Part, Window, by_origin, by_stack, read_window
 
 LEAST_GROWTH = 1 << 20
 """Bytes: less is not worth a word."""
@@ -24,7 +20,6 @@ GROWN = 0.1
 STILL_LOW = 0.05
 """Growth begins when so much of it was there, as a part of all of it."""
 MOSTLY = 0.5
-SHOWN = 10
 PROC = Path("/proc")
 STATE_FIELD, START_FIELD = 0, 19  # of /proc/PID/stat, behind the program's name
 
@@ -117,16 +112,14 @@ class Autopsy:
     """All that is said. Times in seconds before the end, which is the last of which anything is known."""
 
     ring: Ring
-    summary: Summary
+    window: Window
     about: dict[str, str]
-    tables: Tables
     end: End
     last_moment: float | None
     """In seconds since 1970, if that is known."""
     lifetime: float
-    window: float
+    covered: float
     """Of so many seconds before the end every call is there."""
-    calls_in_window: int
     curve: list[Point]
     live_growth: Growth | None
     heap_growth: Growth | None
@@ -135,6 +128,9 @@ class Autopsy:
     sizes_since: float
     """What `sizes` compares the end with: so many seconds before it."""
     threads: list[ThreadGrowth]
+    by_origin: list[tuple[str, Part]]
+    """What was allocated in the calls that are there and not freed: by line, or by size without stacks."""
+    by_stack: list[tuple[str, Part]]
     largest: list[Request]
     refused: list[Request]
     refusals: int
@@ -175,9 +171,10 @@ def heap_of(figures: Figures) -> int:
 
 def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -> Autopsy:
     """Say what is known of the end of a process. `reader` reads the same ring."""
-    summary = summarize(reader, progress)
-    history, ticks = summary.history, ring.header.ticks_per_second or 1
-    last = max(ring.last_time, ring.header.start + history.last_time)
+    header, ticks = ring.header, ring.header.ticks_per_second or 1
+    horizon = max(ring.horizon, header.start)
+    window = read_window(reader, horizon - header.start, progress)
+    last = max(ring.last_time, header.start + window.last_time)
 
     def ago(clock: int) -> float:
         return max(0, last - clock) / ticks
@@ -186,37 +183,37 @@ def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -
     curve = [Point(ago(entry.time), entry.live, heap_of(entry), entry.resident) for entry in series]
     live_growth = growth_of(curve, lambda point: point.live)
     sizes_since = live_growth.since if live_growth else curve[0].before_end
-    horizon = max(ring.horizon, ring.header.start)
-    blocks = history.blocks
-    by_size = heapq.nlargest(SHOWN, range(len(blocks)), key=lambda block: (blocks.size[block], block))
     return Autopsy(
         ring=ring,
-        summary=summary,
+        window=window,
         about=reader.about,
-        tables=reader.tables,
         end=end_of(ring),
         last_moment=_real_time(ring, last),
-        lifetime=ago(ring.header.start),
-        window=ago(horizon),
-        calls_in_window=sum(time + ring.header.start >= horizon for time in history.time),
+        lifetime=ago(header.start),
+        covered=ago(horizon),
         curve=curve,
         live_growth=live_growth,
         heap_growth=growth_of(curve, lambda point: point.heap),
         resident_growth=growth_of(curve, lambda point: point.resident),
         sizes=sizes_between(series, curve, sizes_since),
         sizes_since=sizes_since,
-        threads=growth_by_thread(ring.changes_by_thread(), history),
+        threads=growth_by_thread(ring.changes_by_thread(), window),
+        by_origin=by_origin(window, reader),
+        by_stack=by_stack(window, reader),
         largest=[
             Request(
-                ago(blocks.begun_at[block] + ring.header.start),
-                blocks.size[block],
-                history.thread_name(blocks.thread[block]),
-                is_live=blocks.ended[block] < 0,
+                ago(block.time + header.start),
+                block.size,
+                window.thread_name(block.thread),
+                is_live=block.number in window.live,
             )
-            for block in by_size
+            for block in window.largest
         ],
-        refused=_refused(reader, summary, ago) if history.events[Operation.REFUSAL] else [],
-        refusals=max(ring.newest.refused, history.events[Operation.REFUSAL]),
+        refused=[
+            Request(ago(one.time + header.start), one.size, window.thread_name(one.thread), one.reason)
+            for one in window.refusals
+        ],
+        refusals=max(ring.newest.refused, window.refusal_count),
     )
 
 
@@ -239,12 +236,12 @@ def sizes_between(series: Sequence[Figures], curve: Sequence[Point], since: floa
     return sorted(found, key=lambda size: size.bytes, reverse=True)
 
 
-def growth_by_thread(changes: Mapping[int | None, Sequence[int]], history: History) -> list[ThreadGrowth]:
+def growth_by_thread(changes: Mapping[int | None, Sequence[int]], window: Window) -> list[ThreadGrowth]:
     """What grew by the calls of each thread, the most first."""
     found = []
     for thread, bins in changes.items():
         most = max(range(len(bins)), key=bins.__getitem__)
-        name = None if thread is None else history.thread_name(thread)
+        name = None if thread is None else window.thread_name(thread)
         found.append(ThreadGrowth(name, sum(bins), SIZE_BOUNDS[most], bins[most]))
     return sorted(found, key=lambda growth: growth.bytes, reverse=True)
 
@@ -270,19 +267,3 @@ def _real_time(ring: Ring, clock: int) -> float | None:
     if not header.start_realtime:
         return None
     return header.start_realtime / 1e9 + (clock - header.start) / (header.ticks_per_second or 1)
-
-
-def _refused(reader: TraceReader, summary: Summary, ago: Callable[[int], float]) -> list[Request]:
-    """The refused requests that are in the ring, the last first."""
-    found: list[Request] = []
-    for columns in reader.columns():
-        refusals = _places(listed(columns.operation), Operation.REFUSAL)
-        for at in refusals:
-            clock = int(columns.time[at]) + reader.header.start
-            thread = summary.history.thread_name(int(columns.thread[at]))
-            found.append(Request(ago(clock), int(columns.size[at]), thread, int(columns.number[at])))
-    return found[::-1][:SHOWN]
-
-
-def _places(operations: Iterable[int], wanted: int) -> list[int]:
-    return [at for at, operation in enumerate(operations) if operation == wanted]

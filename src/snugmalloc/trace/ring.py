@@ -120,12 +120,12 @@ class _Run(NamedTuple):
     name: str
 
     @property
-    def begin(self) -> int:
+    def bytes_before(self) -> int:
         """Bytes of rows before."""
         return self.start & IN_ROWS
 
     @property
-    def count(self) -> int:
+    def rows_before(self) -> int:
         """Rows before."""
         return self.start >> ROW_SHIFT
 
@@ -310,8 +310,8 @@ class Ring:
         end = _Run(done, slot.word(Recorder.last_time), 0, 0, "")
         for run, following in pairwise([*(run for run in slot.runs if run.start <= done), end]):
             begin = run.time if run.start else slot.word(Recorder.first_time)
-            count = following.count - run.count
-            rows = slot.content[self.places.rows_at :][run.begin : following.begin]
+            count = following.rows_before - run.rows_before
+            rows = slot.content[self.places.rows_at :][run.bytes_before : following.bytes_before]
             if not 0 <= count <= len(rows) or (count and begin > following.time):
                 raise TraceError("a slot makes no sense")
             if count:
@@ -389,7 +389,7 @@ def _signed(word: int) -> int:
 
 
 def _figures_in(packed: bytes, bins: tuple[int, ...]) -> Figures:
-    return Figures(*struct.unpack_from("<10Q", packed), bins)
+    return Figures._make((*struct.unpack_from("<10Q", packed), bins))
 
 
 def _runs_in(note: bytes) -> Iterator[_Run]:

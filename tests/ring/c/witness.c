@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 enum { MALLOC = 1, CALLOC, REALLOC, ALIGNED, FREE };
-enum { NOTES = 1 << 17, MOST_THREADS = 256, PLACES = 64, SHORT = 100 };
+enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100 };
 
 typedef struct {
     uint64_t operation, size, number, old, address;

@@ -1,6 +1,7 @@
 """Owns how calls change live bytes, by size, while there is a ring.
 
-Rows do not say how large a freed block was, and the row of its allocation may be gone. Sizes are those that blocks have, without their tags: of a size class, and above 16 KiB up to a power of two.
+Rows do not say how large a freed block was, and the row of its allocation may be gone. Sizes are those that
+blocks have, without their tags: of a size class, and above 16 KiB up to a power of two.
 """
 
 from __future__ import annotations
