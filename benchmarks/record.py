@@ -63,6 +63,9 @@ def recorders(folder: Path) -> list[Recorder]:
         Recorder(
             "snugmalloc, recorded", "snugmalloc", added={**ours, "SNUG_RECORD": str(folder / "ours.%p.snug")}
         ),
+        Recorder(
+            "snugmalloc, ring", "snugmalloc", added={**ours, "SNUG_RECORD": f"ring:8M:{folder}/ours.%p.ring"}
+        ),
     ]
     if shutil.which("heaptrack"):
         plain = {"PYTHONMALLOC": "malloc"}
