@@ -14,12 +14,25 @@ from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
+from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.options import OPTIONS, always_on, variables
+from snugmalloc.options import OPTIONS, NumberOption, always_on, variables
 
 PROCESS = "%p"
+ALL = "all"
+PYTHON, NATIVE, NO_STACKS = "python", "native", "none"
 DEFAULT_RING = f"/dev/shm/snug-{PROCESS}.ring"
+
+
+def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    gap = NumberOption("sample", "bytes", 0, 1, MAX_GAP, meaning="the mean gap", cost="")
+    try:
+        if text != ALL:
+            gap.check(text)
+    except ValueError:
+        raise click.BadParameter(f"{text}: all, or {gap.range}, as 512K", context, parameter) from None
+    return text
 
 
 def _ring_size(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
@@ -47,6 +60,14 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     help="Record forked children and programs that are started, too, one file for each.",
 )
 @click.option(
+    "--stacks",
+    metavar="python,native|none",
+    default="none",
+    show_default=True,
+    callback=lambda _context, _parameter, value: check_stacks(value),
+    help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
+)
+@click.option(
     "--ring",
     metavar="SIZE",
     callback=_ring_size,
@@ -54,6 +75,13 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     f" snug autopsy. Without -o it is {DEFAULT_RING}.",
 )
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
+@click.option(
+    "--sample",
+    metavar="BYTES|all",
+    default=ALL,
+    callback=_checked_sample,
+    help="Record blocks by samples, one for each BYTES bytes in the mean (512K is usual), and not all, the default.",
+)
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
 @click.argument(
@@ -63,8 +91,10 @@ def command(
     program: tuple[str, ...],
     output: str | None,
     follow: bool,
+    stacks: str,
     ring: str | None,
     raw: bool,
+    sample: str,
     settings: dict[str, str],
     keep_pymalloc: bool,
 ) -> None:
@@ -74,12 +104,17 @@ def command(
         snug record -- python3 app.py
         snug report python3.1234.snug
 
+        snug record --stacks python -- python3 app.py
+
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
     the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
     children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
     whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
     thousands of calls of each thread. With --ring nothing is missing, but what has been overwritten: the last
     calls are in the file at any moment, however the program ends.
+
+    With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many as
+    its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
 
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).
@@ -90,8 +125,12 @@ def command(
     library = get_own_library()
     found = prepare(program, [library])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
+    if keep_pymalloc and PYTHON in stacks.split(","):
+        raise click.UsageError("--stacks python needs Python's objects in malloc's heap: drop --keep-pymalloc")
+    if ring and sample != ALL:
+        raise click.UsageError("--ring keeps every call, the last ones: drop --sample")
     asked = f"ring:{ring}:{file}" if ring else file
-    own = variables(settings) | {"SNUG_RECORD": asked} | ({"SNUG_RECORD_FOLLOW": "1"} if follow else {})
+    own = variables(settings) | recording_options(asked, follow, stacks, sample)
     environment = {name: value for name, value in os.environ.items() if name not in RECORDING}
     tell_ignored({name: value for name, value in environment.items() if name not in own})
     try:
@@ -109,7 +148,32 @@ def command(
     become_or_exit(words, environment)
 
 
-RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW")
+RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_STACKS", "SNUG_RECORD_SAMPLE")
+
+
+def recording_options(file: str, follow: bool, stacks: str, sample: str) -> dict[str, str]:
+    """What tells the program to record."""
+    options = {"SNUG_RECORD": file}
+    if follow:
+        options["SNUG_RECORD_FOLLOW"] = "1"
+    if stacks != NO_STACKS:
+        options["SNUG_RECORD_STACKS"] = stacks
+    if sample != ALL:
+        options["SNUG_RECORD_SAMPLE"] = sample
+    return options
+
+
+def check_stacks(stacks: str) -> str:
+    """Which stacks are to be recorded, as SNUG_RECORD_STACKS says it. Raises BadParameter."""
+    words = [word.strip() for word in stacks.split(",")]
+    if NO_STACKS in words and len(set(words)) > 1:
+        raise click.BadParameter(f"{stacks}: none, or other kinds of stacks")
+    for word in words:
+        if word not in (PYTHON, NATIVE, NO_STACKS):
+            raise click.BadParameter(
+                f"{word!r} is no kind of stacks: there are {PYTHON} and {NATIVE}, or {NO_STACKS}"
+            )
+    return ",".join(dict.fromkeys(words))
 
 
 def _check_name(output: str | None, file: str, follow: bool) -> None:

@@ -19,6 +19,7 @@ from ..machine import (
     watch_thread_end,
 )
 from .chunks import BEGIN_EVENT, END_EVENT, FORK_EVENT, HAS_NUMBER, NAME_EVENT
+from .definitions import begin_definitions, left_out, pass_definitions
 from .recorder import (
     RECORDER_BYTES,
     Recorder,
@@ -35,8 +36,9 @@ from .recorder import (
 )
 from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
+from .sampling import begin_sampling, stir
 from .slots import begin_rows, claim_slot, next_slot
-from .texts import append_about, begin_texts, name_run, text_of_name
+from .texts import append_about, append_left_out, begin_texts, name_run, text_of_name
 from .tracefile import (
     append_header,
     hide_options,
@@ -49,6 +51,8 @@ from .tracefile import (
     leave_off,
     note_fork,
     open_file,
+    take_no_stacks,
+    takes_stacks,
 )
 
 THREAD_COUNT = reserve(8)
@@ -60,9 +64,12 @@ def open_trace() -> None:
     """A file of this process's own, with its beginning. Where there is none, nothing is recorded."""
     atomic_store(THREAD_COUNT, 0)
     begin_texts()
+    stir()
     if not open_file():
         return
     set_room(slot_bytes() if has_ring() else RECORDER_BYTES)
+    if not begin_definitions(takes_stacks()):
+        take_no_stacks()
     scratch = claim_recorder()
     if scratch != 0:
         append_header(scratch.rows)
@@ -74,6 +81,8 @@ def begin_recording() -> None:
     """The options are read, and this process is on the heap: record if they say so."""
     if is_asked_for():
         open_trace()
+        if is_recording():
+            begin_sampling()
         hide_options()
 
 
@@ -223,3 +232,6 @@ def end_recording() -> None:
             if scratch != 0 and recorder.is_late == 0:
                 name_last(scratch, recorder)
         recorder = Recorder(recorder.next_recorder)
+    pass_definitions()
+    if scratch != 0 and left_out() != 0:
+        append_left_out(scratch, left_out())

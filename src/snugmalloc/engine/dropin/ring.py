@@ -59,7 +59,8 @@ LARGE_RING = 64 * MIB
 SLOT_SHIFT: Int = 14  # slots of 16 KiB hold some three thousand rows,
 LARGE_SLOT_SHIFT: Int = 16  # those of large rings four times as many
 ROWS_IN_SLOT = 256
-KEPT_SHIFT: Int = 5  # a 32nd of the ring is for chunks that are no rows
+KEPT_SHIFT: Int = 5  # a 32nd of the ring is for chunks that are no rows,
+KEPT_STACKS_SHIFT: Int = 2  # a quarter where these are the definitions of stacks
 RING_PAGE = 4096
 
 BIN_ROOM = 80  # sizes: one for each size class, and then one for each doubling
@@ -277,11 +278,11 @@ def slots_in(room: Word, slot_bytes: Word) -> Word:
     return (room - 2 * RING_PAGE) // (slot_bytes + Note.SIZE + 8)
 
 
-def make_ring(path: Word, size: Word) -> bool:
-    """Make a ring of at most `size` bytes at the zero-terminated `path`. Whether there is one."""
+def make_ring(path: Word, size: Word, kept: Word) -> bool:
+    """Make a ring of at most `size` bytes at `path`, `kept` of them for chunks. Whether there is one."""
     global ring, ring_guard, slot_count, slot_shift, first_slot, end_of_slots
     shift = SLOT_SHIFT if size < LARGE_RING else LARGE_SLOT_SHIFT
-    kept_bytes = round_up(size >> KEPT_SHIFT, RING_PAGE * ONE)
+    kept_bytes = round_up(kept, RING_PAGE * ONE)
     slots = slots_in(size - STATES_AT - kept_bytes, ONE << shift)
     notes_at = STATES_AT + round_up(slots * 8, RING_PAGE * ONE)
     kept_at = notes_at + slots * Note.SIZE

@@ -34,6 +34,8 @@ def make_empty(recorder: Recorder) -> None:
     recorder.lost = 0
     recorder.asked_old = 0
     recorder.reason = 0
+    recorder.stack = 0
+    recorder.is_stacking = 0
 
 
 def claim_empty() -> Recorder:
@@ -69,6 +71,9 @@ def follow(recorder: Recorder, own: Recorder) -> None:
     recorder.thread = own.thread
     recorder.system_thread = own.system_thread
     recorder.last_time = own.last_time
+    chain = recorder.chain
+    recorder.chain = own.chain
+    own.chain = chain
     begin_rows(recorder)
     before = last_run(own)
     run = last_run(recorder)

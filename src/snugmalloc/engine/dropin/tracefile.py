@@ -2,8 +2,9 @@
 
     SNUG_RECORD=FILE        every call goes to the new file FILE; %p in it is the process id
     SNUG_RECORD_FOLLOW=1    and those of forked children and of programs that are executed to files of their own
+    SNUG_RECORD_STACKS=python,native    with the stacks of the calls that allocate; `none` is the default
 
-Without the second option the process that records takes both out of its environment, so that no program that
+Without the second option the process that records takes all out of its environment, so that no program that
 it starts records, and a forked child writes nothing. `snug record` sets _SNUG_RECORD_PROCESS to the id of the
 process that is meant: that one records, and so does every program that it becomes by exec. A file that exists
 is never written to: the second program of a process writes to FILE-2, or what %p stands for ends so. So does
@@ -37,10 +38,13 @@ from ..machine import (
     store_byte,
     text_after,
     tick,
+    unlikely,
     warn,
 )
-from .chunks import HEADER_CHECKED, MAGIC, TIMES_AND_ADDRESSES, VERSION, TraceHeader, adler
+from .chunks import HEADER_CHECKED, MAGIC, STACKS, TIMES_AND_ADDRESSES, VERSION, TraceHeader, adler
 from .ring import (
+    KEPT_SHIFT,
+    KEPT_STACKS_SHIFT,
     RING_FLAG,
     has_ring,
     is_ring_ours,
@@ -50,11 +54,14 @@ from .ring import (
     put_beginning,
     ring_in,
 )
+from .sampling import hide_sample_option, mean_gap, take_no_samples
 from .values import MALFORMED, complain, number_in
 
 RECORD = b"SNUG_RECORD="
 RECORD_FOLLOW = b"SNUG_RECORD_FOLLOW="
+RECORD_STACKS = b"SNUG_RECORD_STACKS="
 RECORD_PROCESS = b"_SNUG_RECORD_PROCESS="
+NO_SAMPLES = b"snugmalloc: a ring keeps every call, SNUG_RECORD_SAMPLE is ignored: "
 NO_MARK = b"snugmalloc: followed programs need a name with %p, and are not recorded: "
 NOT_MADE = b"snugmalloc: nothing is recorded, for there is such a file already, or none can be made: "
 NO_RING = b"snugmalloc: nothing is recorded, no ring of this size can be made there: "
@@ -68,6 +75,13 @@ DASH = 45
 MOST_PROCESSES = 1 << 22
 MOST_COPIES = 100  # programs that one process becomes by exec, each with a file of its own
 
+PYTHON_WORD = b"python"  # the words that say which stacks
+NATIVE_WORD = b"native"
+NONE_WORD = b"none"
+BETWEEN_WORDS = 44
+PYTHON_STACKS = 1  # bits of `asked_stacks`
+NATIVE_STACKS = 2
+
 UNDER_WAY = 1  # values of `state`; 0: nothing was ever recorded
 OVER = 2
 
@@ -79,6 +93,8 @@ asked_path: Word = 0  # what SNUG_RECORD says, or 0
 asked_ring: Word = 0  # the bytes of a ring, or 0
 record_entry: Word = 0  # the entries of the environment
 follow_entry: Word = 0
+stacks_entry: Word = 0
+asked_stacks: Word = 0  # which are to be recorded
 asked_process: Word = 0  # the only process that records, or 0
 follows: bool = False
 has_failed: bool = False
@@ -151,7 +167,61 @@ def read_record_option(entry: Word) -> bool:
         follows = number_in(entry, value, 0, 1) == 1
         follow_entry = entry
         return True
+    value = text_after(entry, RECORD_STACKS)
+    if value != 0:
+        read_stacks(entry, value)
+        return True
     return False
+
+
+def stack_bits(value: Word) -> tuple[Word, Word]:
+    """Which stacks the word at `value` means, and where it ends; 0 there if it is none that is known."""
+    end = text_after(value, PYTHON_WORD)
+    if end != 0:
+        return PYTHON_STACKS * ONE, end
+    end = text_after(value, NATIVE_WORD)
+    if end != 0:
+        return NATIVE_STACKS * ONE, end
+    return 0 * ONE, text_after(value, NONE_WORD)
+
+
+def read_stacks(entry: Word, value: Word) -> None:
+    """Obey the entry that says which stacks are recorded, in words with commas between them."""
+    global asked_stacks, stacks_entry
+    stacks_entry = entry
+    asked: Word = 0
+    more = True
+    while more:
+        bits, value = stack_bits(value)
+        if value == 0 or (load_byte(value) != 0 and load_byte(value) != BETWEEN_WORDS):
+            complain(MALFORMED, entry)
+            return
+        asked |= bits
+        more = load_byte(value) == BETWEEN_WORDS
+        value += 1
+    asked_stacks = asked
+
+
+def takes_python_stacks() -> bool:
+    """Whether the stacks of Python calls are recorded."""
+    return asked_stacks & PYTHON_STACKS != 0
+
+
+def takes_native_stacks() -> bool:
+    """Whether those of calls in machine code are."""
+    return asked_stacks & NATIVE_STACKS != 0
+
+
+@inline
+def takes_stacks() -> bool:
+    """Whether stacks are recorded."""
+    return unlikely(asked_stacks != 0)
+
+
+def take_no_stacks() -> None:
+    """Stacks cannot be recorded."""
+    global asked_stacks
+    asked_stacks = 0
 
 
 def read_recorded_process(entry: Word) -> None:
@@ -181,6 +251,9 @@ def is_asked_for() -> bool:
     if follows and not names_process(asked_path):
         complain(NO_MARK, record_entry)
         follows = False
+    if asked_ring != 0 and mean_gap() != 0:
+        complain(NO_SAMPLES, record_entry)
+        take_no_samples()
     ticks_in_second = start_ticks()
     return True
 
@@ -190,6 +263,8 @@ def hide_options() -> None:
     if not follows and asked_process == 0:
         hide_entry(record_entry)
         hide_entry(follow_entry)
+        hide_sample_option()
+        hide_entry(stacks_entry)
 
 
 # ---- Opening ----
@@ -246,7 +321,9 @@ def may_be_there() -> bool:
 
 def open_at_path() -> bool:
     """Make the file at the path that was expanded. Whether there is one."""
-    return make_ring(PATH, asked_ring) if asked_ring != 0 else open_record(PATH)
+    if asked_ring == 0:
+        return open_record(PATH)
+    return make_ring(PATH, asked_ring, asked_ring >> (KEPT_STACKS_SHIFT if takes_stacks() else KEPT_SHIFT))
 
 
 def open_new() -> bool:
@@ -267,11 +344,11 @@ def append_header(place: Word) -> None:
     header = TraceHeader(place)
     header.magic = MAGIC
     header.version_and_bytes = VERSION | TraceHeader.SIZE << 16
-    header.flags = TIMES_AND_ADDRESSES | (RING_FLAG if has_ring() else 0)
+    header.flags = TIMES_AND_ADDRESSES | (STACKS if takes_stacks() else 0) | (RING_FLAG if has_ring() else 0)
     header.ticks = ticks_in_second
     header.start = tick()
     header.realtime = real_time()
-    header.mean_gap = 0
+    header.mean_gap = mean_gap()
     header.process = process_id()
     header.parent = parent_id()
     header.page = page_size()
