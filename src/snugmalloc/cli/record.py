@@ -51,7 +51,7 @@ def _checked_sample(context: click.Context, parameter: click.Parameter, text: st
     metavar="BYTES|all",
     default=ALL,
     callback=_checked_sample,
-    help="Record blocks by samples, one for each BYTES bytes in the mean (512K is usual), and not all, the default.",
+    help="Record samples only: a block for each BYTES bytes in the mean; 512K is usual. Default: all.",
 )
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
@@ -79,8 +79,8 @@ def command(
     whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
     thousands of calls of each thread.
 
-    With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many as
-    its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
+    With --sample, for programs that run long, blocks are taken by chance, the larger the likelier. Each stands
+    for as many as its size says, and its free is recorded, too; reports of such a trace are estimates.
 
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).

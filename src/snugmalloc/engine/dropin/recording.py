@@ -27,13 +27,14 @@ from .recorder import (
     forget_parent,
     give_up,
     hand_on,
+    have_common,
     is_of_ended,
     newest_recorder,
     take_for_good,
     thread_recorder,
 )
 from .rows import hand_on_full, record_event, write_row
-from .sampling import begin_sampling, stir
+from .sampling import begin_sampling, mean_gap, stir
 from .texts import append_about, begin_texts, text_of_name
 from .tracefile import (
     append_header,
@@ -66,6 +67,8 @@ def open_trace() -> None:
         append_header(scratch.rows)
         append_about(scratch)
         give_up(scratch)
+    if mean_gap() != 0:
+        have_common(atomic_add(THREAD_COUNT, ONE))
 
 
 def begin_recording() -> None:
