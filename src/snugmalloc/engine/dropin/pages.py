@@ -190,7 +190,7 @@ def next_granule(page: Word) -> Word:
 
 
 def sample_place(address: Word) -> Word:
-    """Where a sample is noted, of a covered page: one that begins with the page, or one that begins inside it."""
+    """Where a sample is noted that begins with a covered page, or inside it."""
     page = page_of(address)
     inside = ONE if address & IN_PAGE != 0 else 0
     return leaf_of_page(page).samples + ((((page & IN_LEAF) << 1) + inside) << 2)
