@@ -416,7 +416,7 @@ def unlock(address: Word, held: bool) -> None:
 
 
 def thread_without_cache() -> Word:
-    """The address of 2,176 bytes that always read as zero."""
+    """The address of 2 KiB that always read as zero."""
     return backend.thread_without_cache()
 
 
@@ -606,6 +606,25 @@ def append_record(address: Word, count: Word) -> bool:
 def close_record() -> None:
     """Nothing more is recorded to the file."""
     backend.close_record()
+
+
+def map_ring(path: Word, length: Word) -> Word:
+    """Make the file at `path`, which must be new, for this user alone: `length` bytes, mapped and shared; or 0.
+
+    All its memory is had from the system; where it cannot be, there is no file. A child that the C library
+    forks has private memory in the place of the mapping.
+    """
+    return backend.map_ring(path, length)
+
+
+def map_until_fork() -> Word:
+    """A page of memory that begins with a word that is 1, and 0 in every forked child; or 0."""
+    return backend.map_until_fork()
+
+
+def resident_bytes() -> Word:
+    """How much of this process is in physical memory, as /proc/self/statm has it; 0 if there is none."""
+    return backend.resident_bytes()
 
 
 def watch_exit() -> None:

@@ -73,7 +73,7 @@ class RealMachine:
         self._reserved: list[object] = []
         self._entries: list[int] | None = None
         self._texts: list[ctypes.Array[ctypes.c_char]] = []
-        self._nothing = self.reserve(2176)
+        self._nothing = self.reserve(2048)
         self._record = -1
 
     def load(self, address: int, width: int) -> int:
@@ -351,6 +351,16 @@ class RealMachine:
 
     def close_record(self) -> None:
         os.close(self._record)
+
+    def map_ring(self, path: int, length: int) -> int:
+        """An interpreted heap has no ring."""
+        return 0
+
+    def map_until_fork(self) -> int:
+        return 0
+
+    def resident_bytes(self) -> int:
+        return 0
 
     def watch_exit(self) -> None:
         """An interpreted recording ends by ``snug_record_end``."""

@@ -24,6 +24,7 @@ from ..machine import (
     likely,
     load_byte,
     load_thread_state,
+    load_thread_word,
     load_word,
     store_thread_state,
     store_thread_word,
@@ -38,6 +39,7 @@ from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
     CLASSES,
+    COUNTED_CLASSES,
     LISTED_LIMIT,
     MAX_LISTED_UNITS,
     SMALL_CLASSES,
@@ -54,17 +56,12 @@ from .large import owner_of
 from .layout import DEBUG, PAGE_BASE, PAGED, UNIT, UNIT_SHIFT, units_for
 from .lists import (
     ENTRY_SHIFT,
-    READY_BEFORE,
     List,
     ThreadCache,
-    bytes_of_cache,
-    cached_in_class,
-    empty_class,
-    few,
+    empty_list,
     fill,
     is_cache_sound,
     listed,
-    make_ready,
     pop,
     push,
     raise_limit,
@@ -74,7 +71,9 @@ from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
+from .ring import has_ring
 from .sampling import takes_samples
+from .series import follow_figures
 from .shards import (
     CROWDED,
     TOTALS,
@@ -123,6 +122,8 @@ def look_after(heap: Heap) -> None:
         take_step(heap)
     if unlikely(is_publishing()):
         publish_figures(heap, number_of(heap))
+    if unlikely(has_ring()):
+        follow_figures()
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)
@@ -164,11 +165,11 @@ def new_cache() -> Word:
     if cache != 0:
         process_heap().waiting_cache = cache.next_spare
     else:
-        cache = ThreadCache(set_aside(heap, units_for(bytes_of_cache())))
+        cache = ThreadCache(set_aside(heap, units_for(ThreadCache.SIZE)))
         if cache != 0:
             if process_heap().newest_cache == 0:
-                fill_tables(READY_BEFORE if takes_samples() else 0)
-            clear_bytes(cache, bytes_of_cache())
+                fill_tables(COUNTED_CLASSES if takes_samples() else CLASSES)
+            clear_bytes(cache, ThreadCache.SIZE)
             cache.home = heap
             cache.next_cache = process_heap().newest_cache
             process_heap().newest_cache = cache
@@ -230,6 +231,15 @@ def keep_listed(pointer: Word, kind: Word) -> bool:
         return False
     push(entry, pointer)
     return True
+
+
+@inline
+def take_counted(size: Word) -> Word:
+    """The same where blocks are sampled: there free's fast path finds the lists, and malloc's does not."""
+    if unlikely(size > LISTED_LIMIT):
+        return 0
+    size_class = load_byte(COUNTED_CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT))
+    return pop(List(load_thread_word() + (size_class << ENTRY_SHIFT)))
 
 
 def own_cache() -> ThreadCache:
@@ -522,23 +532,6 @@ def obtain_listed(size_class: Word) -> Word:
     return refill_blocks(cache, entry, size_class)
 
 
-def take_ready(size_class: Word) -> Word:
-    """Where blocks are sampled, and none of this class is ready: one that was freed, and others are made ready.
-
-    Or 0, if this thread has few: the request is to bring more.
-    """
-    state = load_thread_state()
-    if state <= ENDED or not is_plain():
-        return 0
-    cache = ThreadCache(state)
-    entry = cache.lists[size_class]
-    pointer: Word = 0
-    if listed(entry) > few(size_class):
-        pointer = pop(entry)
-    make_ready(cache, size_class)
-    return pointer
-
-
 def dispose_object(pointer: Word, size_class: Word) -> None:
     """Free an object of the class."""
     cache = own_cache()
@@ -578,7 +571,7 @@ def empty_lists(cache: ThreadCache, first_class: Word) -> bool:
     """What a cache holds, from this class on, goes back to slabs and heaps. Whether it held any."""
     any_given = False
     for size_class in range(first_class, ALL_CLASSES + 1):
-        chain = empty_class(cache, size_class)
+        chain = empty_list(cache.lists[size_class])
         any_given = any_given or chain != 0
         give_list(chain, size_class)
     return any_given
@@ -621,7 +614,7 @@ def take_aged_list(maximum: Word) -> tuple[Word, Word]:
     while cache != 0:
         if cache.waited >= maximum and cache.waited != EMPTY:
             for size_class in range(1, ALL_CLASSES + 1):
-                chain = empty_class(cache, size_class)
+                chain = empty_list(cache.lists[size_class])
                 if chain != 0:
                     return chain, size_class
             cache.waited = EMPTY
@@ -672,7 +665,7 @@ def count_cached() -> None:
     cache = ThreadCache(process_heap().newest_cache)
     while cache != 0:
         for size_class in range(1, ALL_CLASSES + 1):
-            found = cached_in_class(cache, size_class)
+            found = listed(cache.lists[size_class])
             count += found
             total += found * usable_in_class(size_class)
         cache = ThreadCache(cache.next_cache)

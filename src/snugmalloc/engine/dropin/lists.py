@@ -2,26 +2,19 @@
 
 A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes, and in a
 small heap fewer: a program that needs little keeps little.
-
-Where blocks are sampled, each class has a second list. Behind the cache are `ReadyLists`, from which malloc takes,
-and free puts into the cache's own: so it is known, when objects are made ready, that just so many requests will
-take them, and which of these is sampled. The list ends before that one, which therefore comes past the fast path.
-The table by which malloc finds its list is another one then, and no instruction is added to it.
 """
 
 from __future__ import annotations
 
 from ..common.figures import figure
 from ..common.sizes import ONE
-from ..machine import Array, Byte, Half, Int, Record, Word, array, load_word, store_word
+from ..machine import Array, Half, Int, Record, Word, array, load_word, store_word
 from .block import is_used, units_of
-from .classes import ALL_CLASSES, SMALL_CLASSES, class_block_units, has_objects, object_bytes, usable_in_class
+from .classes import ALL_CLASSES, SMALL_CLASSES, class_block_units, has_objects, usable_in_class
 from .control import Heap, process_heap
 from .figures import Figures
 from .options import thread_cache
 from .pages import BLOCKS, DIRTY, kind_at
-from .sampling import count_passing, takes_samples
-from .tracefile import is_recording
 
 ENTRY_SHIFT = 4  # a list is found at 16 times its class
 
@@ -30,9 +23,6 @@ MANY_THREADS = 64  # as all do where more threads have caches
 MAX_LISTED = 255
 MIN_LIST_BYTES = 8192  # what a list may hold,
 HEAP_SHIFT: Int = 10  # and a 1024th of the heap
-READY_BYTES = 8192  # so many are worth the way past the fast path,
-MOST_READY = 64
-LEAST_READY = 2
 
 
 class List(Record, size=1 << ENTRY_SHIFT):
@@ -73,23 +63,6 @@ class ThreadCache(Record):
     waits: Word
 
 
-class ReadyLists(Record):
-    """Behind the cache of a thread, where blocks are sampled: by class, what its requests are served from.
-
-       0  lists
-     976  hits    the number of the byte that is hit in the first request behind the list, from 1; or 0
-    1220  unused
-    1232
-    """
-
-    lists: Array[List] = array(ALL_CLASSES + 1)
-    hits: Array[Half] = array(ALL_CLASSES + 1)
-    unused: Array[Byte] = array(12)
-
-
-READY_BEFORE = ThreadCache.SIZE >> 4  # lists are as far apart
-
-
 def pop(entry: List) -> Word:
     """The first of a list, or 0."""
     first = entry.first
@@ -119,25 +92,12 @@ def list_bytes(heap: Heap) -> Word:
     return maximum if maximum < thread_cache() else thread_cache()
 
 
-def few(size_class: Word) -> Word:
-    """How many objects or blocks of the class are too few to be made ready at a time."""
-    count = READY_BYTES // usable_in_class(size_class)
-    count = LEAST_READY if count < LEAST_READY else count
-    return count if count < MOST_READY else MOST_READY * ONE
-
-
-def least_limit(size_class: Word) -> Word:
-    """How long a list of the class may be in the smallest heap: twice as long as what is made ready."""
-    return few(size_class) << 1 if takes_samples() else ONE
-
-
 def raise_limit(heap: Heap, entry: List, size_class: Word) -> bool:
     """Let a list of the class grow, from its first limit to its maximum. Whether it can hold more now."""
     before = entry.limit
     maximum = list_bytes(heap) // usable_in_class(size_class)
     maximum = MAX_LISTED if maximum > MAX_LISTED else maximum
-    least = least_limit(size_class)
-    maximum = least if maximum < least else maximum
+    maximum = ONE if maximum == 0 else maximum
     limit = before + before if before != 0 else first_limit(size_class)
     limit = maximum if limit > maximum else limit
     if limit <= before:
@@ -167,90 +127,7 @@ def empty_list(entry: List) -> Word:
     return chain
 
 
-# ---- Lists that are ready, where blocks are sampled ----
-
-
-def bytes_of_cache() -> Word:
-    """The bytes of a thread's cache, with all that is behind it."""
-    return ThreadCache.SIZE + ReadyLists.SIZE if takes_samples() else ThreadCache.SIZE * ONE
-
-
-def ready_lists(cache: ThreadCache) -> ReadyLists:
-    """What is behind the cache."""
-    return ReadyLists(cache + ThreadCache.SIZE)
-
-
-def end_list(chain: Word, count: Word) -> Word:
-    """End a linked list after so many, which it has. The rest."""
-    last = chain
-    for _ in range(1, count):
-        last = load_word(last)
-    rest = load_word(last)
-    store_word(last, 0)
-    return rest
-
-
-def make_ready(cache: ThreadCache, size_class: Word) -> None:
-    """What the cache has of a class is for the next requests: as far as none of them is sampled."""
-    entry = cache.lists[size_class]
-    ready = ready_lists(cache)
-    own = ready.lists[size_class]
-    count = listed(entry)
-    if count == 0 or own.first != 0:
-        return
-    hit: Word = 0
-    if is_recording():
-        count, hit = count_passing(count, object_bytes(size_class))
-    ready.hits[size_class] = hit
-    if count == 0:
-        return
-    own.first = entry.first
-    own.room = 0
-    own.limit = count
-    entry.first = end_list(own.first, count)
-    entry.room += count
-
-
-def take_hit(cache: ThreadCache, size_class: Word) -> Word:
-    """The list that was ready is empty: which byte of the next request is hit, from 1; or 0. That is told once."""
-    ready = ready_lists(cache)
-    hit = ready.hits[size_class]
-    ready.hits[size_class] = 0
-    return hit
-
-
-def put_back(cache: ThreadCache, size_class: Word) -> None:
-    """What was ready is in the cache's own list again, which may be longer than it should be."""
-    ready = ready_lists(cache)
-    own = ready.lists[size_class]
-    entry = cache.lists[size_class]
-    ready.hits[size_class] = 0
-    count = listed(own)
-    if count != 0:
-        chain = empty_list(own)
-        last = chain
-        for _ in range(1, count):
-            last = load_word(last)
-        store_word(last, entry.first)
-        entry.first = chain
-
-
-def empty_class(cache: ThreadCache, size_class: Word) -> Word:
-    """Take all that a cache has of a class."""
-    if takes_samples():
-        put_back(cache, size_class)
-    return empty_list(cache.lists[size_class])
-
-
 # ---- Looking ----
-
-
-def cached_in_class(cache: ThreadCache, size_class: Word) -> Word:
-    """How many a cache has of a class."""
-    count = listed(cache.lists[size_class])
-    if takes_samples():
-        count += listed(ready_lists(cache).lists[size_class])
-    return count
 
 
 def listed(entry: List) -> Word:
@@ -286,7 +163,5 @@ def is_cache_sound(cache: ThreadCache) -> bool:
     for size_class in range(1, ALL_CLASSES + 1):
         entry = cache.lists[size_class]
         if not is_list_sound(entry, size_class):
-            return False
-        if takes_samples() and not is_list_sound(ready_lists(cache).lists[size_class], size_class):
             return False
     return True

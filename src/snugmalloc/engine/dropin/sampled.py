@@ -1,15 +1,19 @@
 """Owns what becomes of a call where a recording has samples: it is answered, and recorded if its block is one.
 
-Threads have their caches, and the fast paths find their lists. What a thread's lists have for malloc ends before
-the request that is to be sampled (`lists`), so that it comes by here, as do all that no list serves. A sampled
-block is one whose free comes by here, too: it is larger than what lists have, or begins with a page, which the
-fast path of free leaves alone. Which byte of it was hit is noted beside the page map, where each page has two
-halves: for the block that begins with the page, and for a large one that begins inside it. A free looks there,
-and writes the row that goes with the block's.
+Threads have their caches, and the fast path of free puts into their lists. That of malloc finds none: the table
+by which it would is empty, and another one in use. So each request comes by here, where its bytes are counted,
+and nearly all are served from their list at once. malloc has no test for that, and no clock is read.
 
-A realloc is a request like any other: its new block is sampled or not, whatever its old one was. If only the old
-one was, its row is that of a free; if only the new one is, that of a realloc of NULL. But a small block for which
-there is room where it is must not move: it stays a sample as long as it has the byte that was hit.
+A sampled block is one whose free comes by here, too: it is larger than what lists have, or begins with a page,
+which the fast path of free leaves alone. Which byte of it was hit is noted beside the page map, where each page
+has two halves: for the block that begins with the page, and for a large one that begins inside it. A free looks
+there, and writes the row that goes with the block's.
+
+A realloc is a request like any other: its new block is sampled or not, whatever its old one was. If only the
+old one was, its row is that of a free; if only the new one is, that of a realloc of NULL. But a small block for
+which there is room where it is must not move: it stays a sample as long as it has the byte that was hit.
+
+A thread gets a recorder with its first sample. What the heap does meanwhile is in one that threads share.
 """
 
 from __future__ import annotations
@@ -19,16 +23,17 @@ from ..machine import (
     Word,
     clear_bytes,
     copy_bytes,
+    forks_seen,
     frame_address,
     inline,
     likely,
     load_half,
-    load_thread_state,
+    load_thread_gap,
     store_half,
     tick,
     unlikely,
 )
-from .cache import ENDED, take_ready
+from .cache import take_counted
 from .chunks import (
     ALIGNED_CALL,
     CALLOC_CALL,
@@ -41,9 +46,8 @@ from .chunks import (
     REALLOC_CALL,
     REFUSED,
 )
-from .classes import LISTED_LIMIT, MAX_LISTED_UNITS, class_of
+from .classes import MAX_LISTED_UNITS
 from .layout import HEADER, IN_PAGE, PAGE, UNIT_SHIFT
-from .lists import ThreadCache, take_hit
 from .pages import is_slab_kind, kind_at, sample_place
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
@@ -61,17 +65,19 @@ from .requests import (
     serve,
 )
 from .rows import ask_end, ask_resize, record_block, record_refused, record_resize, write_free, write_row
-from .sampling import find_hit
+from .sampling import count_down, find_hit
 from .stacks import note_stack
-from .tracefile import is_recording, takes_stacks
+from .tracefile import is_noted, is_recording, takes_stacks
 
 LARGEST_LISTED = (MAX_LISTED_UNITS << UNIT_SHIFT) - HEADER  # bytes: a block with room for more is in no list
 MAX_NOTED = 0xFFFF_FFFF
 
 
-def recorder_of_sample() -> Recorder:
-    """Where a sample is to be recorded; 0 if it is not. It has no stack yet."""
-    recorder = Recorder(own_recorder() if is_recording() else 0)
+def recorder_for(is_needed: bool) -> Recorder:
+    """This thread's recorder, without a stack: had when it is needed first, or a fork is noticed; or 0."""
+    if not is_recording() or not (is_needed or not is_noted(forks_seen())):
+        return Recorder(0)
+    recorder = own_recorder()
     if recorder != 0:
         recorder.stack = 0
     return recorder
@@ -101,20 +107,10 @@ def end_sample(pointer: Word) -> None:
 # ---- Allocating ----
 
 
-def hit_at_once(size: Word) -> Word:
-    """Which byte of a request is hit, from 1, or 0: of one that no list serves."""
-    return find_hit(size) if is_recording() else 0
-
-
-@inline
-def hit_behind_list(size: Word) -> Word:
-    """The same of one that found its list empty: that may have ended just before it."""
-    state = load_thread_state()
-    if likely(size <= LISTED_LIMIT and state > ENDED):
-        hit = take_hit(ThreadCache(state), class_of(size))
-        if unlikely(hit != 0):
-            return hit if hit <= size and is_recording() else 0
-    return hit_at_once(size)
+def hit_of_request(size: Word) -> Word:
+    """Which byte of a request is hit, from 1; or 0."""
+    hit = find_hit(size)
+    return hit if is_recording() else 0
 
 
 def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
@@ -125,14 +121,17 @@ def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
 
 
 @inline
-def answer_request(call: Word, shape: Word, size: Word, number: Word, hit: Word) -> Word:
-    """A request that goes past this thread's lists; if a byte is hit a sample, where there is a place for that."""
-    recorder = recorder_of_sample()
+def answer_request(call: Word, shape: Word, size: Word, number: Word) -> Word:
+    """A request that this thread's list does not serve, or is a sample: if there is a place for that."""
+    hit = hit_of_request(size)
+    recorder = recorder_for(hit != 0)
     pointer: Word = 0
     if hit != 0 and size <= LARGEST_LISTED and (call != ALIGNED_CALL or number <= PAGE):
         pointer = obtain_apart(size, call == CALLOC_CALL)
     if pointer == 0:
         pointer = obtain_plainly(call, size, number)
+    if pointer == 0:
+        recorder = recorder_for(True)
     if recorder != 0 and (pointer == 0 or make_sample(pointer, hit)):
         if takes_stacks():
             note_stack(recorder, frame_address())
@@ -141,38 +140,40 @@ def answer_request(call: Word, shape: Word, size: Word, number: Word, hit: Word)
 
 
 @inline
-def answer_listed(call: Word, shape: Word, size: Word, number: Word) -> Word:
-    """A request that found its list empty."""
-    hit = hit_behind_list(size)
-    if likely(size <= LISTED_LIMIT and hit == 0):
-        pointer = take_ready(class_of(size))
-        if likely(pointer != 0):
-            if call == CALLOC_CALL:
-                clear_bytes(pointer, usable(pointer))
-            return pointer
-    return answer_request(call, shape, size, number, hit)
+def take_unsampled(size: Word) -> Word:
+    """From the front of this thread's list, if it has one and no byte is hit; or 0, and nothing is counted."""
+    if unlikely(load_thread_gap() <= size):
+        return 0
+    pointer = take_counted(size)
+    if likely(pointer != 0):
+        count_down(size)
+    return pointer
 
 
 def sample_malloc(size: Word) -> Word:
     """As malloc."""
-    return answer_listed(MALLOC_CALL, 0, size, 0)
+    pointer = take_unsampled(size)
+    return pointer if likely(pointer != 0) else answer_request(MALLOC_CALL, 0, size, 0)
 
 
 def sample_first(size: Word) -> Word:
     """As realloc of NULL."""
-    return answer_listed(REALLOC_CALL, HAS_OLD, size, 0)
+    pointer = take_unsampled(size)
+    return pointer if likely(pointer != 0) else answer_request(REALLOC_CALL, HAS_OLD, size, 0)
 
 
 def sample_cleared(count: Word, size: Word) -> Word:
     """As calloc: `size` bytes, of `count` elements."""
-    if size <= CLEARED_LIMIT:
-        return answer_listed(CALLOC_CALL, HAS_NUMBER, size, count)
-    return answer_request(CALLOC_CALL, HAS_NUMBER, size, count, hit_at_once(size))
+    pointer = take_unsampled(size) if size <= CLEARED_LIMIT else 0
+    if unlikely(pointer == 0):
+        return answer_request(CALLOC_CALL, HAS_NUMBER, size, count)
+    clear_bytes(pointer, usable(pointer))
+    return pointer
 
 
 def sample_aligned(alignment: Word, size: Word) -> Word:
     """As aligned_alloc; `alignment` is a power of two."""
-    return answer_request(ALIGNED_CALL, HAS_NUMBER, size, alignment, hit_at_once(size))
+    return answer_request(ALIGNED_CALL, HAS_NUMBER, size, alignment)
 
 
 # ---- Freeing ----
@@ -182,11 +183,11 @@ def sample_free(pointer: Word) -> None:
     """As free."""
     if pointer == 0:
         return
-    recorder = recorder_of_sample()
     if likely(is_slab_kind(kind_at(pointer)) or hit_of(pointer) == 0):
         dispose(pointer)
         return
     end_sample(pointer)
+    recorder = recorder_for(True)
     if recorder != 0:
         write_free(recorder, tick(), pointer)
     dispose_apart(pointer)
@@ -198,7 +199,7 @@ def sample_last(pointer: Word) -> None:
         dispose(pointer)
         return
     end_sample(pointer)
-    recorder = recorder_of_sample()
+    recorder = recorder_for(True)
     if recorder != 0:
         write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose_apart(pointer)
@@ -216,9 +217,7 @@ def ask(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> None:
 
 
 def resize_here(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> Word:
-    """A small block for which there is room where it is; a sample, if `hit` is not 0."""
-    if hit == 0:
-        return resize(pointer, size)
+    """A small block for which there is room where it is, and of which this byte was hit."""
     kept = hit if hit <= size else 0
     ask(recorder, pointer, size, kept)
     is_inside = pointer & IN_PAGE != 0  # and stays one that is in no list
@@ -250,7 +249,7 @@ def move_apart(recorder: Recorder, pointer: Word, size: Word, was_sample: bool, 
 
 
 def resize_sample(recorder: Recorder, pointer: Word, size: Word, before: Word, hit: Word) -> Word:
-    """The block at `pointer`, of which byte `before` was hit, with room for `size` bytes; or NULL with errno."""
+    """The block of which byte `before` was hit, with room for `size` bytes; or NULL with errno."""
     ask(recorder, pointer, size, hit)
     moved = resize(pointer, size)
     if moved == 0:
@@ -265,7 +264,9 @@ def resize_sample(recorder: Recorder, pointer: Word, size: Word, before: Word, h
 def resize_other(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> Word:
     """The block at `pointer`, which was no sample, with room for `size` bytes; or NULL with errno."""
     moved = resize(pointer, size)
-    if moved == 0 or make_sample(moved, hit):
+    if moved == 0:
+        recorder = recorder_for(True)
+    if recorder != 0 and (moved == 0 or make_sample(moved, hit)):
         record_block(recorder, tick(), REALLOC_CALL, HAS_OLD, size, 0, moved)
     return moved
 
@@ -277,17 +278,18 @@ def sample_resize(pointer: Word, size: Word) -> Word:
     before = hit_of(pointer)
     if before != 0:
         end_sample(pointer)
-    recorder = recorder_of_sample()
+    is_small = size <= LARGEST_LISTED
+    stays = is_small and size <= usable(pointer)
+    hit = hit_of_request(size) if not stays else 0
+    recorder = recorder_for(before != 0 or hit != 0)
     if recorder == 0:
-        return resize(pointer, size)
-    if size <= LARGEST_LISTED and size <= usable(pointer):
-        if before != 0 and before <= size and takes_stacks():
-            note_stack(recorder, frame_address())
-        return resize_here(recorder, pointer, size, before)
-    hit = hit_at_once(size)
-    if hit != 0 and takes_stacks():
+        return resize_other(recorder, pointer, size, 0)
+    has_row = before != 0 and before <= size if stays else hit != 0
+    if takes_stacks() and has_row:
         note_stack(recorder, frame_address())
-    if hit != 0 and size <= LARGEST_LISTED:
+    if stays and before != 0:
+        return resize_here(recorder, pointer, size, before)
+    if hit != 0 and is_small:
         moved = move_apart(recorder, pointer, size, before != 0, hit)
         if moved != 0:
             return moved

@@ -18,7 +18,7 @@ from ..machine import (
     atomic_add,
     atomic_store,
     hide_entry,
-    likely,
+    inline,
     load_thread_gap,
     multiply,
     process_id,
@@ -70,6 +70,12 @@ def mean_gap() -> Word:
     return asked_gap
 
 
+def take_no_samples() -> None:
+    """Every call is recorded, whatever the option says."""
+    global asked_gap
+    asked_gap = 0
+
+
 def begin_sampling() -> None:
     """A recording has begun: of samples, if the option says so. That never changes again."""
     global samples
@@ -118,30 +124,18 @@ def draw_gap() -> Word:
         gap += asked_gap
 
 
-def own_gap() -> Word:
-    """This thread's gap."""
-    gap = load_thread_gap()
-    return gap if likely(gap != 0) else draw_gap()
+@inline
+def count_down(count: Word) -> None:
+    """None of this thread's next `count` bytes is hit, as its gap says."""
+    store_thread_gap(load_thread_gap() - count)
 
 
 def find_hit(count: Word) -> Word:
     """Which of this thread's next `count` bytes is the first that is hit, from 1; or 0."""
-    gap = own_gap()
-    if likely(gap > count):
+    gap = load_thread_gap()
+    gap = gap if gap != 0 else draw_gap()
+    if gap > count:
         store_thread_gap(gap - count)
         return 0
     store_thread_gap(draw_gap())
     return gap
-
-
-def count_passing(count: Word, size: Word) -> tuple[Word, Word]:
-    """Of this thread's next `count` requests, of at most `size` bytes each: how many come before one with a hit.
-
-    And which byte of that is hit, from 1; 0 if there is none. What is behind that request is not looked at.
-    """
-    gap = own_gap()
-    if likely(gap > count * size):
-        store_thread_gap(gap - count * size)
-        return count, 0
-    store_thread_gap(draw_gap())
-    return (gap - 1) // size, (gap - 1) % size + 1
