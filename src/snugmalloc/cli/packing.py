@@ -32,6 +32,7 @@ class Recorded(NamedTuple):
     path: Path
     calls: int
     size: int
+    is_sampled: bool
 
 
 def own_traces(file: str, pid: int, follow: bool, begun: int) -> list[Path]:
@@ -69,7 +70,7 @@ def look(path: Path) -> Recorded:
     """What is in a trace."""
     with TraceReader(path) as reader:
         calls = sum(bytes(columns.operation).translate(IS_CALL).count(1) for columns in reader.columns())
-        return Recorded(path, calls, reader.size)
+        return Recorded(path, calls, reader.size, bool(reader.header.mean_gap))
 
 
 def told_of(recorded: list[Recorded]) -> str:
@@ -80,7 +81,8 @@ def told_of(recorded: list[Recorded]) -> str:
     name = name if len(name) < len(str(largest.path)) else str(largest.path)
     each = f" in {len(recorded):,} files" if len(recorded) > 1 else ""
     rate = f", {size / calls:.1f} bytes a call" if calls else ""
-    return f"recorded {counted(calls, 'call')}{each}{rate}: snug report {name}"
+    kind = "sampled call" if largest.is_sampled else "call"
+    return f"recorded {counted(calls, kind)}{each}{rate}: snug report {name}"
 
 
 def finish(file: str, pid: int, follow: bool, raw: bool, begun: int) -> None:

@@ -14,12 +14,24 @@ from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
+from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.options import always_on, variables
+from snugmalloc.options import NumberOption, always_on, variables
 
 PROCESS = "%p"
+ALL = "all"
 PYTHON, NATIVE, NO_STACKS = "python", "native", "none"
+
+
+def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    gap = NumberOption("sample", "bytes", 0, 1, MAX_GAP, meaning="the mean gap", cost="")
+    try:
+        if text != ALL:
+            gap.check(text)
+    except ValueError:
+        raise click.BadParameter(f"{text}: all, or {gap.range}, as 512K", context, parameter) from None
+    return text
 
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
@@ -43,6 +55,13 @@ PYTHON, NATIVE, NO_STACKS = "python", "native", "none"
     help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
 )
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
+@click.option(
+    "--sample",
+    metavar="BYTES|all",
+    default=ALL,
+    callback=_checked_sample,
+    help="Record blocks by samples, one for each BYTES bytes in the mean (512K is usual), and not all, the default.",
+)
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
 @click.argument(
@@ -54,6 +73,7 @@ def command(
     follow: bool,
     stacks: str,
     raw: bool,
+    sample: str,
     settings: dict[str, str],
     keep_pymalloc: bool,
 ) -> None:
@@ -71,6 +91,9 @@ def command(
     whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
     thousands of calls of each thread.
 
+    With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many as
+    its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
+
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).
     """
@@ -81,7 +104,7 @@ def command(
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
     if keep_pymalloc and PYTHON in stacks.split(","):
         raise click.UsageError("--stacks python needs Python's objects in malloc's heap: drop --keep-pymalloc")
-    own = variables(settings) | recording_options(file, follow, stacks)
+    own = variables(settings) | recording_options(file, follow, stacks, sample)
     environment = {name: value for name, value in os.environ.items() if name not in RECORDING}
     tell_ignored({name: value for name, value in environment.items() if name not in own})
     try:
@@ -99,16 +122,18 @@ def command(
     become_or_exit(words, environment)
 
 
-RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_STACKS")
+RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_STACKS", "SNUG_RECORD_SAMPLE")
 
 
-def recording_options(file: str, follow: bool, stacks: str) -> dict[str, str]:
+def recording_options(file: str, follow: bool, stacks: str, sample: str) -> dict[str, str]:
     """What tells the program to record."""
     options = {"SNUG_RECORD": file}
     if follow:
         options["SNUG_RECORD_FOLLOW"] = "1"
     if stacks != NO_STACKS:
         options["SNUG_RECORD_STACKS"] = stacks
+    if sample != ALL:
+        options["SNUG_RECORD_SAMPLE"] = sample
     return options
 
 

@@ -14,13 +14,15 @@ from snugmalloc.trace.snapshot import Census, Part
 from snugmalloc.trace.summary import Group, Summary
 from snugmalloc.trace.tables import Tables
 
+NOT_IN_SAMPLES = ("short_blocks", "moved_bytes")
+
 Key = TypeVar("Key")
 
 
 def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
     """All figures of a trace."""
     history = summary.history
-    return {
+    figures = {
         "trace": reader.name,
         "damage": reader.damage,
         "calls": {operation.name.lower(): count for operation, count in sorted(history.calls.items())},
@@ -52,6 +54,21 @@ def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
         "never_shrank": _named(summary.grown),
         "short_lived": _named(summary.short_lived),
         "moment": _moment_as_json(reader, summary),
+    }
+    if not summary.mean_gap:
+        return figures
+    errors = summary.errors._asdict()
+    return _without_unknown(figures) | {"standard_errors": errors, "by_calls": None, "short_lived": None}
+
+
+def _without_unknown(figures: Any) -> Any:
+    """The figures, and null for those that samples do not tell."""
+    if isinstance(figures, list):
+        return [_without_unknown(entry) for entry in figures]
+    if not isinstance(figures, dict):
+        return figures
+    return {
+        name: None if name in NOT_IN_SAMPLES else _without_unknown(value) for name, value in figures.items()
     }
 
 

@@ -141,7 +141,8 @@ def verify_command(trace: Path) -> int:
 
 def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
     header, calls = reader.header, found.calls
-    yield "trace", f"{reader.name}: {calls:,} calls of {counted(len(found.threads), 'thread')}"
+    sampled = "sampled " if header.mean_gap else ""
+    yield "trace", f"{reader.name}: {calls:,} {sampled}calls of {counted(len(found.threads), 'thread')}"
     if "program" in reader.about:
         yield "program", reader.about["program"]
     if header.pid:
@@ -151,11 +152,14 @@ def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
         yield "recorded", begun.strftime("%Y-%m-%d %H:%M:%S UTC")
     yield "holds", ", ".join(_parts_of(reader)) or "sizes only"
     if header.mean_gap:
-        yield "sampled", f"one sample every {size(header.mean_gap)} in the mean"
+        yield (
+            "sampled",
+            f"one sample every {size(header.mean_gap)} in the mean: what was allocated is an estimate",
+        )
     yield "calls", _counts(found, are_calls=True) or "none"
     if events := _counts(found, are_calls=False):
         yield "events", events
-    yield "allocated", f"{size(found.bytes)} in {counted(found.blocks, 'block')}"
+    yield "allocated", f"{size(round(found.bytes))} in {counted(round(found.blocks), 'block')}"
     if found.refused:
         yield "refused", counted(found.refused, "call")
     seconds = _seconds(reader, found)

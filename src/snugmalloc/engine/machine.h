@@ -211,8 +211,9 @@ static inline bool machine_is_process_malloc(void) {
 static inline void machine_set_errno(Int code) { errno = code; }
 static inline Int machine_get_errno(void) { return errno; }
 
+static inline bool machine_is_secure(void) { return getauxval(AT_SECURE) != 0; }
 static inline bool machine_option_is_set(Text name) {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name);
     return value && value[0] == '1' && value[1] == 0;
 }
 
@@ -605,12 +606,13 @@ __attribute__((unused)) static void machine_watch_forks(Word first_lock) {
     machine_watch_own_lock();
 }
 
-/* Four words, and flags: a library that is loaded late shares a little room with all others. */
+/* Five words, and flags: a library that is loaded late shares a little room with all others. */
 static const Word machine_nothing[256] = {0};
 MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
 MACHINE_THREAD_LOCAL Word machine_thread_state;
 MACHINE_THREAD_LOCAL Word machine_thread_reason;
 MACHINE_THREAD_LOCAL Word machine_thread_recorder;
+MACHINE_THREAD_LOCAL Word machine_thread_gap;
 MACHINE_THREAD_LOCAL bool machine_thread_is_ending;
 static inline Word machine_thread_without_cache(void) { return (Word)machine_nothing; }
 static inline Word machine_load_thread_word(void) { return machine_thread_word; }
@@ -621,6 +623,8 @@ static inline Word machine_load_thread_reason(void) { return machine_thread_reas
 static inline void machine_store_thread_reason(Word value) { machine_thread_reason = value; }
 static inline Word machine_load_thread_recorder(void) { return machine_thread_recorder; }
 static inline void machine_store_thread_recorder(Word value) { machine_thread_recorder = value; }
+static inline Word machine_load_thread_gap(void) { return machine_thread_gap; }
+static inline void machine_store_thread_gap(Word value) { machine_thread_gap = value; }
 static inline bool machine_is_thread_ending(void) { return machine_thread_is_ending; }
 
 extern void snug_thread_idle(void) __attribute__((weak));

@@ -254,8 +254,8 @@ def get_errno() -> Int:
 
 
 def option_is_set(name: Text) -> bool:
-    """Whether the environment variable `name` has the value ``1``."""
-    return backend.option(name) == b"1"
+    """Whether the environment variable `name` has the value ``1``. In a secure process it has none."""
+    return not backend.is_secure() and backend.option(name) == b"1"
 
 
 def file_exists(path: Word) -> bool:
@@ -307,6 +307,14 @@ def map_own_file(folder: Word, length: Word) -> Word:
 def environment_is_known() -> bool:
     """Whether the C library has its environment: not yet in calls from the dynamic linker."""
     return backend.environment_entry(0) is not None
+
+
+def is_secure() -> bool:
+    """Whether this process may do what those who started it may not (set-user-id and the like: AT_SECURE).
+
+    Then the environment is theirs, and not to be obeyed.
+    """
+    return backend.is_secure()
 
 
 def environment_entry(index: Word) -> Word:
@@ -450,6 +458,16 @@ def load_thread_recorder() -> Word:
 def store_thread_recorder(value: Word) -> None:
     """Set this thread's fourth word."""
     backend.store_thread_recorder(value)
+
+
+def load_thread_gap() -> Word:
+    """This thread's fifth word: 0 in a new thread."""
+    return backend.load_thread_gap()
+
+
+def store_thread_gap(value: Word) -> None:
+    """Set this thread's fifth word."""
+    backend.store_thread_gap(value)
 
 
 def watch_thread_end() -> None:

@@ -24,6 +24,7 @@ MREMAP_FIXED = 2
 MADV_DONTNEED = 4
 MADV_NOHUGEPAGE = 15
 MAP_FAILED = 2**64 - 1
+AT_SECURE = 23
 AT_RANDOM = 25
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -194,6 +195,9 @@ class RealMachine:
         """Nor is there a file of it."""
         return 0
 
+    def is_secure(self) -> bool:
+        return bool(_libc.getauxval(AT_SECURE))
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []
@@ -273,6 +277,12 @@ class RealMachine:
 
     def store_thread_recorder(self, value: int) -> None:
         self._thread.recorder = value
+
+    def load_thread_gap(self) -> int:
+        return getattr(self._thread, "gap", 0)
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread.gap = value
 
     def is_thread_ending(self) -> bool:
         return False

@@ -61,13 +61,15 @@ class SimulatedMachine:
     """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
 
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
-    malloc is the only one; `libc_blocks` is what libc's has given, by address. `program` has the names that
-    `program_name` returns. With `lock_is_short` a slow call under the lock is an error: to clear
-    much memory, ``madvise``, ``munmap`` but of addresses that were only reserved, ``mremap``.
+    malloc is the only one, `secure` that it may more than those who started it; `libc_blocks` is what libc's
+    has given, by address. `program` has the names that `program_name` returns. With `lock_is_short` a slow call
+    under the lock is an error: to clear much memory, ``madvise``, ``munmap`` but of addresses that were only
+    reserved, ``mremap``.
     """
 
     page: int = PAGE
     environment: dict[bytes, bytes] = field(default_factory=dict)
+    secure: bool = False
     refuse: Callable[[str, tuple[int, ...]], bool] = lambda name, arguments: False
     log: list[SystemCall] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -122,6 +124,7 @@ class SimulatedMachine:
         self._thread_state = 0
         self._thread_reason = 0
         self._thread_recorder = 0
+        self._thread_gap = 0
         self._ticks = 0
         self._record: bytearray | None = None
 
@@ -388,6 +391,9 @@ class SimulatedMachine:
         self.own_files.append(self.reserve(length))
         return self.own_files[-1]
 
+    def is_secure(self) -> bool:
+        return self.secure
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []
@@ -501,6 +507,12 @@ class SimulatedMachine:
 
     def store_thread_recorder(self, value: int) -> None:
         self._thread_recorder = value
+
+    def load_thread_gap(self) -> int:
+        return self._thread_gap
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread_gap = value
 
     def watch_thread_end(self) -> None:
         """There is one thread; a test ends it by hand."""

@@ -10,7 +10,8 @@ the last one or two, and so far the number of the stack is known.
 
 Code goes, and other code comes to the same address. Whoever frees a block asks here whether it is code that has
 places in the table; they are forgotten then, and so is what threads kept. A filter says of nearly all blocks
-that they are none.
+that they are none. Where a recording has samples, frees are not seen: nothing is kept from one sample to the
+next, and each is looked at anew.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from .modules import Module
 from .pages import FOREIGN, kind_at
 from .pylayout import LAYOUT, Layout, find_layout, has_interpreter
 from .pylines import frame_at, is_code
+from .sampling import takes_samples
 from .tracefile import PATH
 
 NOT_READABLE = b"snugmalloc: no Python stacks for this interpreter, the recording goes on without: "
@@ -259,7 +261,7 @@ def define_frame(code: Word, instruction: Word) -> Word:
         give_up_python(False)  # nobody would tell when it goes
     elif is_any:
         frame = frame_at(code, instruction)
-        if frame != 0:
+        if frame != 0 and not takes_samples():
             set_filter(code)
             set_filter(code - HEAD_OF_BLOCK)
             add_place(code, instruction - code, frame)
@@ -270,7 +272,7 @@ def define_frame(code: Word, instruction: Word) -> Word:
 def stack_of_call(call: Call, caller: Word) -> Word:
     """The number of the stack that ends with a call: the caller's if nothing is known of it."""
     offset = call.instruction - call.code
-    frame = frame_of(call.code, offset)
+    frame = frame_of(call.code, offset) if not takes_samples() else 0 * ONE
     if unlikely(frame == 0):
         frame = define_frame(call.code, call.instruction)
         if frame == 0:
@@ -302,7 +304,7 @@ def begin_chain(chain: Chain, thread: Word) -> None:
 def stack_of_calls(chain: Chain, depth: Word) -> Word:
     """The number of the stack of the calls that were read."""
     now = generation()
-    known = chain.depth if chain.generation == now else 0 * ONE
+    known = chain.depth if chain.generation == now and not takes_samples() else 0 * ONE
     call = Call(chain.following + depth * Call.SIZE)
     before = Call(chain.last + known * Call.SIZE)
     stack: Word = 0

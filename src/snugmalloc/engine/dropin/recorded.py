@@ -4,6 +4,8 @@ While calls are recorded a thread's word leads to no lists, so that every call c
 the thread's lists all the same. A block's row is written while the block is its caller's alone: after malloc
 has it, before free gives it away, and where realloc has both. docs/trace-format.md says why.
 
+Where a recording has samples only, `sampled` answers.
+
 Blocks of private heaps are not recorded: their heap may go as a whole.
 """
 
@@ -42,6 +44,17 @@ from .rows import (
     write_malloc,
     write_row,
 )
+from .sampled import (
+    hit_of,
+    sample_aligned,
+    sample_cleared,
+    sample_first,
+    sample_free,
+    sample_last,
+    sample_malloc,
+    sample_resize,
+)
+from .sampling import takes_samples
 from .shards import heap_count, heap_number
 from .stacks import note_free, note_stack
 from .tracefile import has_recorded, is_recording, takes_stacks
@@ -55,6 +68,12 @@ def recorder_of_call() -> Recorder:
     if has_recorded():
         use_own_lists()
     return Recorder(0)
+
+
+def has_samples() -> bool:
+    """Whether `sampled` answers, once the options are known."""
+    read_options()
+    return takes_samples()
 
 
 # ---- Allocating ----
@@ -76,8 +95,13 @@ def obtain_at_once(size: Word) -> tuple[Word, Word]:
 
 def answer_malloc(size: Word) -> Word:
     """As malloc."""
-    if likely(is_serving_only()):
-        return serve(size)
+    return serve(size) if likely(is_serving_only()) else record_malloc(size)
+
+
+def record_malloc(size: Word) -> Word:
+    """The same where it may be that calls are recorded."""
+    if unlikely(has_samples()):
+        return sample_malloc(size)
     recorder = known_recorder()
     if unlikely(recorder == 0):
         recorder = recorder_of_call()
@@ -106,6 +130,8 @@ def answer_cleared(count: Word, size: Word) -> Word:
     """As calloc: `size` bytes, of `count` elements."""
     if likely(is_serving_only()):
         return obtain_cleared(size)
+    if unlikely(has_samples()):
+        return sample_cleared(count, size)
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain_cleared(size)
@@ -131,6 +157,8 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
     """As aligned_alloc; `alignment` is a power of two."""
     if likely(is_serving_only()):
         return obtain_aligned(alignment, size)
+    if unlikely(has_samples()):
+        return sample_aligned(alignment, size)
     recorder = recorder_of_call()
     pointer = obtain_aligned(alignment, size)
     if recorder != 0:
@@ -147,6 +175,14 @@ def answer_free(pointer: Word) -> None:
     """As free."""
     if likely(is_serving_only()):
         dispose(pointer)
+    else:
+        record_free(pointer)
+
+
+def record_free(pointer: Word) -> None:
+    """The same where it may be that calls are recorded."""
+    if unlikely(has_samples()):
+        sample_free(pointer)
         return
     recorder = known_recorder()
     if unlikely(recorder == 0):
@@ -170,6 +206,8 @@ def answer_first(size: Word) -> Word:
     """As realloc of NULL."""
     if likely(is_serving_only()):
         return obtain(size)
+    if unlikely(has_samples()):
+        return sample_first(size)
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain(size)
@@ -182,7 +220,13 @@ def answer_first(size: Word) -> Word:
 
 def answer_last(pointer: Word) -> None:
     """As realloc to size 0, which frees."""
-    if unlikely(not is_serving_only()) and not is_of_private_heap(pointer):
+    if likely(is_serving_only()):
+        dispose(pointer)
+        return
+    if unlikely(has_samples()):
+        sample_last(pointer)
+        return
+    if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
@@ -193,6 +237,8 @@ def answer_resize(pointer: Word, size: Word) -> Word:
     """As realloc, of a block and to a size that are not 0."""
     if likely(is_serving_only()):
         return resize(pointer, size)
+    if unlikely(has_samples()):
+        return sample_resize(pointer, size)
     recorder = recorder_of_call()
     if recorder == 0 or is_of_private_heap(pointer):
         return resize(pointer, size)
@@ -212,7 +258,7 @@ def answer_product(pointer: Word) -> Word:
     recorder = recorder_of_call()
     answer = refuse_size()
     if recorder != 0:
-        ask_resize(recorder, pointer, ALL_BITS)
+        ask_resize(recorder, pointer if not takes_samples() or hit_of(pointer) != 0 else answer, ALL_BITS)
         if takes_stacks():
             note_stack(recorder, frame_address())
         record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)

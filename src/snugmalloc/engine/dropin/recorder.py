@@ -64,10 +64,11 @@ class Recorder(Record, align=64):
     112  is_free       for the next thread; or for nobody any more
     120  is_handed_on  by somebody, who alone touches the head; or for good
     128  last_step     the ticks of the last row
-    136  stack         of the next row of a call, or 0
-    144  is_stacking   the stack of a call is being read
-    152  chain         what its thread was in, if stacks are recorded
-    160  unused
+    136  asks_end      of the old block alone: the new one is not to be recorded
+    144  stack         of the next row of a call, or 0
+    152  is_stacking   the stack of a call is being read
+    160  chain         what its thread was in, if stacks are recorded
+    168  unused
     192  head
     256  rows
     65536
@@ -90,10 +91,11 @@ class Recorder(Record, align=64):
     is_free: Word
     is_handed_on: Word
     last_step: Word
+    asks_end: Word
     stack: Word
     is_stacking: Word
     chain: Word
-    unused: Array[Word] = array(4)
+    unused: Array[Word] = array(3)
     head: Array[ChunkHead] = array(1)
     rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 

@@ -34,6 +34,7 @@ from .recorder import (
     thread_recorder,
 )
 from .rows import hand_on_full, record_event, write_row
+from .sampling import begin_sampling, stir
 from .texts import append_about, append_left_out, begin_texts, text_of_name
 from .tracefile import (
     append_header,
@@ -60,6 +61,7 @@ def open_trace() -> None:
     """A file of this process's own, with its beginning. Where there is none, nothing is recorded."""
     atomic_store(THREAD_COUNT, 0)
     begin_texts()
+    stir()
     if not open_file():
         return
     if not begin_definitions(takes_stacks()):
@@ -75,6 +77,8 @@ def begin_recording() -> None:
     """The options are read, and this process is on the heap: record if they say so."""
     if is_asked_for():
         open_trace()
+        if is_recording():
+            begin_sampling()
         hide_options()
 
 

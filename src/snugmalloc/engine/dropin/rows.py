@@ -28,6 +28,7 @@ from .chunks import (
     HAS_STACK,
     LOST_EVENT,
     MALLOC_CALL,
+    PURGE_EVENT,
     REALLOC_CALL,
     REFUSAL_EVENT,
     REFUSED,
@@ -37,7 +38,7 @@ from .chunks import (
 from .definitions import pass_definitions
 from .figures import Figures
 from .layout import ALL_BITS
-from .recorder import IN_ROWS, ONE_ROW, ROWS_END, Recorder, give_up, hand_on, thread_recorder
+from .recorder import IN_ROWS, ONE_ROW, ROWS_END, ROWS_FULL, Recorder, give_up, hand_on, thread_recorder
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -186,7 +187,14 @@ def ask_resize(recorder: Recorder, pointer: Word, size: Word) -> None:
     """A realloc begins: its row is written when its answer is known, and the old block still the caller's."""
     recorder.asked_old = pointer
     recorder.asked_size = size
+    recorder.asks_end = 0
     recorder.moment = 0
+
+
+def ask_end(recorder: Recorder, pointer: Word, size: Word) -> None:
+    """The same of a realloc after which the block is not recorded any more: its row is that of a free."""
+    ask_resize(recorder, pointer, size)
+    recorder.asks_end = 1
 
 
 def asking() -> Recorder:
@@ -210,6 +218,9 @@ def record_resize(recorder: Recorder, pointer: Word) -> None:
         old = recorder.asked_old
         time = recorder.moment if recorder.moment != 0 else tick()
         recorder.asked_old = 0
+        if unlikely(recorder.asks_end != 0):
+            write_free(recorder, time, old)
+            return
         shape = HAS_SIZE | HAS_OLD | HAS_ADDRESS | HAS_STACK
         write_row(recorder, REALLOC_CALL, time, shape, recorder.asked_size, 0, old, pointer)
 
@@ -245,3 +256,11 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
 def record_range(operation: Word, address: Word, count: Word) -> None:
     """Something happened to these bytes of memory."""
     record_event(operation, HAS_SIZE | HAS_ADDRESS, count, 0, address)
+
+
+def record_given_back(address: Word, count: Word) -> None:
+    """The system has these bytes back. Without a lock, for one call may give back any number of ranges."""
+    recorder = thread_recorder()
+    if recorder != 0 and is_noted(forks_seen()) and recorder.done & IN_ROWS > ROWS_FULL:
+        hand_on_full(recorder)
+    record_range(PURGE_EVENT, address, count)

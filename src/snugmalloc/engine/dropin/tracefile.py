@@ -40,6 +40,7 @@ from ..machine import (
     warn,
 )
 from .chunks import HEADER_CHECKED, MAGIC, STACKS, TIMES_AND_ADDRESSES, VERSION, TraceHeader, adler
+from .sampling import hide_sample_option, mean_gap
 from .values import MALFORMED, complain, number_in
 
 RECORD = b"SNUG_RECORD="
@@ -233,6 +234,7 @@ def hide_options() -> None:
     if not follows and asked_process == 0:
         hide_entry(record_entry)
         hide_entry(follow_entry)
+        hide_sample_option()
         hide_entry(stacks_entry)
 
 
@@ -300,7 +302,7 @@ def append_header(place: Word) -> None:
     header.ticks = ticks_in_second
     header.start = tick()
     header.realtime = real_time()
-    header.mean_gap = 0
+    header.mean_gap = mean_gap()
     header.process = process_id()
     header.parent = parent_id()
     header.page = page_size()
