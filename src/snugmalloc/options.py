@@ -292,7 +292,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 re.compile("(python|native|none)(,(python|native|none))*"),
                 "python, native, both with a comma between them, or none",
                 meaning="record the stacks of calls that allocate, too: lines of Python, functions in machine code",
-                cost="some 30 ns more for each block, and 3 for each Python call that it was made from",
+                cost="some 30 ns more for each block, and 3 for each Python call that it is from",
             ),
         )
     }
