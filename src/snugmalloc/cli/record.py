@@ -17,11 +17,12 @@ from snugmalloc.cli.settings import settings_option
 from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.options import NumberOption, always_on, variables
+from snugmalloc.options import OPTIONS, NumberOption, always_on, variables
 
 PROCESS = "%p"
 ALL = "all"
 PYTHON, NATIVE, NO_STACKS = "python", "native", "none"
+DEFAULT_RING = f"/dev/shm/snug-{PROCESS}.ring"
 
 
 def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
@@ -31,6 +32,18 @@ def _checked_sample(context: click.Context, parameter: click.Parameter, text: st
             gap.check(text)
     except ValueError:
         raise click.BadParameter(f"{text}: all, or {gap.range}, as 512K", context, parameter) from None
+    return text
+
+
+def _ring_size(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """The size of a ring that is one the allocator takes."""
+    if text is not None:
+        try:
+            if ":" in text:
+                raise ValueError
+            OPTIONS["record"].check(f"ring:{text}")
+        except ValueError:
+            raise click.BadParameter(f"{text}: a ring has 1M to 1G bytes", context, parameter) from None
     return text
 
 
@@ -52,7 +65,14 @@ def _checked_sample(context: click.Context, parameter: click.Parameter, text: st
     default="none",
     show_default=True,
     callback=lambda _context, _parameter, value: check_stacks(value),
-    help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
+    help="Record which lines of Python or functions of machine code allocate.",
+)
+@click.option(
+    "--ring",
+    metavar="SIZE",
+    callback=_ring_size,
+    help="Keep only the last calls, in a file of so many bytes in memory, which outlives the program: 8M, for"
+    f" snug autopsy. Without -o it is {DEFAULT_RING}.",
 )
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
 @click.option(
@@ -72,6 +92,7 @@ def command(
     output: str | None,
     follow: bool,
     stacks: str,
+    ring: str | None,
     raw: bool,
     sample: str,
     settings: dict[str, str],
@@ -83,13 +104,12 @@ def command(
         snug record -- python3 app.py
         snug report python3.1234.snug
 
-        snug record --stacks python -- python3 app.py
-
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
     the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
     children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
     whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
-    thousands of calls of each thread.
+    thousands of calls of each thread. With --ring nothing is missing, but what has been overwritten: the last
+    calls are in the file at any moment, however the program ends.
 
     With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many as
     its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
@@ -97,14 +117,18 @@ def command(
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).
     """
-    file = os.path.abspath(output if output is not None else f"{Path(program[0]).name}.{PROCESS}.snug")
+    default = DEFAULT_RING if ring else f"{Path(program[0]).name}.{PROCESS}.snug"
+    file = os.path.abspath(output if output is not None else default)
     _check_name(output, file, follow)
     library = get_own_library()
     found = prepare(program, [library])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
     if keep_pymalloc and PYTHON in stacks.split(","):
         raise click.UsageError("--stacks python needs Python's objects in malloc's heap: drop --keep-pymalloc")
-    own = variables(settings) | recording_options(file, follow, stacks, sample)
+    if ring and sample != ALL:
+        raise click.UsageError("--ring keeps every call, the last ones: drop --sample")
+    asked = f"ring:{ring}:{file}" if ring else file
+    own = variables(settings) | recording_options(asked, follow, stacks, sample)
     environment = {name: value for name, value in os.environ.items() if name not in RECORDING}
     tell_ignored({name: value for name, value in environment.items() if name not in own})
     try:
@@ -113,7 +137,7 @@ def command(
         )
     except PreloadError as error:
         raise click.ClickException(str(error)) from None
-    state = {"file": file, "follow": follow, "raw": raw, "begun": time.time_ns()}
+    state = {"file": file, "follow": follow, "raw": raw, "ring": bool(ring), "begun": time.time_ns()}
     after = [sys.executable, "-P", "-m", "snugmalloc.cli.packing", str(hand_over(state))]
     pid_name = None if follow else "_SNUG_RECORD_PROCESS"
     words = launch_command(program, added, int(after[-1]), after, trace=False, pid_name=pid_name)

@@ -477,6 +477,7 @@ static Word machine_forks_noticed; /* in this process, as parent and as child */
 static int machine_record = -1; /* the file that is recorded to */
 static Word machine_child; /* that was forked last, while there is such a file */
 static Word machine_find_child(void);
+static void machine_leave_ring(void);
 
 /* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
  * ours stay, and so does the library (-z nodelete). */
@@ -583,6 +584,7 @@ static void machine_end_fork(void) {
 static void machine_after_fork_in_child(void) {
     machine_forks++;
     machine_forks_noticed++;
+    machine_leave_ring();
     machine_end_fork();
 }
 static void machine_after_fork(void) {
@@ -804,12 +806,16 @@ __attribute__((unused)) static bool machine_is_record_open(void) {
     return machine_record >= 0 && syscall(SYS_fstat, machine_record, &status) == 0 &&
            status.st_ino == machine_record_status.st_ino && status.st_dev == machine_record_status.st_dev;
 }
-/* A write beyond RLIMIT_FSIZE would end the program by a signal. */
-__attribute__((unused)) static bool machine_may_append(Word count) {
+/* A file beyond RLIMIT_FSIZE would end the program by a signal. */
+__attribute__((unused)) static Word machine_most_in_file(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY) return true;
+    return getrlimit(RLIMIT_FSIZE, &limit) ? RLIM_INFINITY : limit.rlim_cur;
+}
+__attribute__((unused)) static bool machine_may_append(Word count) {
+    const Word most = machine_most_in_file();
+    if (most == RLIM_INFINITY) return true;
     long end = syscall(SYS_lseek, machine_record, 0, SEEK_END);
-    return end >= 0 && (Word)end + count <= limit.rlim_cur;
+    return end >= 0 && (Word)end + count <= most;
 }
 __attribute__((unused)) static bool machine_append_record(Word address, Word count) {
     int kept = errno;
@@ -825,6 +831,64 @@ __attribute__((unused)) static void machine_close_record(void) {
     if (machine_is_record_open()) syscall(SYS_close, machine_record);
     machine_record = -1;
     errno = kept;
+}
+
+/* ---- A ring ---- */
+
+static void *machine_ring; /* a file that is mapped and shared */
+static size_t machine_ring_length;
+
+/* All of the file's memory is had at once: to touch a page for which there is none would end the program by a signal.
+ * By bare system calls, for functions of libc may be cancelled. */
+__attribute__((unused)) static bool machine_have_file(long file, Word length) {
+    long status;
+    if (length > machine_most_in_file()) return false;
+    do status = syscall(SYS_fallocate, file, 0, 0L, length);
+    while (status < 0 && errno == EINTR);
+    return status == 0;
+}
+__attribute__((unused)) static Word machine_map_ring(Word path, Word length) {
+    int kept = errno;
+    void *found = MAP_FAILED;
+    long file = syscall(SYS_openat, AT_FDCWD, (Text)path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file >= 0) {
+        if (machine_have_file(file, length)) found = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)file, 0);
+        syscall(SYS_close, file);
+        if (found == MAP_FAILED) syscall(SYS_unlinkat, AT_FDCWD, (Text)path, 0);
+    }
+    errno = kept;
+    if (found == MAP_FAILED) return 0;
+    machine_ring = found;
+    machine_ring_length = length;
+    return (Word)found;
+}
+/* A signal handler that forks may have interrupted a row, which the child goes on to write. */
+static void machine_leave_ring(void) {
+    int kept = errno;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    if (machine_ring) mmap(machine_ring, machine_ring_length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    machine_ring = NULL;
+    errno = kept;
+}
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+__attribute__((unused)) static Word machine_map_until_fork(void) {
+    int kept = errno;
+    const size_t length = (size_t)getpagesize();
+    Word *page = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool done = page != MAP_FAILED && madvise(page, length, MADV_WIPEONFORK) == 0;
+    if (page != MAP_FAILED && !done) munmap(page, length);
+    if (done) *page = 1;
+    errno = kept;
+    return done ? (Word)page : 0;
+}
+/* The second figure is what is resident, in pages. */
+__attribute__((unused)) static Word machine_resident_bytes(void) {
+    char text[128];
+    machine_read_text("/proc/self/statm", text, sizeof text);
+    Text figure = strchr(text, ' ');
+    return figure ? strtoul(figure, NULL, 10) * (Word)getpagesize() : 0;
 }
 
 extern void snug_record_end(void) __attribute__((weak));

@@ -608,6 +608,25 @@ def close_record() -> None:
     backend.close_record()
 
 
+def map_ring(path: Word, length: Word) -> Word:
+    """Make the file at `path`, which must be new, for this user alone: `length` bytes, mapped and shared; or 0.
+
+    All its memory is had from the system; where it cannot be, there is no file. A child that the C library
+    forks has private memory in the place of the mapping.
+    """
+    return backend.map_ring(path, length)
+
+
+def map_until_fork() -> Word:
+    """A page of memory that begins with a word that is 1, and 0 in every forked child; or 0."""
+    return backend.map_until_fork()
+
+
+def resident_bytes() -> Word:
+    """How much of this process is in physical memory, as /proc/self/statm has it; 0 if there is none."""
+    return backend.resident_bytes()
+
+
 def watch_exit() -> None:
     """When ``exit`` has done everything else, call ``snug_record_end``. Once is enough; may call malloc."""
     backend.watch_exit()

@@ -352,6 +352,16 @@ class RealMachine:
     def close_record(self) -> None:
         os.close(self._record)
 
+    def map_ring(self, path: int, length: int) -> int:
+        """An interpreted heap has no ring."""
+        return 0
+
+    def map_until_fork(self) -> int:
+        return 0
+
+    def resident_bytes(self) -> int:
+        return 0
+
     def watch_exit(self) -> None:
         """An interpreted recording ends by ``snug_record_end``."""
 

@@ -95,6 +95,10 @@ class SimulatedMachine:
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
     records: dict[bytes, bytearray] = field(default_factory=dict)
     """The files that were recorded to, by path."""
+    rings: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """The rings, by path: where each is mapped, and its bytes."""
+    guard: int = 0
+    """What `map_until_fork` gave last: a test makes it zero in a child."""
     process: int = 1000
     children: int = 0
     """How many children this process has forked."""
@@ -365,7 +369,7 @@ class SimulatedMachine:
         return letters
 
     def file_exists(self, path: int) -> bool:
-        return self._read_text(path) in self.files
+        return self._read_text(path) in {*self.files, *self.records, *self.rings}
 
     def program_name(self, which: int) -> int:
         return self._text(self.program[which])
@@ -587,6 +591,23 @@ class SimulatedMachine:
 
     def close_record(self) -> None:
         self._record = None
+
+    def map_ring(self, path: int, length: int) -> int:
+        """A refused one is given the address of the name, and the length."""
+        name = self._read_text(path)
+        if name in self.rings or not self._call("fallocate", (path, length), 0):
+            return 0
+        address = self.reserve(length)
+        self.rings[name] = (address, length)
+        return address
+
+    def map_until_fork(self) -> int:
+        self.guard = self.reserve(self.page)
+        self.store(self.guard, 8, 1)
+        return self.guard
+
+    def resident_bytes(self) -> int:
+        return len(self._heap.memory) + sum(len(region.memory) for region in self._mappings)
 
     def watch_exit(self) -> None:
         """A test calls ``snug_record_end``."""

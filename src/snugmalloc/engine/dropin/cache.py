@@ -71,7 +71,9 @@ from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
+from .ring import has_ring
 from .sampling import takes_samples
+from .series import follow_figures
 from .shards import (
     CROWDED,
     TOTALS,
@@ -120,6 +122,8 @@ def look_after(heap: Heap) -> None:
         take_step(heap)
     if unlikely(is_publishing()):
         publish_figures(heap, number_of(heap))
+    if unlikely(has_ring()):
+        follow_figures()
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)

@@ -56,7 +56,7 @@ FILE_SHIFT = 28  # in the first word of a source frame, behind the function
 INDEX_SLOTS = 1 << 20
 IN_INDEX = INDEX_SLOTS - 1
 MOST_DEFINITIONS = INDEX_SLOTS // 4 * 3
-SLOT_SHIFT = 3
+INDEX_SLOT_SHIFT = 3
 MIX_FIRST = 0x9E37_79B9_7F4A_7C15
 MIX_SECOND = 0xC2B2_AE3D_27D4_EB4F
 MIX_SHIFT = 29
@@ -97,7 +97,7 @@ stack_count: Word = 0
 pending: Word = 0  # a recorder that holds definitions which are not in the file yet, or 0
 pending_count: Word = 0
 pending_end: Word = 0  # where they end
-is_full: bool = False
+is_table_full: bool = False
 file_count: Word = 0
 
 
@@ -132,7 +132,7 @@ def find_slot(first: Word, second: Word) -> Word:
     """The address of the slot with the definition under this key, or of the one that is free for it."""
     slot = slot_of(first, second)
     while True:
-        place = table + ((slot & IN_INDEX) << SLOT_SHIFT)
+        place = table + ((slot & IN_INDEX) << INDEX_SLOT_SHIFT)
         found = Definition(atomic_load(place))
         if found == 0 or (found.first == first and found.second == second):
             return place
@@ -161,11 +161,11 @@ def note_left_out() -> None:
 
 def has_room() -> bool:
     """Whether one more definition can be added; else a line says so, once."""
-    global is_full
+    global is_table_full
     if definition_count < MOST_DEFINITIONS:
         return True
-    if not is_full:
-        is_full = True
+    if not is_table_full:
+        is_table_full = True
         warn(TABLE_FULL, PATH)
     return False
 
@@ -371,7 +371,7 @@ def forget_code(code: Word) -> bool:
 
 def begin_definitions(takes_stacks: bool) -> bool:
     """A new file begins: nothing has a number. Whether stacks can be recorded."""
-    global definition_count, text_count, frame_count, stack_count, pending, pending_count, is_full, table
+    global definition_count, text_count, frame_count, stack_count, pending, pending_count, is_table_full, table
     global file_count
     file_count += 1
     text_count = 0
@@ -380,7 +380,7 @@ def begin_definitions(takes_stacks: bool) -> bool:
     definition_count = 0
     pending = 0
     pending_count = 0
-    is_full = False
+    is_table_full = False
     atomic_store(LEFT_OUT, 0)
     atomic_add(GENERATION, ONE)
     atomic_store(IS_TAKEN, 0)

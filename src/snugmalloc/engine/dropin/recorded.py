@@ -57,6 +57,7 @@ from .sampled import (
 from .sampling import takes_samples
 from .shards import heap_count, heap_number
 from .stacks import note_free, note_stack
+from .tally import bytes_before, count_given, count_resized, count_taken
 from .tracefile import has_recorded, is_recording, takes_stacks
 
 
@@ -112,6 +113,7 @@ def record_malloc(size: Word) -> Word:
         note_stack(recorder, frame_address())
     if likely(pointer != 0):
         write_malloc(recorder, time, size, pointer)
+        count_given(recorder, pointer)
     else:
         record_refused(recorder, MALLOC_CALL, 0, size, 0)
     return pointer
@@ -139,6 +141,7 @@ def answer_cleared(count: Word, size: Word) -> Word:
     if takes_stacks():
         note_stack(recorder, frame_address())
     record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
+    count_given(recorder, pointer)
     return pointer
 
 
@@ -165,6 +168,7 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
         if takes_stacks():
             note_stack(recorder, frame_address())
         record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
+        count_given(recorder, pointer)
     return pointer
 
 
@@ -194,6 +198,7 @@ def record_free(pointer: Word) -> None:
         note_free(pointer)
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
+        count_taken(recorder, pointer)
         write_free(recorder, tick(), pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
@@ -215,6 +220,7 @@ def answer_first(size: Word) -> Word:
     if takes_stacks():
         note_stack(recorder, frame_address())
     record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
+    count_given(recorder, pointer)
     return pointer
 
 
@@ -229,6 +235,7 @@ def answer_last(pointer: Word) -> None:
     if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
+            count_taken(recorder, pointer)
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose(pointer)
 
@@ -245,9 +252,11 @@ def answer_resize(pointer: Word, size: Word) -> Word:
     ask_resize(recorder, pointer, size)
     if takes_stacks():
         note_stack(recorder, frame_address())
+    before = bytes_before(pointer)
     moved = resize(pointer, size)
     if moved != 0:
         record_resize(recorder, moved)
+        count_resized(recorder, before, moved)
     else:
         record_refused(recorder, REALLOC_CALL, HAS_OLD, size, 0)
     return moved

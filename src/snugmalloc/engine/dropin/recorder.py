@@ -2,7 +2,8 @@
 
 A recorder is a mapping of its own with room for some ten thousand rows. One that is full is handed on: by one
 write to the end of the file. Nothing is allocated and threads share no lock. Recorders are in a list that only
-grows; one whose thread has ended waits there for the next thread.
+grows; one whose thread has ended waits there for the next thread. In a ring recorders are its slots, of which
+nothing is handed on: see ring.py and slots.py.
 
 Whoever ends the process hands on all recorders, those of running threads as well: a row counts once `done` says
 so, and a recorder that was taken for good is not handed on again by its thread.
@@ -28,12 +29,13 @@ from ..machine import (
     store_thread_recorder,
 )
 from .chunks import CHECKED_FROM, CHUNK_MARK, ROWS, ChunkHead, adler
+from .ring import ROWS_IN_SLOT, give_back, is_slot
 from .tracefile import append, stop
 
 NO_ROOM = b"snugmalloc: the recording ends here, there is no memory for it: "
 
 RECORDER_BYTES = 1 << 16
-ROWS_AT = 256
+ROWS_AT = ROWS_IN_SLOT
 LARGEST_ROW = 72
 SPARE_ROWS = 16  # what a call may bring along: growth, memory given back, a refusal
 ONE_ROW = 1 << 32
@@ -100,10 +102,29 @@ class Recorder(Record, align=64):
     rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 
 
-ROWS_FULL = RECORDER_BYTES - ROWS_AT - SPARE_ROWS * LARGEST_ROW
 ROWS_END = RECORDER_BYTES - ROWS_AT - LARGEST_ROW
 
 NEWEST_RECORDER = reserve(8)
+
+rows_end: Word = 0  # in a recorder, the last place where a row may begin
+
+
+def set_room(count: Word) -> None:
+    """Recorders have so many bytes, head and rows."""
+    global rows_end
+    rows_end = count - ROWS_AT - LARGEST_ROW
+
+
+@inline
+def is_full(recorder: Recorder) -> bool:
+    """Whether a recorder has no room any more for what a call may bring along."""
+    return recorder.done & IN_ROWS > rows_end - (SPARE_ROWS - 1) * LARGEST_ROW
+
+
+@inline
+def is_at_end(recorder: Recorder) -> bool:
+    """Whether a recorder has no room any more for a row."""
+    return recorder.done & IN_ROWS > rows_end
 
 
 def newest_recorder() -> Recorder:
@@ -137,6 +158,8 @@ def empty(recorder: Recorder) -> None:
 
 def hand_on(recorder: Recorder, for_good: bool) -> bool:
     """Write what a recorder holds to the file, if nobody else does. Whether it was done."""
+    if is_slot(recorder):
+        return True
     if atomic_exchange(recorder + Recorder.is_handed_on, ONE) != 0:
         return False
     done = atomic_load(recorder + Recorder.done)
@@ -184,13 +207,16 @@ def claim_recorder() -> Recorder:
 
 
 def give_up(recorder: Recorder) -> None:
-    """The recorder, which is empty, is for the next thread."""
+    """The recorder, which is empty or a slot, is for the next thread."""
     recorder.is_late = 0
-    recorder.last_time = 0
     recorder.lost = 0
     recorder.asked_old = 0
     recorder.stack = 0
     recorder.is_stacking = 0
+    if is_slot(recorder):
+        give_back(recorder, not is_full(recorder))
+        return
+    recorder.last_time = 0
     atomic_store(recorder + Recorder.is_free, FREE_RECORDER * ONE)
 
 

@@ -21,21 +21,24 @@ from ..machine import (
 from .chunks import BEGIN_EVENT, END_EVENT, FORK_EVENT, HAS_NUMBER, NAME_EVENT
 from .definitions import begin_definitions, left_out, pass_definitions
 from .recorder import (
-    IN_ROWS,
-    ROWS_FULL,
+    RECORDER_BYTES,
     Recorder,
     claim_recorder,
     forget_parent,
     give_up,
     hand_on,
+    is_full,
     is_of_ended,
     newest_recorder,
+    set_room,
     take_for_good,
     thread_recorder,
 )
+from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
 from .sampling import begin_sampling, stir
-from .texts import append_about, append_left_out, begin_texts, text_of_name
+from .slots import begin_rows, claim_slot, next_slot
+from .texts import append_about, append_left_out, begin_texts, name_run, text_of_name
 from .tracefile import (
     append_header,
     hide_options,
@@ -64,6 +67,7 @@ def open_trace() -> None:
     stir()
     if not open_file():
         return
+    set_room(slot_bytes() if has_ring() else RECORDER_BYTES)
     if not begin_definitions(takes_stacks()):
         take_no_stacks()
     scratch = claim_recorder()
@@ -111,11 +115,13 @@ def look_at_forks() -> None:
 
 def begin_thread() -> Recorder:
     """This thread's first row. Its recorder, or 0."""
-    recorder = claim_recorder()
+    recorder = claim_slot() if has_ring() else claim_recorder()
     if recorder == 0:
         return recorder
     recorder.thread = atomic_add(THREAD_COUNT, ONE)
     recorder.system_thread = thread_id()
+    if has_ring():
+        begin_rows(recorder)
     store_thread_recorder(recorder)
     write_row(recorder, BEGIN_EVENT, tick(), HAS_NUMBER, 0, recorder.system_thread, 0, 0)
     watch_thread_end()
@@ -124,10 +130,13 @@ def begin_thread() -> Recorder:
 
 def late_recorder(thread: Word) -> Recorder:
     """A recorder for one row of a thread that has ended, or 0."""
-    recorder = claim_recorder()
+    recorder = claim_slot() if has_ring() else claim_recorder()
     if recorder != 0:
         recorder.thread = thread
+        recorder.system_thread = thread_id()
         recorder.is_late = 1
+        if has_ring():
+            begin_rows(recorder)
     return recorder
 
 
@@ -142,9 +151,11 @@ def other_recorder() -> Recorder:
     if is_of_ended(word):
         return late_recorder(word >> 1)
     own = Recorder(word)
-    if own.done & IN_ROWS > ROWS_FULL and not hand_on_full(own):
-        own.lost += 1
-        return Recorder(0)
+    if is_full(own):
+        if not hand_on_full(own):
+            own.lost += 1
+            return Recorder(0)
+        own = next_slot(own) if has_ring() else own
     return Recorder(own if is_recording() else 0)
 
 
@@ -155,7 +166,7 @@ def known_recorder() -> Recorder:
     if (
         likely(recorder != 0 and is_noted(forks_seen()))
         and likely(is_recording())
-        and likely(recorder.done & IN_ROWS <= ROWS_FULL)
+        and likely(not is_full(recorder))
     ):
         return recorder
     return Recorder(0)
@@ -167,12 +178,10 @@ def own_recorder() -> Recorder:
     return Recorder(recorder if recorder != 0 else other_recorder())
 
 
-def end_thread() -> None:
-    """This thread ends. Calls that it makes still are handed on one by one."""
-    if thread_recorder() == 0 or not is_recording():
-        return
-    recorder = own_recorder()
-    if recorder == 0:
+def name_thread(recorder: Recorder) -> None:
+    """This thread ends: record its name, if it has one of its own."""
+    if has_ring():
+        name_run(last_run(recorder))
         return
     scratch = claim_recorder()
     if scratch != 0:
@@ -180,6 +189,16 @@ def end_thread() -> None:
         give_up(scratch)
         if number != 0:
             write_row(recorder, NAME_EVENT, tick(), HAS_NUMBER, 0, number, 0, 0)
+
+
+def end_thread() -> None:
+    """This thread ends. Calls that it makes still are handed on one by one."""
+    if thread_recorder() == 0 or not is_recording():
+        return
+    recorder = own_recorder()
+    if recorder == 0:
+        return
+    name_thread(recorder)
     write_row(recorder, END_EVENT, tick(), 0, 0, 0, 0, 0)
     if hand_on_full(recorder):
         store_thread_recorder(recorder.thread << 1 | 1)
@@ -204,6 +223,8 @@ def end_recording() -> None:
         return
     scratch = claim_recorder()
     leave_off()
+    if has_ring():
+        mark_ended(tick())
     recorder = newest_recorder()
     while recorder != 0:
         if recorder != scratch and recorder.is_free == 0:

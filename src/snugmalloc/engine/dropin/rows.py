@@ -38,7 +38,7 @@ from .chunks import (
 from .definitions import pass_definitions
 from .figures import Figures
 from .layout import ALL_BITS
-from .recorder import IN_ROWS, ONE_ROW, ROWS_END, ROWS_FULL, Recorder, give_up, hand_on, thread_recorder
+from .recorder import IN_ROWS, ONE_ROW, Recorder, give_up, hand_on, is_at_end, is_full, thread_recorder
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -247,7 +247,7 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
     recorder = thread_recorder()
     if recorder == 0 or not is_noted(forks_seen()):
         return
-    if recorder.done & IN_ROWS > ROWS_END:
+    if is_at_end(recorder):
         recorder.lost += 1
         return
     write_row(recorder, operation, tick(), shape, size, number, 0, address)
@@ -261,6 +261,6 @@ def record_range(operation: Word, address: Word, count: Word) -> None:
 def record_given_back(address: Word, count: Word) -> None:
     """The system has these bytes back. Without a lock, for one call may give back any number of ranges."""
     recorder = thread_recorder()
-    if recorder != 0 and is_noted(forks_seen()) and recorder.done & IN_ROWS > ROWS_FULL:
+    if recorder != 0 and is_noted(forks_seen()) and is_full(recorder):
         hand_on_full(recorder)
     record_range(PURGE_EVENT, address, count)

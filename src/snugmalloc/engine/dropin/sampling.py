@@ -70,6 +70,12 @@ def mean_gap() -> Word:
     return asked_gap
 
 
+def take_no_samples() -> None:
+    """Every call is recorded, whatever the option says."""
+    global asked_gap
+    asked_gap = 0
+
+
 def begin_sampling() -> None:
     """A recording has begun: of samples, if the option says so. That never changes again."""
     global samples

@@ -6,9 +6,11 @@ Where both kinds are, the functions in machine code that a Python function has c
 from __future__ import annotations
 
 from ..machine import Word, stack_top, unlikely
+from .definitions import pass_definitions
 from .native import native_stack
 from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
 from .recorder import Recorder
+from .ring import has_ring
 from .tracefile import takes_native_stacks, takes_python_stacks
 
 
@@ -52,6 +54,8 @@ def note_stack(recorder: Recorder, here: Word) -> None:
     if recorder.is_stacking == 0 and recorder.is_late == 0:
         recorder.is_stacking = 1
         recorder.stack = read_stack(recorder, here)
+        if has_ring():
+            pass_definitions()
         recorder.is_stacking = 0
     else:
         recorder.stack = 0

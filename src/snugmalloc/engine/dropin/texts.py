@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..common.sizes import ONE
 from ..machine import (
     Word,
+    clear_bytes,
     command_line,
     load_byte,
     process_id,
@@ -22,6 +23,7 @@ from .definitions import (
     take_definitions,
 )
 from .recorder import ROWS_END, Recorder, append_chunk
+from .ring import NAME_ROOM, Run
 from .tracefile import PATH_BYTES, put_digits
 
 PROGRAM = 0x006D_6172_676F_7270  # the letters of "program",
@@ -78,6 +80,19 @@ def append_left_out(scratch: Recorder, count: Word) -> None:
     end = put_digits(place + 1, count)
     store_byte(place, end - place - 1)
     append_chunk(scratch, ABOUT * ONE, ONE, end - scratch.rows)
+
+
+def name_run(run: Run) -> None:
+    """In a ring: note the name of the thread whose rows these are, if it has one of its own."""
+    if run == 0:
+        return
+    count = thread_name(run.system_thread, run.name)
+    if count == 0:
+        return
+    if is_own_name(run.name, count):
+        clear_bytes(run.name, NAME_ROOM)
+    elif count < NAME_ROOM:
+        clear_bytes(run.name + count, NAME_ROOM - count)
 
 
 def append_about(scratch: Recorder) -> None:
