@@ -307,7 +307,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "record_stacks",
                 re.compile("(python|native|none)(,(python|native|none))*"),
                 "python, native, both with a comma between them, or none",
-                meaning="record the stacks of calls that allocate, too: lines of Python, functions in machine code",
+                meaning="record who allocates, too: lines of Python, functions in machine code",
                 cost="some 30 ns more for each block, and 3 for each Python call that it is from",
             ),
         )
