@@ -96,6 +96,19 @@ def test_live_bytes_by_size_are_those_of_the_whole_process(witness: Path, tmp_pa
     assert large <= sum(bins[62:]) <= 1.3 * large + 50_000
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_one_call_gives_back_stays_within_its_slot(witness: Path, tmp_path: Path, threads: int) -> None:
+    ring, notes = tmp_path / "of.ring", tmp_path / "notes"
+    with running(witness, notes, threads, "trim", ring=f"ring:1M:{ring}") as process:
+        kill_after(process, notes, 50_000)
+    found, events = read_rows(ring)
+    told = read_witness(notes)
+    assert sum(event.operation is Operation.PURGE for event in events) > 100
+    assert not any(event.operation is Operation.LOST for event in events)
+    for thread, calls in told.calls.items():
+        assert assert_last(found[thread], calls, told.counts[thread]) > 1000
+
+
 def test_threads_that_live_for_a_moment_do_not_push_out_what_was_before(witness: Path, tmp_path: Path) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 4, "short", ring=f"ring:1M:{ring}") as process:

@@ -1,14 +1,15 @@
 /* Makes random calls in several threads, and notes each in a file that is mapped and shared, so that it is known
    afterwards which calls were the last, however the program ended. A call is noted when it has returned.
 
-       witness FILE THREADS MODE   MODE: forever, signals, fork, short, count=CALLS
+       witness FILE THREADS MODE   MODE: forever, signals, trim, fork, short, count=CALLS
 
    With `signals` a handler interrupts the one thread all the time, and forks a child that goes on where the thread was, and notes
-   nothing in the file. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
+   nothing in the file. With `trim` each thread gives back thousands of ranges of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
    calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of each.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 enum { MALLOC = 1, CALLOC, REALLOC, ALIGNED, FREE };
-enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100 };
+enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100, TRIMMED = 2000, BLOCK = 20000 };
 
 typedef struct {
     uint64_t operation, size, number, old, address;
@@ -80,6 +81,28 @@ static void *work(void *of) {
     Worker *worker = of;
     worker->notes->thread = (uint64_t)syscall(SYS_gettid);
     while (worker->wanted == 0 || worker->notes->count < worker->wanted) step(worker);
+    return NULL;
+}
+
+static void *work_and_trim(void *of) {
+    static __thread void *blocks[TRIMMED];
+    Worker *worker = of;
+    worker->notes->thread = (uint64_t)syscall(SYS_gettid);
+    for (;;) {
+        for (int i = 0; i < TRIMMED; i++) {
+            blocks[i] = malloc(BLOCK);
+            note(worker, (Call){MALLOC, BLOCK, 0, 0, (uintptr_t)blocks[i]});
+            memset(blocks[i], 1, BLOCK);
+        }
+        for (int first = 0; first < 2; first++) {
+            for (int i = first; i < TRIMMED; i += 2) {
+                uint64_t old = (uintptr_t)blocks[i];
+                free(blocks[i]);
+                note(worker, (Call){FREE, 0, 0, old, 0});
+            }
+            malloc_trim(0);
+        }
+    }
     return NULL;
 }
 
@@ -148,7 +171,7 @@ int main(int count, char **arguments) {
             for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
         }
     for (int i = 0; i < threads; i++)
-        if (pthread_create(&ids[i], NULL, work, &workers[i])) return 1;
+        if (pthread_create(&ids[i], NULL, strcmp(mode, "trim") ? work : work_and_trim, &workers[i])) return 1;
     if (strcmp(mode, "fork") == 0) work_in_children();
     if (strcmp(mode, "signals") == 0) interrupt(ids[0]);
     for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
