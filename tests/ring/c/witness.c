@@ -4,7 +4,7 @@
        witness FILE THREADS MODE   MODE: forever, signals, trim, fork, short, count=CALLS
 
    With `signals` a handler interrupts the one thread all the time, and forks a child that goes on where the thread was, and notes
-   nothing in the file. With `trim` each thread gives back thousands of ranges of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
+   nothing in the file; each is told on standard output. With `trim` each thread gives back thousands of ranges of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
    calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of each.
  */
 #define _GNU_SOURCE
@@ -117,6 +117,10 @@ static void *work_briefly(void *of) {
 static Notes *all_notes;
 static size_t notes_length;
 
+static void tell(void) {
+    if (write(1, "forked\n", 7) != 7) _exit(1);
+}
+
 static void fork_here(int signal_number) {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     pid_t child = fork();
@@ -125,8 +129,10 @@ static void fork_here(int signal_number) {
         signal(signal_number, SIG_IGN);
         signal(SIGALRM, SIG_DFL);
         ualarm(3000, 0); /* which ends it */
-    } else
+    } else {
         waitpid(child, NULL, 0);
+        tell();
+    }
 }
 
 static void interrupt(pthread_t thread) {
@@ -147,6 +153,7 @@ static void work_in_children(void) {
             _exit(0);
         }
         waitpid(child, NULL, 0);
+        tell();
     }
 }
 
