@@ -50,6 +50,7 @@ from .recorder import (
     take_common,
     thread_recorder,
 )
+from .ring import is_slot
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -283,8 +284,13 @@ def record_range(operation: Word, address: Word, count: Word) -> None:
 
 
 def record_given_back(address: Word, count: Word) -> None:
-    """The system has these bytes back. Without a lock, for one call may give back any number of ranges."""
+    """The system has these bytes back. Without a lock, for one call may give back any number of ranges.
+
+    A slot of a ring is not emptied in the middle of a call: what it has no room for is in the figures alone.
+    """
     recorder = thread_recorder()
     if recorder != 0 and is_noted(forks_seen()) and is_full(recorder):
+        if is_slot(recorder):
+            return
         hand_on_full(recorder)
     record_range(PURGE_EVENT, address, count)
