@@ -7,33 +7,40 @@ from ..machine import (
     Word,
     atomic_add,
     atomic_store,
+    close_record,
+    forked_child,
     forks_seen,
     inline,
     likely,
     load_thread_recorder,
-    newest_child,
     reserve,
     store_thread_recorder,
+    store_thread_word,
     thread_id,
+    thread_without_cache,
     tick,
     watch_thread_end,
 )
 from .chunks import BEGIN_EVENT, END_EVENT, FORK_EVENT, HAS_NUMBER, NAME_EVENT
+from .outside import has_order
 from .recorder import (
     IN_ROWS,
     ROWS_FULL,
     Recorder,
+    begin_session,
     claim_recorder,
     forget_parent,
     give_up,
     hand_on,
     is_of_ended,
+    is_of_session,
+    leave_recorder,
     newest_recorder,
     take_for_good,
     thread_recorder,
 )
 from .rows import hand_on_full, record_event, write_row
-from .texts import append_about, begin_texts, text_of_name
+from .texts import append_about, append_live, begin_texts, text_of_name
 from .tracefile import (
     append_header,
     hide_options,
@@ -44,8 +51,10 @@ from .tracefile import (
     is_recording,
     leave_file,
     leave_off,
-    note_fork,
+    note_forks,
     open_file,
+    open_named,
+    take_up,
 )
 
 THREAD_COUNT = reserve(8)
@@ -64,6 +73,29 @@ def open_trace() -> None:
         append_header(scratch.rows)
         append_about(scratch)
         give_up(scratch)
+
+
+def begin_recording_to(path: Word, live: Word) -> bool:
+    """While the program runs, and nothing is recorded: record to this file. Whether it is made.
+
+    So many bytes are live by now. The beginning of the file is there before the first thread may hand on its
+    rows. Numbers of threads go on.
+    """
+    if is_forked():
+        forget_parent()
+        leave_file()
+    begin_session()
+    begin_texts()
+    scratch = Recorder(claim_recorder() if open_named(path) else 0)
+    if scratch != 0:
+        append_header(scratch.rows)
+        append_about(scratch)
+        append_live(scratch, live)
+        give_up(scratch)
+        take_up()
+    if not is_recording():
+        close_record()
+    return is_recording()
 
 
 def begin_recording() -> None:
@@ -85,6 +117,14 @@ def begin_in_child() -> None:
         leave_off()
 
 
+def record_forks(seen: Word) -> None:
+    """This process has forked so many times: an event for each of which there is none."""
+    count = note_forks(seen)
+    while count != 0:
+        count -= 1
+        record_event(FORK_EVENT, HAS_NUMBER, 0, forked_child(seen - count), 0)
+
+
 def look_at_forks() -> None:
     """Before a row: is this process a new one, or has it forked?"""
     seen = forks_seen()
@@ -92,9 +132,9 @@ def look_at_forks() -> None:
         return
     if is_forked():
         begin_in_child()
-        note_fork(seen)
-    elif note_fork(seen):
-        record_event(FORK_EVENT, HAS_NUMBER, 0, newest_child(), 0)
+        note_forks(seen)
+    elif thread_recorder() != 0:  # else the next call does it
+        record_forks(seen)
 
 
 # ---- Threads ----
@@ -108,6 +148,7 @@ def begin_thread() -> Recorder:
     recorder.thread = atomic_add(THREAD_COUNT, ONE)
     recorder.system_thread = thread_id()
     store_thread_recorder(recorder)
+    store_thread_word(thread_without_cache())  # from now on all of its calls come by
     write_row(recorder, BEGIN_EVENT, tick(), HAS_NUMBER, 0, recorder.system_thread, 0, 0)
     watch_thread_end()
     return recorder
@@ -133,6 +174,9 @@ def other_recorder() -> Recorder:
     if is_of_ended(word):
         return late_recorder(word >> 1)
     own = Recorder(word)
+    if not is_of_session(own):
+        leave_recorder(own)
+        return begin_thread()
     if own.done & IN_ROWS > ROWS_FULL and not hand_on_full(own):
         own.lost += 1
         return Recorder(0)
@@ -145,7 +189,7 @@ def known_recorder() -> Recorder:
     recorder = thread_recorder()
     if (
         likely(recorder != 0 and is_noted(forks_seen()))
-        and likely(is_recording())
+        and likely(is_recording() and not has_order())
         and likely(recorder.done & IN_ROWS <= ROWS_FULL)
     ):
         return recorder
@@ -160,7 +204,12 @@ def own_recorder() -> Recorder:
 
 def end_thread() -> None:
     """This thread ends. Calls that it makes still are handed on one by one."""
-    if thread_recorder() == 0 or not is_recording():
+    recorder = thread_recorder()
+    if recorder == 0:
+        return
+    if not is_recording():
+        if recorder.is_handed_on != 0:
+            leave_recorder(recorder)
         return
     recorder = own_recorder()
     if recorder == 0:
@@ -190,15 +239,26 @@ def name_last(scratch: Recorder, recorder: Recorder) -> None:
 
 
 def end_recording() -> None:
-    """This process ends, or becomes another program: all that was recorded goes to the file."""
+    """This process ends, becomes another program, or is to record no more: all that it has goes to the file."""
     if not is_recording() or not is_own_file():
         return
     scratch = claim_recorder()
     leave_off()
     recorder = newest_recorder()
     while recorder != 0:
-        if recorder != scratch and recorder.is_free == 0:
+        if recorder != scratch and recorder.is_free == 0 and is_of_session(recorder):
             take_for_good(recorder)
             if scratch != 0 and recorder.is_late == 0:
                 name_last(scratch, recorder)
         recorder = Recorder(recorder.next_recorder)
+    if scratch != 0:
+        give_up(scratch)
+
+
+def end_recording_now() -> bool:
+    """While the program runs: record no more. Whether anything was recorded."""
+    was_recording = is_recording() and is_own_file()
+    end_recording()
+    if was_recording:
+        close_record()
+    return was_recording

@@ -8,6 +8,7 @@ from ..machine import (
     atomic_exchange,
     atomic_store,
     command_line,
+    copy_bytes,
     load_byte,
     process_id,
     reserve,
@@ -17,10 +18,12 @@ from ..machine import (
 )
 from .chunks import ABOUT, TABLES, TEXT_DEFINITION, put_number
 from .recorder import PATIENCE, ROWS_END, Recorder, append_chunk
-from .tracefile import PATH_BYTES
+from .tracefile import PATH_BYTES, put_digits
 
 PROGRAM = 0x006D_6172_676F_7270  # the letters of "program",
 PROGRAM_BYTES = 7  # so many
+LIVE_NAME = 0x6576_696C  # and of "live"
+LIVE_NAME_BYTES = 4
 NAME_BYTES_MAX = 16
 SPACE = 32
 
@@ -92,4 +95,15 @@ def append_about(scratch: Recorder) -> None:
     for at in range(count):
         letter = load_byte(text + at)
         store_byte(place + at, letter if letter != 0 else SPACE)
+    append_chunk(scratch, ABOUT * ONE, ONE, place + count - scratch.rows)
+
+
+def append_live(scratch: Recorder, live: Word) -> None:
+    """Write how many bytes were live when the recording began: a trace that begins later does not know them."""
+    digits = scratch.rows + PATH_BYTES
+    count = put_digits(digits, live) - digits
+    place = put_number(scratch.rows, LIVE_NAME_BYTES * ONE)
+    store_word(place, LIVE_NAME)
+    place = put_number(place + LIVE_NAME_BYTES, count)
+    copy_bytes(place, digits, count)
     append_chunk(scratch, ABOUT * ONE, ONE, place + count - scratch.rows)
