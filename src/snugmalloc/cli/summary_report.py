@@ -16,6 +16,7 @@ from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
 from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
+MOST_DIGITS = 20  # of a number of bytes
 BLOCKS = ("blocks", "allocated", "at the peak", "at the end", "short-lived")
 COSTS = ("blocks", "allocated", "cleared by calloc", "moved by realloc")
 LIVE = ("blocks", "live", "share")
@@ -187,6 +188,9 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
         yield "program", reader.about["program"]
     if summary.duration is not None:
         yield "time", f"{summary.duration:,.3f} s"
+    live = live_before(reader)
+    if live is not None:
+        yield "begun", f"while it ran: {size(live)} were live or cached by then, which the trace does not know"
     if summary.mean_gap:
         yield "sampled", f"every {size(summary.mean_gap)} in the mean: the figures of blocks are estimates"
     yield "allocated", f"{size(round(total.bytes))} in {_blocks(total.blocks)}"
@@ -204,6 +208,12 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
     yield from _notes(summary)
+
+
+def live_before(reader: TraceReader) -> int | None:
+    """How many bytes were live when the recording began; None where it began with the program."""
+    told = reader.about.get("live", "")
+    return int(told) if told.isdecimal() and len(told) <= MOST_DIGITS else None
 
 
 def _moment_rows(summary: Summary, page_is_known: bool) -> Iterator[tuple[str, str]]:
