@@ -12,7 +12,6 @@ import click
 from snugmalloc.cli.files import check_writable
 from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
-from snugmalloc.cli.record_process import record_process
 from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
 from snugmalloc.launch.launcher import launch_command
@@ -81,6 +80,8 @@ def command(
             raise click.UsageError(
                 "--pid is for a process that runs: it takes no PROGRAM and no options for one"
             )
+        from snugmalloc.cli.record_process import record_process  # it needs `packing`, which is a program, too
+
         record_process(pid, output, seconds, raw)
         return
     if not program:
