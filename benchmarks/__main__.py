@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from snugmalloc.launch.allocators import AllocatorError
 
 from . import catalogue, figures, floor, four, goals, record, scaling, simulation, suite
 
-BENCHMARKS = ("four", "figures", "suite", "floor", "scaling", "simulate", "record", "goals")
+BENCHMARKS = ("four", "figures", "suite", "python", "floor", "scaling", "simulate", "record", "goals")
 WORKLOADS = tuple(workload.name for workload in catalogue.ALL)
 
 
@@ -95,21 +96,26 @@ def main(
     """Measure NAMES, or everything.
 
     `four` is the four functions; `figures` instructions, threads, starts; `suite` every workload on every
-    allocator; `floor` what Python programs would hold without free pages; `scaling` four patterns with many
-    threads; `simulate` how patterns would scale on more cores than there are here; `record` what recording
-    costs; `goals` writes docs/figures.md from what was measured. A workload's name measures it alone, into
-    benchmarks/work/.
+    allocator; `python` those in Python, against stock Python; `floor` what Python programs would hold without
+    free pages; `scaling` four patterns with many threads; `simulate` how patterns would scale on more cores
+    than there are here; `record` what recording costs; `goals` writes docs/figures.md from what was measured.
+    A workload's name measures it alone, into benchmarks/work/.
     """
     chosen = [name.strip() for name in allocators.split(",") if name.strip()]
     wanted = names or BENCHMARKS
     alone = [name for name in wanted if name in WORKLOADS]
+    run_suite = functools.partial(
+        suite.run, quick=quick, allocators=chosen, variants=variants, rounds=rounds, fresh=fresh
+    )
     try:
         if "four" in wanted:
             four.run(quick)
         if "figures" in wanted:
             figures.run(quick, chosen)
         if "suite" in wanted:
-            suite.run(quick=quick, allocators=chosen, variants=variants, rounds=rounds, fresh=fresh)
+            run_suite(suite.ALL)
+        if "python" in wanted:
+            run_suite(suite.PYTHON)
         if "floor" in wanted:
             floor.run(quick)
         if "scaling" in wanted:
@@ -119,7 +125,7 @@ def main(
         if "record" in wanted:
             record.run(quick)
         if alone:
-            suite.run(alone, quick=quick, allocators=chosen, variants=variants, rounds=rounds)
+            run_suite(suite.SOME, alone)
         if "goals" in wanted:
             click.echo(goals.write())
     except AllocatorError as error:

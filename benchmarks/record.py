@@ -58,11 +58,14 @@ def recorders(folder: Path) -> list[Recorder]:
     """All ways that are installed here; each leaves its file in the folder."""
     library = [Path(snugmalloc.get_library("snugmalloc"))]
     ours = {**additions(library, {}, plain_python=False, environment=os.environ), "PYTHONMALLOC": "malloc"}
+    recorded = {**ours, "SNUG_RECORD": str(folder / "ours.%p.snug")}
+    ring = f"ring:8M:{folder}/ours.%p.ring"
+    sampled = {**recorded, "SNUG_RECORD_SAMPLE": "512K"}
     found = [
         Recorder("snugmalloc", added=ours),
-        Recorder(
-            "snugmalloc, recorded", "snugmalloc", added={**ours, "SNUG_RECORD": str(folder / "ours.%p.snug")}
-        ),
+        Recorder("snugmalloc, recorded", "snugmalloc", added=recorded),
+        Recorder("snugmalloc, ring", "snugmalloc", added={**ours, "SNUG_RECORD": ring}),
+        Recorder("snugmalloc, sampled", "snugmalloc", added=sampled),
     ]
     if shutil.which("heaptrack"):
         plain = {"PYTHONMALLOC": "malloc"}

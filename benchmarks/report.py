@@ -39,7 +39,8 @@ AGAINST_STOCK_PYTHON = (CPU, PEAK, MEAN, FINAL)
 FAMILIES = {"own": "own programs", "python": "Python programs", "programs": "real programs"}
 RESIDENT = "resident "
 
-PAGE = """# The suite
+TITLE = {"suite": "The suite", "python": "The Python programs of the suite", "some": "Some of the suite"}
+PAGE = """# {title}
 
 {workloads} workloads, {rounds} interleaved rounds{amount}.
 Python programs run with `PYTHONMALLOC=malloc`, but for the columns `pymalloc` (stock Python) and `pymimalloc`,
@@ -232,6 +233,7 @@ def page(
     """The whole page; its plots are the files that `write_plots` writes for the same `name`."""
     failed = "\n".join(f"- {what}: {why}" for what, why in failures.items())
     return PAGE.format(
+        title=TITLE[name],
         workloads=len(table.workloads),
         rounds=rounds,
         amount="" if amount == 100 else f", each workload cut down to {amount} % (quick)",

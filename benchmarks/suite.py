@@ -37,6 +37,7 @@ METRICS = (
 TOLD = ("resident", "operations", "ops_per_s")  # what programs say of themselves
 FULL, QUICK = 100, 20  # how much a workload does, in percent
 ROUNDS, QUICK_ROUNDS = 5, 3
+ALL, PYTHON, SOME = "suite", "python", "some"  # kinds of runs, and what their results are called
 CLIENT_PATIENCE = 10  # seconds that a client may go on after its server has ended
 
 
@@ -202,6 +203,16 @@ def samples_of(cells: Iterable[Cell]) -> Samples:
     return samples
 
 
+def in_order(
+    cells: Iterable[Cell], workloads: Sequence[Workload], contenders: Sequence[Contender]
+) -> list[Cell]:
+    """The cells by workload, then by contender: runs are shuffled, tables are not."""
+    names = [workload.name for workload in workloads], [contender.name for contender in contenders]
+    return sorted(
+        cells, key=lambda cell: (names[0].index(cell.workload), names[1].index(cell.contender), cell.round)
+    )
+
+
 def failures_of(cells: Iterable[Cell]) -> dict[str, str]:
     """What went wrong, by workload and contender."""
     return {f"{cell.workload} on {cell.contender}": cell.failure for cell in cells if cell.failure}
@@ -234,7 +245,15 @@ def identity_of(contenders: Sequence[Contender], amount: int, rounds: int) -> st
     return json.dumps([amount, rounds, sources.hexdigest(), described])
 
 
+def chosen(kind: str, names: Sequence[str]) -> list[Workload]:
+    """The workloads of a run."""
+    if kind == SOME:
+        return [workload for workload in catalogue.ALL if workload.name in names]
+    return [workload for workload in catalogue.ALL if kind == ALL or workload.family == PYTHON]
+
+
 def run(
+    kind: str = ALL,
     names: Sequence[str] = (),
     *,
     quick: bool = False,
@@ -243,34 +262,32 @@ def run(
     rounds: int | None = None,
     fresh: bool = False,
 ) -> None:
-    """Measure the workloads called `names`, or all of them, and write tables, raw figures and plots.
+    """Measure all workloads, those in Python or SOME called `names`; write tables, raw figures and plots.
 
-    The run of all can be interrupted and goes on where it was, unless `fresh`. What is quick or in part goes
-    into the work folder, a full run into the results. Raises AllocatorError.
+    A run of all or of Python can be interrupted and goes on where it was, unless `fresh`. What is quick or SOME
+    goes into the work folder, the others into the results. Raises AllocatorError.
     """
-    chosen = [workload for workload in catalogue.ALL if not names or workload.name in names]
-    workloads = catalogue.set_up(chosen)
+    workloads = catalogue.set_up(chosen(kind, names))
     contenders = find_contenders(allocators, variants)
     amount, usual_rounds = (QUICK, QUICK_ROUNDS) if quick else (FULL, ROUNDS)
     rounds = rounds or usual_rounds
-    kind = "some" if names else "suite"
     path = WORK / f"{kind}-{'quick' if quick else 'full'}.jsonl"
-    if fresh or names:
+    if fresh or kind == SOME:
         path.unlink(missing_ok=True)
     store = Store(path, identity_of(contenders, amount, rounds))
     fill(store, list(plan(workloads, contenders, rounds)), amount)
 
-    samples = samples_of(store.cells)
+    samples = samples_of(in_order(store.cells, workloads, contenders))
     peers = [contender.name for contender in contenders if contender.is_peer]
     failures = failures_of(store.cells)
     table = Table.of(samples, peers)
     page = report.page(table, contenders, rounds, amount, failures, kind)
-    command = harness.command_line(names or ["suite"], quick, allocators)
+    command = harness.command_line(names or [kind], quick, allocators)
     command += f" --rounds {rounds}" if rounds != usual_rounds else ""
     raw = raw_of(rounds, amount, contenders, samples, failures)
-    folder = WORK if quick or names else RESULTS
+    folder = WORK if quick or kind == SOME else RESULTS
     write_results(kind, command, page, raw, folder)
     report.write_plots(table, folder, kind)
-    if not names:
+    if kind != SOME:
         goals.write(folder)
     click.echo(f"{folder / kind}.md")

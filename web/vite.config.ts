@@ -1,13 +1,13 @@
-/** Builds page.html with everything in it, into the Python package. */
+/** Builds a page with everything in it, page.html or demo.html by the mode, into the Python package. */
 import { defineConfig } from "vite";
 import { viteSingleFile } from "vite-plugin-singlefile";
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   plugins: [viteSingleFile()],
   build: {
     target: "es2022",
     outDir: "../src/snugmalloc/viewing",
     emptyOutDir: false,
-    rollupOptions: { input: "page.html" },
+    rollupOptions: { input: `${mode}.html` },
   },
-});
+}));

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from snugmalloc.engine.dropin import options as engine
-from snugmalloc.engine.dropin import switch
+from snugmalloc.engine.dropin import ring, switch
 from snugmalloc.engine.dropin.layout import GIB
 from snugmalloc.engine.dropin.values import MAX_BYTES
 
 PREFIX = "SNUG_"
 SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30}
 NUMBER = re.compile(r"([0-9]+)([KMG]?)", re.IGNORECASE | re.ASCII)
+RING = re.compile(r"ring:(?P<size>[^:]*)(:.+)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,20 @@ class TextOption(Option):
     @property
     def default_text(self) -> str:
         return "none"
+
+
+@dataclass(frozen=True)
+class RecordOption(TextOption):
+    """A path, or a ring: its size, and perhaps a path."""
+
+    def check(self, text: str) -> None:
+        super().check(text)
+        asked = RING.fullmatch(text)
+        number = NUMBER.fullmatch(asked["size"]) if asked else None
+        size = int(number[1]) << SUFFIXES[number[2].upper()] if number else 0
+        if text.startswith("ring:") and not ring.LEAST_RING <= size <= ring.MOST_RING:
+            least, most = short_number(ring.LEAST_RING), short_number(ring.MOST_RING)
+            raise ValueError(f"{self.name}={text}: a ring has {least} to {most} bytes: ring:8M or ring:8M:PATH")
 
 
 def short_number(number: int) -> str:
@@ -271,11 +286,12 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 meaning="leave RTLD_DEEPBIND in dlopen: such plug-ins then find libc's malloc beside this one",
                 cost="nothing",
             ),
-            TextOption(
+            RecordOption(
                 "record",
                 re.compile(".+", re.DOTALL),
-                "a path; %p in it is the process id",
-                meaning="record every call of the malloc family to a new file at this path, for `snug report`",
+                "a path; %p in it is the process id; or ring:SIZE or ring:SIZE:PATH",
+                meaning="record every call of the malloc family to a new file at this path, for `snug report`;"
+                " in a ring of SIZE bytes only the last, which outlive the process, for `snug autopsy`",
                 cost="some 20 ns for each call, and 3 to 7 bytes in the file",
             ),
             NumberOption(
@@ -286,6 +302,13 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 1,
                 meaning="record forked children and programs that are executed, too, each to a file of its own",
                 cost="that",
+            ),
+            TextOption(
+                "record_stacks",
+                re.compile("(python|native|none)(,(python|native|none))*"),
+                "python, native, both with a comma between them, or none",
+                meaning="record the stacks of calls that allocate, too: lines of Python, functions in machine code",
+                cost="some 30 ns more for each block, and 3 for each Python call that it was made from",
             ),
         )
     }

@@ -19,7 +19,8 @@ TEXTS = {
     "disable_file": (["/nonexistent", "relative name", "/" * 3000], [""]),
     "publish": (["/dev/shm"], ["", "folder", "./folder"]),
     "except": (["", "java", "chromium, java", "a-name-of-more-than-15-characters,"], ["/usr/bin/java", "a,/"]),
-    "record": ([], [""]),  # what it takes makes a file: tests/trace/test_record.py
+    # what it takes makes a file: tests/trace/test_record.py, tests/ring/test_ring.py
+    "record": ([], ["", "ring:", "ring:8", "ring:8X", "ring:2G", "ring:8M:"]),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from snugmalloc.trace import TraceReader
+from snugmalloc.trace import Operation, TraceReader
 from snugmalloc.trace.blocks import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
 from ..dropin.programs import C_SOURCE, LUA, NODE, PERL, SQLITE
-from .programs import PYTHON, SNUG
+from ..dropin.redis import running_redis
+from .programs import PYTHON, SNUG, snug
 
+SERVICE = Path(__file__).resolve().parents[2] / "examples" / "service.py"
 HOLD = "a = [bytes(12_345) for _ in range(2_000)]; del a; print(len('done'))"
 WORKERS = """
 import multiprocessing, sys
@@ -76,6 +79,17 @@ def test_a_file_of_that_name_is_written_anew(tmp_path: Path) -> None:
     ended = record(tmp_path, "-o", "of.snug", PYTHON, "-c", HOLD)
     assert ended.returncode == 0 and len(ended.stderr.splitlines()) == 1
     assert sizes_in(only(tmp_path))[12_345 + 33] == 2_000
+
+
+def test_a_call_that_gives_back_more_than_a_buffer_tells_of_all(tmp_path: Path) -> None:
+    """Twenty thousand holes go at one stroke: a row for each."""
+    code = "a = [bytes(8000) for _ in range(40_000)]; del a[::2]; from snugmalloc import dropin; dropin.trim()"
+    ended = record(tmp_path, "--set", "purge_delay=1G", "-o", "of.snug", "--", sys.executable, "-c", code)
+    assert ended.returncode == 0
+    with TraceReader(tmp_path / "of.snug") as reader:
+        history = read_history(reader)
+    assert history.lost == 0
+    assert history.events[Operation.PURGE] > 10_000
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -149,32 +163,60 @@ def test_an_option_that_switches_the_allocator_off_does_not_count(tmp_path: Path
     assert sizes_in(tmp_path / "of.snug")[12_345 + 33] == 2_000
 
 
-def assert_every_block_is_known(path: Path, least: int) -> None:
-    """Each pointer that was freed is that of a block of the trace; nothing is left out."""
+# ---- Real programs ----
+
+
+def assert_every_block_is_known(path: Path, least: int) -> int:
+    """Each pointer that was freed is of a block of the trace; nothing is left out. What is live at the end."""
     with TraceReader(path) as reader:
+        assert (reader.verify(), reader.damage) == ([], None)
         history = read_history(reader)
     assert history.call_count > least
     assert (history.missing_frees, history.lost) == (0, 0)
     assert history.unknown_frees < 10  # blocks of the dynamic loader
+    return history.live[-1]
 
 
-REAL = {
+def assert_sound(path: Path, least: int) -> None:
+    """The trace is whole, its report can be made, and a replay ends with what was live on each allocator."""
+    live = assert_every_block_is_known(path, least)
+    assert snug("trace", "verify", path).returncode == 0
+    report = json.loads(snug("report", "--json", "-", path).stdout)
+    assert report["total"]["end_bytes"] == live
+    played = json.loads(snug("replay", "-n", "1", "--allocators", "snugmalloc", "--json", "-", path).stdout)
+    assert [series["samples"][-1]["live_bytes"] for series in played["allocators"]] == [live, live]
+
+
+REAL: dict[str, tuple[list[str], str, int]] = {
     "sqlite3": (["sqlite3"], SQLITE, 100_000),
     "perl": (["perl", "-"], PERL, 100_000),
     "node": (["node", "-"], NODE, 100_000),
     "lua": (["lua5.4", "-"], LUA, 50_000),
+    "service": ([sys.executable, str(SERVICE), "--rushes", "1"], "", 50_000),
 }
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_programs_are_recorded_and_every_block_is_known(tmp_path: Path, name: str) -> None:
+def test_real_programs_are_recorded_and_played(tmp_path: Path, name: str) -> None:
     words, text, least = REAL[name]
     plain = subprocess.run(words, input=text, capture_output=True, text=True)
-    ended = subprocess.run(
-        [SNUG, "record", "-o", tmp_path / "of.snug", "--", *words], input=text, capture_output=True, text=True
-    )
+    trace = tmp_path / "of.snug"
+    command = [str(SNUG), "record", "--keep-pymalloc", "-o", str(trace), "--", *words]
+    ended = subprocess.run(command, input=text, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, plain.stdout)
-    assert_every_block_is_known(tmp_path / "of.snug", least)
+    assert_sound(trace, least)
+
+
+def test_redis_is_recorded_and_played(tmp_path: Path) -> None:
+    """With its threads, a child that saves, and a load that is dropped again."""
+    trace = tmp_path / "of.snug"
+    with running_redis(tmp_path, "redis", [SNUG, "record", "-o", trace, "--"]) as server:
+        server.benchmark(2000)
+        server.fill_and_save()
+        server.cli("FLUSHALL")
+    assert_sound(trace, 20_000)
+    with TraceReader(trace) as reader:
+        assert {Operation.FORK, Operation.THREAD_BEGIN} <= {event.operation for event in reader.events()}
 
 
 def test_a_compiler_and_what_it_starts_are_followed(tmp_path: Path) -> None:
@@ -189,7 +231,7 @@ def test_a_compiler_and_what_it_starts_are_followed(tmp_path: Path) -> None:
         with TraceReader(path) as reader:
             programs[Path(reader.about["program"].split()[0]).name] = path
     assert programs.keys() >= {"gcc", "cc1", "as", "ld"}
-    assert_every_block_is_known(programs["cc1"], 10_000)
+    assert_sound(programs["cc1"], 10_000)
 
 
 def test_python_with_threads_is_recorded_and_every_block_is_known(tmp_path: Path) -> None:
@@ -206,3 +248,80 @@ threads = [threading.Thread(target=work) for _ in range(4)]
     with TraceReader(tmp_path / "of.snug") as reader:
         assert len(read_history(reader).thread_ids) >= 5
     assert_every_block_is_known(tmp_path / "of.snug", 50_000)
+
+
+# ---- Stacks ----
+
+
+LINES = """
+import json
+kept = []
+
+def load():
+    return json.loads('[' + ','.join('{"key": %d}' % number for number in range(2000)) + ']')
+
+def keep(rows):
+    for row in rows[::40]:
+        kept.append(bytes(70_001))
+
+keep(load())
+"""
+
+
+def innermost_in(path: Path, size: int) -> Counter[str]:
+    """The innermost frames of the blocks of one size."""
+    with TraceReader(path) as reader:
+        stacks = [event.stack for event in reader.events() if event.size == size and event.block >= 0]
+        return Counter(str(reader.tables.frames_of(stack)[0]) for stack in stacks)
+
+
+@pytest.mark.parametrize("raw", [[], ["--raw"]])
+def test_stacks_are_in_the_trace_and_in_the_report(tmp_path: Path, raw: list[str]) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(LINES)
+    ended = record(tmp_path, "--stacks", "python", *raw, "-o", "of.snug", "--", PYTHON, program)
+    assert ended.returncode == 0
+    trace = tmp_path / "of.snug"
+    line = f"keep ({program}:10)"
+    assert innermost_in(trace, 70_001 + 33) == {line: 50}
+    told = subprocess.run([SNUG, "report", "--json", "-", trace], capture_output=True, text=True)
+    figures = json.loads(told.stdout)
+    assert figures["origin"] == "line"
+    assert figures["at_peak"][0]["origin"] == line
+    assert figures["stacks_at_peak"][0]["frames"] == [line, f"<module> ({program}:12)"]
+    shown = subprocess.run(
+        [SNUG, "report", trace], capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}
+    )
+    assert "Live at the peak, by stack" in shown.stdout and f"{line} < <module> ({program}:12)" in shown.stdout
+    collapsed = tmp_path / "of.txt"
+    assert subprocess.run([SNUG, "export", trace, "--to", "collapsed", "-o", collapsed]).returncode == 0
+    assert any(f"<module> ({program}:12);{line} " in text for text in collapsed.read_text().splitlines())
+
+
+def test_stacks_of_followed_children(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WORKERS)
+    ended = record(tmp_path, "--stacks", "python", "--follow", "-o", "of.%p.snug", PYTHON, program)
+    assert ended.returncode == 0
+    traces = list(tmp_path.glob("of.*.snug"))
+    assert len(traces) == 3
+    found: Counter[str] = Counter()
+    for path in traces:
+        for number in range(6):
+            found += innermost_in(path, 20_033 + number)
+    assert found == {f"work.<locals>.<listcomp> ({program}:3)": 3000}
+
+
+@pytest.mark.parametrize(
+    ("stacks", "said"),
+    [("lines", "'lines' is no kind of stacks"), ("none,python", "none"), ("", "no kind of stacks")],
+)
+def test_kinds_of_stacks_that_there_are_not(tmp_path: Path, stacks: str, said: str) -> None:
+    ended = record(tmp_path, "--stacks", stacks, PYTHON, "-c", "")
+    assert ended.returncode == 2 and said in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_stacks_need_its_objects_in_the_heap(tmp_path: Path) -> None:
+    ended = record(tmp_path, "--stacks", "python", "--keep-pymalloc", PYTHON, "-c", "")
+    assert ended.returncode == 2 and "--keep-pymalloc" in ended.stderr

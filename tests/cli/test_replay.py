@@ -93,6 +93,35 @@ def test_threads_play_what_one_plays(long: Path) -> None:
         assert together["samples"][-1]["live_bytes"] == alone["samples"][-1]["live_bytes"]
 
 
+@pytest.fixture
+def timed(tmp_path: Path) -> Path:
+    """A program of four threads that takes 400 milliseconds."""
+    return write_trace(tmp_path / "timed.snug", program(5, 4000, threads=4), range(0, 400_000_000, 100_000))
+
+
+@pytest.mark.parametrize("words", [(), ("--threads",)], ids=["alone", "threads"])
+def test_paced_the_calls_take_the_time_that_they_took(timed: Path, words: tuple[str, ...]) -> None:
+    result = replayed(*FEW, *words, timed, "--paced", "2")
+    assert result["pace"] == 2
+    for entry in result["allocators"]:
+        assert entry["wall_s"]["min"] >= 0.199
+        times = [sample["time_s"] for sample in entry["samples"]]
+        assert times == sorted(times) and times[-1] >= 0.199
+        assert entry["samples"][-1]["live_bytes"] == result["allocators"][0]["samples"][-1]["live_bytes"]
+    assert "time_s" not in replayed(*FEW, timed)["allocators"][0]["samples"][0]
+
+
+def test_the_table_of_a_paced_replay_is_over_time(timed: Path) -> None:
+    ended = snug("replay", *FEW, timed, "--paced")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    said = " ".join(ended.stdout.split())
+    assert "4,000 calls of 4 threads, played by one thread at the pace of the recording; peak live" in said
+    assert "resident over time" in said and "over the calls" not in said
+    assert "played by one thread at 20 times the pace of the recording;" in " ".join(
+        snug("replay", *FEW, "--paced=20", timed).stdout.split()
+    )
+
+
 def test_the_table_says_what_was_played_and_what_was_not(short: Path) -> None:
     ended = snug("replay", *FEW, "--map", short)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -153,6 +182,24 @@ def test_without_unicode_there_are_no_curves(short: Path, words: tuple[str, ...]
             ["short.txt", "--allocators", ","],
             2,
             "snug replay: Invalid value for '--allocators': the list is empty (see: snug replay --help)",
+        ),
+        (["short.txt", "--paced"], 1, "snug: short.txt: has no times, and can only be played without --paced"),
+        (
+            ["--paced", "short.txt"],
+            2,
+            "snug replay: Invalid value for '--paced': short.txt is no factor from 0.001 to 1000; where "
+            "--paced has none, put it behind TRACE (see: snug replay --help)",
+        ),
+        (
+            ["short.txt", "--paced=nan"],
+            2,
+            "snug replay: Invalid value for '--paced': nan is no factor from 0.001 to 1000; where --paced "
+            "has none, put it behind TRACE (see: snug replay --help)",
+        ),
+        (
+            ["short.txt", "--policy", "all", "--paced"],
+            2,
+            "snug replay: --policy goes with --json only: no allocator plays (see: snug replay --help)",
         ),
         (
             ["short.txt", "--policy", "quick-fit"],

@@ -67,6 +67,12 @@ def compile_program(target: Target, tmp_path_factory: pytest.TempPathFactory) ->
     return compile_once
 
 
+@pytest.fixture(scope="session")
+def held_up(compile_program: Compile) -> Path:
+    """A library to preload, with which each call that gives memory back is held up."""
+    return compile_program("held_up.c", "-shared", "-fPIC")
+
+
 @pytest.fixture(params=[4096, 16384, 65536], ids=lambda page: f"{page // 1024}K")
 def machine(request: pytest.FixtureRequest) -> SimulatedMachine:
     """A simulated machine, with pages of each size in turn."""

@@ -64,6 +64,17 @@ def test_arrays_of_any_size_are_gone_when_they_are_freed(
 
 
 @pytest.mark.parametrize(
+    ("way", "size"), [("malloc", 12), ("malloc", 200), ("malloc", 20480), ("again", 200), ("thread", 200)]
+)
+def test_so_they_are_where_each_call_is_held_up(
+    way: str, size: int, compile_program: Compile, run: Run, held_up: Path, library: Path
+) -> None:
+    told = numbers(run(compile_program("given_back.c"), way, str(size), "200", on=f"{held_up}:{library}"))
+    assert told["freed"] <= told["full"] // 8
+    assert told["later"] <= 8 * KIB_OF_MIB
+
+
+@pytest.mark.parametrize(
     ("way", "size"), [("malloc", 200), ("across", 200), ("malloc", 20480), ("across", 40960)]
 )
 def test_what_stays_in_use_does_not_hold_the_rest(

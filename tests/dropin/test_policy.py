@@ -14,6 +14,7 @@ KINDS = (9_000, 60_000, 300_000, 1_500_000, 3_000_000)  # blocks, long ones, of 
 TABLES = MIB // 4  # what the page map and blocks in caches may take, in programs of this size
 STEP = 2 * MIB  # the most that may be freed between two steps
 REFAULT = 2200  # nanoseconds that a page costs when it is needed again,
+HELD_UP = 20 * MOMENT  # a call that takes so long was
 SOON = 100_000_000  # and an eighth of that for a long block, unless it went back so shortly before
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,6 +36,17 @@ def test_most_of_the_memory_goes_before_free_returns(size: int, keep: int) -> No
     program.keep_one_in(keep)
     assert program.free_resident <= most_after_drop(program.live)
     assert program.heap.check() == 0
+
+
+@pytest.mark.parametrize("size", KINDS)
+@pytest.mark.parametrize("keep", [0, 10, 4])
+def test_so_it_does_where_each_call_is_held_up(size: int, keep: int) -> None:
+    """On a busy machine a thread may wait for the processor in the midst of a call."""
+    program = Program()
+    program.machine.call_takes = HELD_UP
+    program.take_all(size, 24 * MIB)
+    program.keep_one_in(keep)
+    assert program.free_resident <= most_after_drop(program.live)
 
 
 @few

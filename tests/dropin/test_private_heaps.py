@@ -59,6 +59,12 @@ def test_private_heaps_keep_their_rules(case: str, linked: LinkedProgram, run: R
     run(linked("heaps.c", library), case)
 
 
+def test_what_was_dropped_goes_where_each_call_is_held_up(
+    linked: LinkedProgram, run: Run, held_up: Path, library: Path
+) -> None:
+    run(linked("heaps.c", library), "dropped", on=held_up)
+
+
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "".join(settings))
 @pytest.mark.parametrize("case", [case for case in CASES if case not in ALONE])
 def test_whatever_option_is_set(

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from snugmalloc.launch.launcher import launcher_path
 from snugmalloc.launch.run_report import read_reports
 
 from . import programs
+from .redis import KEYS, running_redis
 
 COMPANION = launcher_path().with_name("libsnug-run.so")
 TOO_LONG = 120  # seconds: a program that takes longer hangs
@@ -31,9 +31,7 @@ PACKAGES = {
     "lua": "lua5.4",
     "node": "nodejs",
     "php": "php-cli",
-    "redis-server": "redis-server",
 }
-PACKAGES |= {"redis-cli": "redis-tools", "redis-benchmark": "redis-tools"}
 ON_UBUNTU = "ID=ubuntu\n" in Path("/etc/os-release").read_text()
 # CPython's own tests that stress memory, threads and processes; those that need minutes are cut to a part.
 CPYTHON_TESTS = (
@@ -55,11 +53,6 @@ def need(program: str) -> str:
     found = shutil.which(program)
     assert found, f"{program} is not installed: apt-get install {PACKAGES.get(program, program)}"
     return found
-
-
-def uses_jemallocs_own_names(program: str) -> bool:
-    """Whether the program calls jemalloc beside malloc (redis, from version 8 on): no other serves it then."""
-    return b"\0mallocx\0" in Path(need(program)).read_bytes()
 
 
 class Preloaded:
@@ -209,61 +202,14 @@ def test_the_example_service_answers_the_same(preloaded: Preloaded) -> None:
 
 def redis(preloaded: Preloaded, on: bool) -> str:
     """What a redis-server holds after a benchmark, after it was saved by a forked child and loaded again."""
-    socket = preloaded.folder / f"redis{on}"
-    settings = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dbfilename", f"{on}.rdb"]
-    command = [
-        need("redis-server"),
-        *settings,
-        "--enable-debug-command",
-        "yes",
-        "--dir",
-        str(preloaded.folder),
-        "--loglevel",
-        "warning",
-    ]
-    server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, env=preloaded.environment(preloaded=on, settings={})
-    )
-    try:
-        end = time.monotonic() + 30
-        while not socket.exists():
-            assert server.poll() is None and time.monotonic() < end, "redis-server does not start"
-            time.sleep(0.02)
-        benchmark = [
-            need("redis-benchmark"),
-            "-s",
-            socket,
-            "-q",
-            "-n",
-            "10000",
-            "-P",
-            "8",
-            "-d",
-            "300",
-        ]
-        preloaded.run([*benchmark, "-t", "set,get,lpush,rpop,sadd,hset,lrange_100,mset"], preloaded=False)
-        cli = [need("redis-cli"), "-s", socket]
-        lines = [f"SET text{i} {'x' * (i % 700)}" for i in range(3000)]
-        lines += [f"RPUSH list{i % 50} {i} {'y' * (i % 90)}" for i in range(3000)]
-        lines += [f"DEL text{i}" for i in range(0, 3000, 3)]
-        keys = [f"text{i}" for i in range(3000)] + [f"list{i}" for i in range(50)]
-        preloaded.run(cli, preloaded=False, given="\n".join(lines))
-        preloaded.run([*cli, "BGSAVE"], preloaded=False)
-        while "rdb_bgsave_in_progress:1" in preloaded.run([*cli, "INFO", "persistence"], preloaded=False):
-            time.sleep(0.02)
-        saved = preloaded.run([*cli, "DEBUG", "RELOAD"], preloaded=False)
-        said = preloaded.run([*cli, "DEBUG", "DIGEST-VALUE", *keys], preloaded=False)
-        preloaded.run([*cli, "SHUTDOWN", "NOSAVE"], preloaded=False)
-        assert server.wait(30) == 0
-        return saved + said
-    finally:
-        server.kill()
-        server.wait()
+    environment = preloaded.environment(preloaded=on, settings={})
+    with running_redis(preloaded.folder, f"redis{on}", environment=environment) as server:
+        server.benchmark()
+        server.fill_and_save()
+        return server.cli("DEBUG", "RELOAD") + server.cli("DEBUG", "DIGEST-VALUE", *KEYS)
 
 
 def test_redis_serves_the_same(preloaded: Preloaded) -> None:
-    if uses_jemallocs_own_names("redis-server"):
-        pytest.skip("this redis-server asks malloc_usable_size about what it got by mallocx")
     assert redis(preloaded, True) == redis(preloaded, False)
     preloaded.check_proof()
 

@@ -108,8 +108,9 @@ def test_so_it_is_in_the_library() -> None:
 def test_no_other_state_is_written_while_threads_run() -> None:
     """What is left of modules' own variables is set once, by the options, or by the helper thread's start.
 
-    That of the recording changes where that begins and ends, and with its texts, of which one thread writes;
-    that of publishing in a forked child, which gets a file of its own.
+    That of the recording changes where that begins and ends, as do its ring and the room in its buffers, and
+    with its definitions, which one thread at a time adds to; that of publishing in a forked child, which gets a
+    file of its own.
     """
     states = {
         definition.name: layer
@@ -117,7 +118,8 @@ def test_no_other_state_is_written_while_threads_run() -> None:
         for definition in definitions
         if isinstance(definition, State)
     }
-    assert set(states.values()) <= {"options", "switch", "requests", "tracefile", "texts", "publish"}
+    recording = {"tracefile", "ring", "recorder", "definitions", "modules", "pylines", "pyframes"}
+    assert set(states.values()) <= {"options", "switch", "requests", "publish"} | recording
     assert [name for name, layer in states.items() if layer == "requests"] == ["helper_process"]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 from snugmalloc.trace import Operation, TraceWriter
+from snugmalloc.trace.format import Header
 
 
 class Called(NamedTuple):
@@ -20,13 +22,16 @@ class Called(NamedTuple):
     old: int
 
 
-def write_trace(path: Path, calls: list[Called]) -> Path:
-    """Write the calls as a .snug file."""
-    with TraceWriter(path) as writer:
-        for call in calls:
+def write_trace(
+    path: Path, calls: list[Called], times: Sequence[int] | None = None, header: Header | None = None
+) -> Path:
+    """Write the calls as a .snug file, each with its time in ticks, if there are times."""
+    with TraceWriter(path, header) as writer:
+        for number, call in enumerate(calls):
             writer.add(
                 call.operation,
                 thread=call.thread,
+                time=times[number] if times is not None else 0,
                 size=call.size,
                 number=call.number,
                 address=call.address,

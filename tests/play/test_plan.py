@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from snugmalloc.play.plan import (
 )
 from snugmalloc.trace import NO_BLOCK, Operation, TraceError, TraceReader
 from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.format import Flags, Header
 
 from ..trace.sample import WORD, Arguments, for_all, traces, write
 from .programs import Called, program, write_trace
@@ -149,6 +150,53 @@ def test_each_thread_begins_behind_the_call_before_its_first(
         )
         at = next(index for index, step in enumerate(starter) if step.kind == START and step.place == number)
         assert max(step.call for step in starter[:at] if step.kind != START) == call - 1
+
+
+# ---- Times ----
+
+
+@for_all(
+    gaps=st.lists(st.integers(0, 10_000), min_size=1, max_size=60),
+    threads=st.integers(1, 4),
+    keeps_threads=st.booleans(),
+    pace=st.sampled_from([0.5, 1.0, 4.0]),
+    ticks=st.sampled_from([1000, 10**9, 2_400_000_000]),
+)
+def test_each_step_of_a_paced_plan_has_the_time_of_its_call(
+    path: Path, gaps: list[int], threads: int, keeps_threads: bool, pace: float, ticks: int
+) -> None:
+    times = list(accumulate(gaps))
+    calls = program(len(gaps), len(gaps), threads)
+    write_trace(path, calls, times, Header(ticks_per_second=ticks))
+    plan = make_plan(path, keeps_threads=keeps_threads, pace=pace)
+    assert plan.pace == pace
+    assert [len(found) for found in plan.times] == [len(list(plan.steps(n))) for n in range(len(plan.streams))]
+    for stream, found in enumerate(plan.times):
+        for step, time in zip(plan.steps(stream), found, strict=True):
+            since = (times[step.call - 1] - times[0]) * 10**9 / ticks / pace
+            assert time == pytest.approx(since, abs=0.5), step
+
+
+def test_a_plan_that_is_not_paced_has_no_times(path: Path) -> None:
+    plan = make_plan(write_trace(path, program(1, 10), range(10)), keeps_threads=True)
+    assert (plan.pace, plan.times) == (None, [])
+
+
+def test_a_time_that_never_comes_is_cut(path: Path) -> None:
+    calls = [Called(Operation.MALLOC, 0, 8, 0, 16 * number, 0) for number in range(1, 4)]
+    plan = make_plan(write_trace(path, calls, [500, 900, 2**63]), pace=0.001)
+    assert list(plan.times[0]) == [0, 400_000, 2**62]
+
+
+@pytest.mark.parametrize(
+    "header", [Header(Flags.ADDRESSES), Header(ticks_per_second=0)], ids=["without times", "without ticks"]
+)
+def test_a_trace_without_times_cannot_be_paced(path: Path, header: Header) -> None:
+    write_trace(path, program(1, 10), header=header)
+    message = f"{path.name}: has no times, and can only be played without --paced"
+    with pytest.raises(TraceError, match=f"^{message}$"):
+        make_plan(path, pace=1.0)
+    assert make_plan(path).calls == 10
 
 
 def test_places_are_used_again(path: Path) -> None:

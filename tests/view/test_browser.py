@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from snugmalloc.trace import Flags, Operation, TraceReader, TraceWriter
+from snugmalloc.trace import Flags, Header, Operation, TraceReader, TraceWriter
 from snugmalloc.trace.importing import convert
+from snugmalloc.trace.symbols import symbols_of
+from snugmalloc.trace.tables import NativeFrame
 from snugmalloc.viewing.page import TEMPLATE, fill
 
+from ..cli.test_trace import snug
 from .conftest import Opener, Shown
-from .traces import GROWS_EVERY, GROWTH, Memory, View
+from .traces import GROWS_EVERY, GROWTH, Memory, View, write_trace
 
 MOMENTS = (0, 1, 700, 2500, 4000)
 DASH = "\N{EN DASH}"
@@ -59,7 +64,7 @@ def test_each_colouring_in_each_theme(theme: str, trace: Path, opener: Opener) -
     shown = opener.show(trace, theme=theme)
     shown.go(3000)
     memory = Memory(trace, 3000)
-    for colouring in ("age", "thread", "size"):
+    for colouring in ("age", "thread", "stack", "size"):
         before = shown.pixels()
         shown.page.select_option("#colouring", colouring)
         while shown.pixels() == before:
@@ -212,6 +217,29 @@ def test_hover_and_click_tell_of_the_block(trace: Path, opener: Opener) -> None:
     shown.page.wait_for_selector("#panel .hint")
 
 
+def test_header_and_padding_are_told_apart_from_payload(opener: Opener, tmp_path: Path) -> None:
+    """Three blocks with 12 bytes between them and a far one: what is between them is drawn when it can be."""
+    path = tmp_path / "close.snug"
+    with TraceWriter(path) as writer:
+        for address, size in ((0x10800, 100), (0x10870, 36), (0x108A0, 64), (0x10FC0, 64)):
+            writer.add(Operation.MALLOC, size=size, address=address)
+    shown = opener.show(path)
+    wait_for(shown, "map.dataset.now == 4")
+    shown.page.wait_for_selector('#marks[data-overheads="2"]', state="attached")
+    view = shown.view
+    box = shown.page.locator("#map").bounding_box()
+    assert box
+    cell = (0x878 - view.start) // view.cell
+    edge = box["width"] / view.columns
+    shown.page.mouse.click(
+        box["x"] + (cell % view.columns + 0.5) * edge, box["y"] + (cell // view.columns + 0.5) * edge
+    )
+    shown.page.wait_for_selector("#panel .place")
+    parts = ["12", "payload 36", "12"]
+    assert shown.page.locator("#panel .place span").all_inner_texts() == parts
+    assert "behind 12 bytes of header and padding" in shown.text("#panel")
+
+
 def test_sizes_are_counted(trace: Path, opener: Opener) -> None:
     shown = opener.show(trace)
     shown.go(2500)
@@ -248,6 +276,108 @@ def test_stacks_are_drawn_and_zoomed(trace: Path, opener: Opener) -> None:
     assert {name.split()[0] for name in names[2:]} == {"step_1", "step_2", "step_3", "step_4"}
     shown.page.click("#panel .flame button:nth-child(3)")
     shown.page.wait_for_selector("#panel >> text=all stacks")
+    assert shown.page.locator("#panel .flame button").all_inner_texts() == names[:3]
+
+
+def test_a_frame_shows_its_blocks_on_the_map(trace: Path, opener: Opener) -> None:
+    shown = opener.show(trace)
+    shown.go(2500)
+    shown.page.keyboard.press("4")
+    shown.page.wait_for_selector("#panel .flame")
+    memory = Memory(trace, 2500)
+    with TraceReader(trace) as reader:
+        list(reader.events())
+        label_of = {block.stack: str(reader.tables.frames_of(block.stack)[0]) for block in memory.live.values()}
+    label = shown.page.inner_text("#panel .flame button:nth-child(4)")
+    shown.page.click("#panel .flame button:nth-child(4)")
+    shown.page.wait_for_selector("#panel .flame .shown:nth-child(3)")
+    chosen = [block for block in memory.live.values() if label_of[block.stack] == label]
+    assert 0 < len(chosen) < len(memory.live)
+    assert f"in {len(chosen):,} blocks: {label}" in shown.text("#panel h2")
+    wait_for_pixels(
+        shown, lambda view: memory.pixels(view, "size", "light", lambda one: label_of[one.stack] == label)
+    )
+    assert "of other stacks" in shown.text("#legend")
+    shown.page.keyboard.press("2")
+    assert shown.text("#within") == f"only {label} \N{MULTIPLICATION SIGN}"
+    shown.page.click("#within")
+    wait_for_pixels(shown, lambda view: memory.pixels(view, "size", "light"))
+    assert not shown.page.is_visible("#within") and "of other stacks" not in shown.text("#legend")
+
+
+def wait_for_pixels(shown: Shown, expected: Callable[[View], list[tuple[int, ...]]]) -> None:
+    """Wait until the map is as it should be; it may be drawn again meanwhile."""
+    for _ in range(200):
+        view, pixels = shown.view, shown.pixels()
+        if len(pixels) == view.columns * view.rows and not differing(pixels, expected(view)):
+            return
+        shown.page.wait_for_timeout(50)
+    raise AssertionError("the map does not become what it should be")
+
+
+def test_machine_code_has_the_names_that_reports_have(opener: Opener, tmp_path: Path) -> None:
+    """One place in the C library, which has symbols, and one in a file that is not there."""
+    libc = next(
+        line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line
+    )
+    function = next(symbol for symbol in symbols_of(libc, Path(libc)) if symbol.name == "qsort")
+    path = tmp_path / "native.snug"
+    with TraceWriter(path) as writer:
+        stack = writer.stack([NativeFrame(libc, function.begin + 1), NativeFrame("/none/<b>.so", 16)])
+        writer.add(Operation.MALLOC, size=100, address=0x10000, stack=stack)
+    shown = opener.show(path)
+    shown.page.keyboard.press("4")
+    shown.page.wait_for_selector("#panel .flame")
+    names = shown.page.locator("#panel .flame button").all_inner_texts()
+    assert names == ["all that is live", "/none/<b>.so+0x10", f"qsort ({libc})"]
+    report = json.loads(snug("report", path, "--json", "-").stdout)
+    assert report["moment"]["live"]["by_stack"][0]["frames"] == names[:0:-1]
+
+
+def test_without_stacks_there_is_no_flame_graph(trace: Path, opener: Opener, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.snug"
+    convert(trace, plain, without=Flags.STACKS)
+    shown = opener.show(plain)
+    assert shown.page.locator("#tab-stacks").count() == 0
+    assert shown.page.locator("#colouring option").all_inner_texts() == ["size", "age", "thread"]
+
+
+@pytest.mark.parametrize("page_size", [0, 16384, 65536])
+@pytest.mark.parametrize("at", ["end", "peak"])
+@pytest.mark.parametrize("has_stacks", [True, False])
+def test_the_ledger_is_that_of_the_report(
+    page_size: int, at: str, has_stacks: bool, opener: Opener, tmp_path: Path
+) -> None:
+    path = write_trace(tmp_path / "app.snug", page_size=page_size)
+    if not has_stacks:
+        convert(path, tmp_path / "plain.snug", without=Flags.STACKS)
+        path = tmp_path / "plain.snug"
+    report = json.loads(snug("report", path, "--at", at, "--json", "-").stdout)["moment"]["held"]
+    shown = opener.show(path)
+    shown.page.keyboard.press("p" if at == "peak" else "End")
+    shown.page.keyboard.press("3")
+    shown.page.wait_for_selector(f'#panel[data-now="{shown.now}"] .ledger')
+    pages = "4.0 KiB" if not page_size else f"{page_size / 1024:.1f} KiB"
+    count = report["pinned_pages"]
+    assert f"{count:,} page{'s' * (count != 1)} of {pages}, each" in shown.text("#panel p")
+    assert float(shown.page.get_attribute("#panel h2", "data-held") or 0) == report["held_bytes"]
+    lines = shown.page.eval_on_selector_all(
+        "#panel .ledger tbody tr", "all => all.map(one => [one.cells[2].textContent, Number(one.dataset.held)])"
+    )
+    if has_stacks:
+        expected = {part["origin"]: part["held_bytes"] for part in report["by"]["by_origin"]}
+        assert dict(lines) == pytest.approx(expected)
+    else:  # the page tells threads apart as well
+        assert sum(held for _, held in lines) == pytest.approx(report["held_bytes"])
+
+
+def test_a_sampled_trace_has_no_ledger(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "sampled.snug"
+    with TraceWriter(path, Header(mean_gap=1000)) as writer:
+        writer.add(Operation.MALLOC, size=10, address=0x1000)
+    shown = opener.show(path)
+    assert shown.page.locator("#tab-pins").count() == 0
+    assert json.loads(snug("report", path, "--json", "-").stdout)["moment"]["held"] is None
 
 
 def test_the_theme_follows_the_system_and_a_key(trace: Path, opener: Opener) -> None:

@@ -36,7 +36,7 @@ def test_the_page_has_the_trace_as_it_is(trace: Path, tmp_path: Path) -> None:
     outcome = snug("view", trace, "-o", target)
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
     about, content = inside(target.read_bytes())
-    assert about == {"name": "app.snug", "notes": []}
+    assert about == {"name": "app.snug", "notes": [], "frames": {}}
     assert content == trace.read_bytes()
 
 

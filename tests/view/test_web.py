@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from snugmalloc.viewing.page import LARGEST_PAGE, TEMPLATE
+from snugmalloc.viewing import demo, page
+from snugmalloc.viewing.page import LARGEST_PAGE
 
 from ..builds import ROOT
 from ..dropin.test_programs import need
 
 WEB = ROOT / "web"
+TEMPLATES = (page.TEMPLATE, demo.TEMPLATE)
 
 
 def npm(*arguments: str | Path) -> None:
@@ -39,16 +41,18 @@ def test_its_own_tests_pass() -> None:
     npm("test")
 
 
-def test_the_page_in_the_package_is_what_the_source_makes(tmp_path: Path) -> None:
-    npm("run", "build", "--", "--outDir", tmp_path)
-    assert (tmp_path / "page.html").read_bytes() == TEMPLATE.read_bytes(), "run: npm run build, in web"
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_the_page_in_the_package_is_what_the_source_makes(template: Path, tmp_path: Path) -> None:
+    npm("run", f"build:{template.stem}", "--", "--outDir", tmp_path)
+    assert (tmp_path / template.name).read_bytes() == template.read_bytes(), "run: npm run build, in web"
 
 
-def test_the_page_is_small_and_names_no_other_place() -> None:
-    page = TEMPLATE.read_text()
-    assert len(page) < LARGEST_PAGE / 50
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_the_page_is_small_and_names_no_other_place(template: Path) -> None:
+    text = template.read_text()
+    assert len(text) < LARGEST_PAGE / 50
     for word in ("http://", "https://", "//cdn", "@import", "url("):
-        assert word not in page, word
+        assert word not in text, word
 
 
 def test_the_lock_names_no_registry() -> None:

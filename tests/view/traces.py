@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +24,12 @@ FAR = 0x7FFF_0000_0000
 Colour = tuple[int, ...]
 
 
-def write_trace(path: Path, seed: int = 1, calls: int = 4000) -> Path:
+def write_trace(path: Path, seed: int = 1, calls: int = 4000, page_size: int = 0) -> Path:
     """A program with two threads, stacks and times; its heap has two parts, grows, and gives pages back."""
     chance = random.Random(seed)
     live: dict[int, int] = {}
-    with TraceWriter(path, Header(Flags.TIMES | Flags.ADDRESSES | Flags.STACKS), {"program": "app"}) as writer:
+    header = Header(Flags.TIMES | Flags.ADDRESSES | Flags.STACKS, page_size=page_size)
+    with TraceWriter(path, header, {"program": "app"}) as writer:
         main = SourceFrame("app.py", 3, "main")
         stacks = [
             writer.stack([SourceFrame("app.py", 10 * line, f"step_{line}"), main]) for line in range(1, 5)
@@ -73,6 +74,10 @@ class Block(NamedTuple):
     size: int
     born: int
     thread: int
+    stack: int
+
+
+Chooser = Callable[[Block], bool]
 
 
 class View(NamedTuple):
@@ -99,10 +104,12 @@ class Memory:
         self.back_at = [0] * (self.size // GRAIN)
         self.tells_given_back = any(event.operation is Operation.PURGE for event in events)
         self.thread_bytes: dict[int, int] = {}
+        self.stack_bytes: dict[int, int] = {}
         for event in events:
             if event.block >= 0:
                 total = self.thread_bytes.get(event.thread, 0) + event.size
                 self.thread_bytes[event.thread] = total
+                self.stack_bytes[event.stack] = self.stack_bytes.get(event.stack, 0) + event.size
         for number, event in enumerate(events[:now]):
             self._follow(number, event)
 
@@ -110,7 +117,7 @@ class Memory:
         if event.freed >= 0:
             self._mark(self.freed_at, event.old, self.live.pop(event.old).size, number + 1)
         if event.block >= 0:
-            self.live[event.address] = Block(event.size, number, event.thread)
+            self.live[event.address] = Block(event.size, number, event.thread, event.stack)
             self._mark(self.back_at, event.address, event.size, 0)
         if event.operation is Operation.PURGE:
             for begin, end in self.parts:
@@ -132,11 +139,13 @@ class Memory:
             before += end - begin
         raise AssertionError("no part has this address")
 
-    def live_by_cell(self, view: View) -> tuple[dict[int, int], dict[int, Block]]:
-        """Of each cell the live bytes, and the block with most of them."""
+    def live_by_cell(self, view: View, counts: Chooser) -> tuple[dict[int, int], dict[int, Block]]:
+        """Of each cell the live bytes of the blocks that count, and the block with most of them."""
         covered: dict[int, int] = {}
         most: dict[int, tuple[int, Block]] = {}
         for address, block in sorted(self.live.items()):
+            if not counts(block):
+                continue
             begin = self.offset_of(address)
             end = begin + max(1, block.size)
             for cell in range((begin - view.start) // view.cell, (end - 1 - view.start) // view.cell + 1):
@@ -147,12 +156,17 @@ class Memory:
                     most[cell] = (count, block)
         return covered, {cell: block for cell, (_, block) in most.items()}
 
-    def pixels(self, view: View, colouring: str, theme: str) -> list[Colour]:
-        """The colour of each cell."""
-        covered, owners = self.live_by_cell(view)
+    def pixels(
+        self, view: View, colouring: str, theme: str, is_shown: Chooser = lambda block: True
+    ) -> list[Colour]:
+        """The colour of each cell; blocks that are not shown all have the same one."""
+        aside, beside = self.live_by_cell(view, lambda block: not is_shown(block))
+        covered, owners = self.live_by_cell(view, is_shown)
         painted = []
         for cell in range(view.columns * view.rows):
             colour = self._free_colour(view, cell, theme)
+            if cell in beside:
+                colour = _blended(colour, _parsed(PALETTES[theme]["aside"]), aside[cell] / view.cell)
             if cell in owners:
                 over = self._live_colour(owners[cell], colouring, theme)
                 colour = _blended(colour, over, covered[cell] / view.cell)
@@ -174,9 +188,10 @@ class Memory:
 
     def _live_colour(self, block: Block, colouring: str, theme: str) -> Colour:
         own = PALETTES[theme]
-        if colouring == "thread":
-            by_bytes = sorted(self.thread_bytes, key=lambda thread: -self.thread_bytes[thread])
-            rank = by_bytes.index(block.thread)
+        if colouring in ("thread", "stack"):
+            bytes_of = self.thread_bytes if colouring == "thread" else self.stack_bytes
+            by_bytes = sorted(bytes_of, key=lambda key: -bytes_of[key])
+            rank = by_bytes.index(block.thread if colouring == "thread" else block.stack)
             kinds = PALETTES["categories"]
             return _parsed(kinds[rank] if rank < len(kinds) else own["others"])
         if colouring == "size":

@@ -1,6 +1,8 @@
 /** Owns the page: puts the worker's answers into the map, the curves and the panels. */
 import type { Client } from "./client";
 import { byId, make, Newest, terms } from "./dom";
+import { ALL_STACKS } from "./flame";
+import type { FlameNode } from "./flame";
 import { legend } from "./legend";
 import type { Found } from "./look";
 import { MapView } from "./mapview";
@@ -16,12 +18,16 @@ import { addressText, bytesText, countText, numberText, shareText } from "./word
 export interface About {
   readonly name: string;
   readonly notes: readonly string[];
+  /** Names of frames that the trace does not have, by number. */
+  readonly frames: Readonly<Record<string, string>>;
 }
 
 type Tab = "block" | "sizes" | "pins" | "stacks";
 
 const TABS: Record<Tab, string> = { block: "Block", sizes: "Sizes", pins: "Pins", stacks: "Stacks" };
-const COLOURINGS: readonly Colouring[] = ["size", "age", "thread", "site"];
+const COLOURINGS: readonly Colouring[] = ["size", "age", "thread", "site", "stack"];
+const OF_STACKS: ReadonlySet<Colouring> = new Set(["site", "stack"]);
+const EVERYTHING = { stack: ALL_STACKS, label: "" };
 const PANEL_EVERY = 250; // milliseconds, while the moment moves
 const PANEL_SHARE = 5; // and so many times what the last one took: the map comes first
 const KEYS: readonly (readonly [string, string])[] = [
@@ -36,7 +42,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["C", "the next colouring"],
   ["1 2 3 4", "block, sizes, pins, stacks"],
   ["T", "light, dark"],
-  ["Esc", "nothing chosen"],
+  ["Esc", "nothing chosen, the blocks of all stacks"],
   ["wheel on the curves", "zoom in time, down to single events; double click: all"],
 ];
 
@@ -51,7 +57,8 @@ export class App {
   private tab: Tab = "sizes";
   private chosen: number | null = null;
   private pinnedKey: number | null = null;
-  private flameRoot = 0;
+  /** The frame of the flame graph whose blocks are shown. */
+  private within = ALL_STACKS;
   private panelTimer = 0;
   private panelPause = PANEL_EVERY;
 
@@ -99,7 +106,7 @@ export class App {
     byId("notes").replaceChildren(...all.map((note) => make("li", {}, note)));
     byId("notes").hidden = !all.length;
     byId("keys").append(make("h2", {}, "Keys"), terms(KEYS));
-    if (!opened.hasStacks) this.select.querySelector("option[value=site]")?.remove();
+    if (!opened.hasStacks) for (const one of OF_STACKS) this.select.querySelector(`[value=${one}]`)?.remove();
   }
 
   private makeMap(): MapView {
@@ -111,11 +118,11 @@ export class App {
   }
 
   private makeTabs(): void {
-    const { hasAddresses, hasStacks } = this.opened;
+    const { hasAddresses, hasStacks, isSampled } = this.opened;
     const tabs: Tab[] = [
       ...(hasAddresses ? (["block"] as const) : []),
       "sizes",
-      ...(hasAddresses ? (["pins"] as const) : []),
+      ...(hasAddresses && !isSampled ? (["pins"] as const) : []), // else not all blocks of a page are known
     ];
     if (hasStacks) tabs.push("stacks");
     byId("tabs").replaceChildren(
@@ -145,13 +152,16 @@ export class App {
       button.setAttribute("aria-selected", String(button.id === `tab-${tab}`));
     }
     if (tab !== "pins") this.unpin();
+    document.body.classList.toggle("wide-panel", tab === "stacks");
     this.panels.want(null);
   }
 
   private applyTheme(): void {
     this.palette = new Palette(this.theme);
     byId("legend").replaceChildren(
-      this.opened.hasAddresses ? legend(this.opened, this.colouring, this.palette) : "",
+      this.opened.hasAddresses
+        ? legend(this.opened, this.colouring, this.palette, this.within !== ALL_STACKS)
+        : "",
     );
   }
 
@@ -168,7 +178,7 @@ export class App {
   }
 
   private nextColouring(): void {
-    const usable = COLOURINGS.filter((one) => one !== "site" || this.opened.hasStacks);
+    const usable = COLOURINGS.filter((one) => this.opened.hasStacks || !OF_STACKS.has(one));
     this.select.value = usable[(usable.indexOf(this.colouring) + 1) % usable.length]!;
     this.recolour();
   }
@@ -187,7 +197,8 @@ export class App {
   private async draw(): Promise<void> {
     const view = this.map?.view ?? { start: 0, cell: 1, columns: 1, rows: 1, edge: 1 };
     const { now } = this.timeline;
-    const drawn = await this.client.ask("draw", { now, view, colouring: this.colouring, theme: this.theme });
+    const { colouring, theme, within } = this;
+    const drawn = await this.client.ask("draw", { now, view, colouring, theme, within });
     this.map?.show(drawn);
     if (this.map) byId("where").textContent = this.map.whereText();
     this.showFigures(drawn);
@@ -265,11 +276,8 @@ export class App {
         });
       }
       case "stacks": {
-        const nodes = await client.ask("flame", { now, root: this.flameRoot });
-        return flamePanel(nodes, this.flameRoot, (stack) => {
-          this.flameRoot = stack;
-          this.panels.want(null);
-        });
+        const nodes = await client.ask("flame", { now, root: this.within });
+        return flamePanel(nodes, this.within, this.opened.hasAddresses, (node) => this.showWithin(node));
       }
     }
   }
@@ -277,6 +285,16 @@ export class App {
   private choose(offset: number): void {
     this.chosen = offset;
     this.openTab("block");
+  }
+
+  /** Show the blocks of a frame of the flame graph only; of all if it is the one around all. */
+  private showWithin({ stack, label }: Pick<FlameNode, "stack" | "label">): void {
+    this.within = stack;
+    const chip = byId("within");
+    chip.hidden = stack === ALL_STACKS;
+    chip.textContent = `only ${label} ×`;
+    this.recolour();
+    this.panels.want(null);
   }
 
   private unpin(): void {
@@ -287,6 +305,7 @@ export class App {
   private forget(): void {
     this.chosen = null;
     this.unpin();
+    this.showWithin(EVERYTHING);
     this.map?.select(null);
     this.panels.want(null);
   }
@@ -318,6 +337,7 @@ export class App {
     this.select.addEventListener("change", () => this.recolour());
     byId("theme").addEventListener("click", () => this.switchTheme());
     byId("help").addEventListener("click", () => this.help());
+    byId("within").addEventListener("click", () => this.showWithin(EVERYTHING));
     byId("keys").addEventListener("click", () => byId<HTMLDialogElement>("keys").close());
     byId("zoom-in").addEventListener("click", () => this.map?.zoom(true));
     byId("zoom-out").addEventListener("click", () => this.map?.zoom(false));

@@ -51,7 +51,7 @@ export class Accounts implements Watcher {
     private readonly trace: Trace,
     private readonly slots: Slots,
   ) {
-    this.page = pageFor(slots.space.size);
+    this.page = pageFor(slots.space.size, trace.header.pageSize);
     const pages = Math.ceil(slots.space.size / this.page);
     this.edges = new Uint32Array(pages);
     this.touched = new Uint8Array(pages);

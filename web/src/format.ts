@@ -21,6 +21,8 @@ export interface Header {
   /** The mean gap in bytes of a sampled recording; 0 if every call was recorded. */
   readonly meanGap: number;
   readonly pid: number;
+  /** Bytes of a page of the system; 0 if that is not known. */
+  readonly pageSize: number;
   /** Where the first chunk begins. */
   readonly size: number;
 }
@@ -47,6 +49,7 @@ export function readHeader(file: Uint8Array): Header {
     start: view.getBigUint64(24, true),
     meanGap: Number(view.getBigUint64(40, true)),
     pid: view.getUint32(48, true),
+    pageSize: view.getUint32(56, true),
   };
 }
 

@@ -2,6 +2,8 @@
 import { KINDS } from "./palette";
 import type { Trace } from "./trace";
 
+const SHOWN_FRAMES = 3;
+
 export interface Kind {
   readonly label: string;
   readonly bytes: number;
@@ -36,6 +38,22 @@ export function threadKinds(trace: Trace): Kinds {
   for (let block = 0; block < trace.blocks; block++)
     bytes[trace.thread[trace.born[block]!]!]! += trace.size[block]!;
   return new Kinds(bytes, (thread) => trace.threadLabel(thread));
+}
+
+/** The stacks that allocated. */
+export function stackKinds(trace: Trace): Kinds {
+  const { tables } = trace;
+  const bytes = new Float64Array(tables.stacks);
+  for (let block = 0; block < trace.blocks; block++) {
+    const stack = trace.stack[block]!;
+    bytes[stack < bytes.length ? stack : 0]! += trace.size[block]!;
+  }
+  return new Kinds(bytes, (stack) => stackLabel(tables.framesOf(stack)));
+}
+
+function stackLabel(frames: readonly string[]): string {
+  const nearest = frames.slice(0, SHOWN_FRAMES).join(" < ");
+  return frames.length > SHOWN_FRAMES ? `${nearest} < ...` : nearest || "without a stack";
 }
 
 /** The site of each stack, and the sites that allocated. */

@@ -1,11 +1,12 @@
 /**
- * Owns the pin ledger: which live blocks keep pages of which most is free.
+ * Owns the pin ledger: which live blocks keep pages of which most is free, as `snug report` has it.
  *
- * A page is pinned if less than half of it is live. What is free in it is held back by its blocks, by each
- * the same part.
+ * A block lies on the pages from its first byte to its last; one of 0 bytes takes one. A page is pinned if
+ * blocks are on it and more than half of it is free. What is free on it is held back by its blocks, by each the
+ * same part.
  */
 import type { Heap } from "./heap";
-import { pageFor } from "./pages";
+import { systemPage } from "./pages";
 
 const MOST_LINES = 50;
 const MOST_BLOCKS = 2000;
@@ -21,27 +22,36 @@ export interface LedgerLine {
 }
 
 export interface Ledger {
+  /** Bytes of a page. */
+  readonly page: number;
+  /** The pinned ones. */
   readonly pages: number;
   readonly held: number;
   readonly lines: LedgerLine[];
 }
 
-/** Bytes and blocks that are live on each page. */
+/** What is live on a page. */
+interface PageCount {
+  bytes: number;
+  blocks: number;
+}
+
+/** Bytes and blocks on the pages where a live block begins or ends. On those within one nothing is free. */
 class PageCounts {
   readonly page: number;
-  readonly bytes: Float64Array;
-  readonly blocks: Uint32Array;
+  readonly counts = new Map<number, PageCount>();
 
   constructor(private readonly heap: Heap) {
-    const { size } = heap.slots.space;
-    this.page = pageFor(size);
-    const pages = Math.ceil(size / this.page);
-    this.bytes = new Float64Array(pages);
-    this.blocks = new Uint32Array(pages);
+    this.page = systemPage(heap.trace.header.pageSize);
     heap.eachLive((block, offset) => {
-      this.eachPage(block, offset, (page, bytes) => {
-        this.bytes[page]! += bytes;
-        this.blocks[page]!++;
+      this.eachEdge(block, offset, (page, bytes) => {
+        const count = this.counts.get(page);
+        if (!count) {
+          this.counts.set(page, { bytes, blocks: 1 });
+          return;
+        }
+        count.bytes += bytes;
+        count.blocks++;
       });
     });
   }
@@ -49,23 +59,28 @@ class PageCounts {
   /** How much a block holds back. */
   heldBy(block: number, offset: number): number {
     let held = 0;
-    this.eachPage(block, offset, (page, bytes) => {
-      if (bytes < this.page && this.isPinned(page))
-        held += (this.page - this.bytes[page]!) / this.blocks[page]!;
+    this.eachEdge(block, offset, (page) => {
+      const count = this.counts.get(page)!;
+      if (this.isPinned(count)) held += (this.page - count.bytes) / count.blocks;
     });
     return held;
   }
 
-  isPinned(page: number): boolean {
-    return this.blocks[page]! > 0 && this.bytes[page]! < this.page / 2;
+  isPinned({ bytes }: PageCount): boolean {
+    return bytes < this.page / 2;
   }
 
-  private eachPage(block: number, offset: number, visit: (page: number, bytes: number) => void): void {
+  /** The first page of a block and its last one, with the bytes that it has there. */
+  private eachEdge(block: number, offset: number, visit: (page: number, bytes: number) => void): void {
     const end = offset + Math.max(1, this.heap.trace.size[block]!);
+    const first = Math.floor(offset / this.page);
     const last = Math.floor((end - 1) / this.page);
-    for (let page = Math.floor(offset / this.page); page <= last; page++) {
-      visit(page, Math.min(end, (page + 1) * this.page) - Math.max(offset, page * this.page));
+    if (first === last) {
+      visit(first, end - offset);
+      return;
     }
+    visit(first, (first + 1) * this.page - offset);
+    visit(last, end - last * this.page);
   }
 }
 
@@ -87,13 +102,13 @@ export function pinLedger(heap: Heap, grouping: Grouping): Ledger {
     line.held += held;
   });
   let [pages, held] = [0, 0];
-  for (let page = 0; page < counts.bytes.length; page++) {
-    if (!counts.isPinned(page)) continue;
+  for (const count of counts.counts.values()) {
+    if (!counts.isPinned(count)) continue;
     pages++;
-    held += counts.page - counts.bytes[page]!;
+    held += counts.page - count.bytes;
   }
   const sorted = [...lines.values()].sort((one, other) => other.held - one.held);
-  return { pages, held, lines: sorted.slice(0, MOST_LINES) };
+  return { page: counts.page, pages, held, lines: sorted.slice(0, MOST_LINES) };
 }
 
 /** Where the blocks of a line are: pairs of place and size. */

@@ -7,7 +7,12 @@ import type { Opened } from "./protocol";
 import { bytesText } from "./words";
 
 /** The legend of a map. */
-export function legend(opened: Opened, colouring: Colouring, palette: Palette): HTMLElement {
+export function legend(
+  opened: Opened,
+  colouring: Colouring,
+  palette: Palette,
+  isFiltered: boolean,
+): HTMLElement {
   const parts = make("ul", { class: "legend" });
   const add = (...children: (Node | string)[]): void => parts.append(make("li", {}, ...children));
   if (colouring === "size") {
@@ -15,8 +20,11 @@ export function legend(opened: Opened, colouring: Colouring, palette: Palette): 
   } else if (colouring === "age") {
     add("live, by age in events: new ", ramp(palette.ramp), " old");
   } else {
-    addKinds(add, colouring === "thread" ? opened.threads : opened.sites, palette);
+    const kinds = { thread: opened.threads, site: opened.sites, stack: opened.stacks };
+    addKinds(add, kinds[colouring], palette);
   }
+  add(make("span", { class: "swatch hatched" }), " zoomed in: headers, padding");
+  if (isFiltered) add(swatch(palette.aside), " live, of other stacks");
   add("free: just now ", ramp(palette.freed), " long ago");
   add(swatch(palette.never), " never part of a block");
   if (opened.tellsGivenBack) add(swatch(palette.back), " given back to the system");
@@ -32,7 +40,8 @@ function addKinds(
 ): void {
   add("live, by who allocated most:");
   for (const [kind, { label, bytes }] of kinds.entries()) {
-    add(swatch(palette.kinds[Math.min(kind, KINDS)]!), ` ${label}, ${bytesText(bytes)}`);
+    const name = make("span", { class: "kind", title: label }, label);
+    add(swatch(palette.kinds[Math.min(kind, KINDS)]!), " ", name, `, ${bytesText(bytes)}`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Owns what can be said of one place in the space: the block that is there or was, and its neighbours. */
 import type { Heap } from "./heap";
+import { isBeside } from "./overhead";
 import { slotsIn } from "./painter";
 import { lastAtMost } from "./space";
 import { NO_BLOCK } from "./trace";
@@ -9,6 +10,8 @@ export interface Neighbour {
   readonly size: number;
   /** Bytes between it and the place that was asked for. */
   readonly gap: number;
+  /** No block ever began in between. */
+  readonly isBeside: boolean;
 }
 
 /** What is at a place. Moments are in events that had happened, times in ticks or nothing. */
@@ -78,10 +81,13 @@ export function lookAt(heap: Heap, offset: number): Found {
     diedTime: died === null ? null : timeOf(died),
     freedThread: died === null ? null : trace.threadLabel(trace.thread[died]!),
     givenBack: back || null,
-    before: beforeSlot < 0 ? null : neighbour(heap, beforeSlot, begin - endOf(heap, beforeSlot), partBegin),
+    before:
+      beforeSlot < 0
+        ? null
+        : neighbour(heap, beforeSlot, begin - endOf(heap, beforeSlot), partBegin, Infinity, here),
     after:
       afterSlot < slots.count
-        ? neighbour(heap, afterSlot, slots.offset[afterSlot]! - end, partBegin, partEnd)
+        ? neighbour(heap, afterSlot, slots.offset[afterSlot]! - end, partBegin, partEnd, here)
         : null,
   };
 }
@@ -104,11 +110,24 @@ function endOf(heap: Heap, slot: number): number {
   return heap.slots.offset[slot]! + heap.extentOf(slot);
 }
 
-/** A neighbour in the same part of the space. */
-function neighbour(heap: Heap, slot: number, gap: number, begin: number, end = Infinity): Neighbour | null {
+/** A neighbour in the same part of the space; `here` is the slot of the live block that it is one of, or -1. */
+function neighbour(
+  heap: Heap,
+  slot: number,
+  gap: number,
+  begin: number,
+  end: number,
+  here: number,
+): Neighbour | null {
   const offset = heap.slots.offset[slot]!;
   if (offset < begin || offset >= end) return null;
-  return { offset, size: heap.trace.size[heap.last[slot]!]!, gap: Math.max(0, gap) };
+  const [lower, upper] = slot < here ? [slot, here] : [here, slot];
+  return {
+    offset,
+    size: heap.trace.size[heap.last[slot]!]!,
+    gap: Math.max(0, gap),
+    isBeside: here >= 0 && isBeside(heap.slots, endOf(heap, lower), upper),
+  };
 }
 
 /** The block that was freed last in the grain of a place, if it was there; or -1. */

@@ -3,6 +3,7 @@ import { App } from "./app";
 import type { About } from "./app";
 import { Client } from "./client";
 import { byId } from "./dom";
+import "./base.css";
 import "./style.css";
 
 const root = document.documentElement;
@@ -16,7 +17,7 @@ async function open(): Promise<void> {
   });
   const about = JSON.parse(byId("about-data").textContent ?? "") as About;
   const data = byId("trace-data");
-  const opened = client.ask("open", { base64: (data.textContent ?? "").trim() });
+  const opened = client.ask("open", { base64: (data.textContent ?? "").trim(), frames: about.frames });
   data.remove();
   new App(client, await opened, about);
   byId("opening").hidden = true;

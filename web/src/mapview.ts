@@ -1,15 +1,17 @@
 /** Owns the map on the screen: its canvases, zooming, hovering and choosing, and the marks on it. */
 import { byId, make, Newest } from "./dom";
 import { placeAt, shapesOf, viewAt, wholeView, zoomedCell, zoomedView } from "./geometry";
-import type { Box } from "./geometry";
+import type { Box, Corners } from "./geometry";
 import type { View } from "./painter";
 import type { Drawn, Opened } from "./protocol";
+import { FINEST, overheads } from "./overhead";
 import { addressText, bytesText } from "./words";
 
 const RULER_STEP = 56; // CSS pixels
 const DRAG_FROM = 5; // CSS pixels: less is a click
 const WHEEL_STEP = 40;
 const LABEL_HEIGHT = 10;
+const HATCH_STEP = 5;
 
 /** What the map asks of the page. */
 export interface MapEvents {
@@ -241,6 +243,7 @@ export class MapView {
     const context = marks.getContext("2d")!;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
+    this.drawOverheads(context, drawn, style);
     this.drawOutlines(context, drawn, style);
     context.lineWidth = 2;
     context.strokeStyle = style.getPropertyValue("--part");
@@ -264,6 +267,18 @@ export class MapView {
       context.lineWidth = 3;
       context.strokeStyle = style.getPropertyValue("--selected");
       this.outline(context, view, this.selected);
+    }
+  }
+
+  /** Headers and padding between blocks, if cells are small enough for them. */
+  private drawOverheads(context: CanvasRenderingContext2D, drawn: Drawn, style: CSSStyleDeclaration): void {
+    const { view, outlines } = drawn;
+    const found = view.cell <= FINEST ? overheads(outlines, this.opened.parts, view.cell) : [];
+    this.marks.dataset.overheads = String(found.length);
+    context.lineWidth = 1;
+    context.strokeStyle = style.getPropertyValue("--overhead");
+    for (const { offset, size } of found) {
+      for (const corners of shapesOf(view, offset, size)) hatch(context, corners, view.edge);
     }
   }
 
@@ -299,4 +314,28 @@ export class MapView {
       context.stroke();
     }
   }
+}
+
+/** Fill a shape with slanted lines. */
+function hatch(context: CanvasRenderingContext2D, corners: Corners, edge: number): void {
+  context.save();
+  context.beginPath();
+  for (const [x, y] of corners) context.lineTo(x * edge, y * edge);
+  context.clip();
+  const [left, right] = [
+    Math.min(...corners.map(([x]) => x)) * edge,
+    Math.max(...corners.map(([x]) => x)) * edge,
+  ];
+  const [top, bottom] = [
+    Math.min(...corners.map(([, y]) => y)) * edge,
+    Math.max(...corners.map(([, y]) => y)) * edge,
+  ];
+  context.beginPath();
+  const height = bottom - top;
+  for (let x = left - height - ((left - height) % HATCH_STEP); x < right; x += HATCH_STEP) {
+    context.moveTo(x, bottom);
+    context.lineTo(x + height, top);
+  }
+  context.stroke();
+  context.restore();
 }

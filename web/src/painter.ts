@@ -22,6 +22,12 @@ export interface View {
   readonly edge: number;
 }
 
+/** The blocks of stacks that have a value. */
+interface Only {
+  readonly shown: Uint8Array;
+  readonly value: number;
+}
+
 export class Painter {
   private covered = new Float64Array(0);
   private most = new Float64Array(0);
@@ -32,24 +38,39 @@ export class Painter {
     private readonly threads: Kinds,
     private readonly sites: Kinds,
     private readonly siteOf: Uint32Array,
+    private readonly stacks: Kinds,
   ) {}
 
-  /** The pixels of a view. */
-  paint(view: View, colouring: Colouring, palette: Palette): Uint32Array<ArrayBuffer> {
-    const cells = view.columns * view.rows;
-    const pixels = new Uint32Array(cells);
+  /** The pixels of a view; of stacks that are not `shown`, blocks all have the same colour. */
+  paint(
+    view: View,
+    colouring: Colouring,
+    palette: Palette,
+    shown: Uint8Array | null = null,
+  ): Uint32Array<ArrayBuffer> {
+    const pixels = new Uint32Array(view.columns * view.rows);
     this.paintFree(pixels, view, palette);
-    this.findOwners(cells, view);
-    const colourOf = this.colours(colouring, palette);
+    if (shown) this.paintLive(pixels, view, () => palette.aside, { shown, value: 0 });
+    const only = shown && { shown, value: 1 };
+    this.paintLive(pixels, view, this.colours(colouring, palette), only);
+    return pixels;
+  }
+
+  private paintLive(
+    pixels: Uint32Array,
+    view: View,
+    colourOf: (block: number) => number,
+    only: Only | null,
+  ): void {
+    this.findOwners(pixels.length, view, only);
     const { owner, covered } = this;
-    for (let cell = 0; cell < cells; cell++) {
+    for (let cell = 0; cell < pixels.length; cell++) {
       const block = owner[cell]!;
       if (block < 0) continue;
       const colour = colourOf(block);
       const share = covered[cell]! / view.cell;
       pixels[cell] = share >= 1 ? colour : blend(pixels[cell]!, colour, share);
     }
-    return pixels;
   }
 
   private colours(colouring: Colouring, palette: Palette): (block: number) => number {
@@ -64,6 +85,8 @@ export class Painter {
         return (block) => kinds[this.threads.of[trace.thread[trace.born[block]!]!]!]!;
       case "site":
         return (block) => kinds[this.sites.of[this.siteOf[trace.stack[block]!] ?? 0]!]!;
+      case "stack":
+        return (block) => kinds[this.stacks.of[trace.stack[block]!] ?? this.stacks.of[0]!]!;
     }
   }
 
@@ -93,7 +116,7 @@ export class Painter {
   }
 
   /** Of each cell the live block that has most of it, and how many bytes are live. */
-  private findOwners(cells: number, view: View): void {
+  private findOwners(cells: number, view: View, only: Only | null): void {
     if (this.owner.length < cells) {
       this.covered = new Float64Array(cells);
       this.most = new Float64Array(cells);
@@ -108,11 +131,13 @@ export class Painter {
     const [firstSlot, endSlot] = slotsIn(heap, start, end);
     const { live, last } = heap;
     const { offset } = heap.slots;
+    const { stack } = heap.trace;
     // The one loop whose length is that of the heap: each word of bits is taken apart here, without a call.
     for (let word = firstSlot >>> 5; word << 5 < endSlot; word++) {
       for (let bits = live[word]!; bits; bits &= bits - 1) {
         const slot = (word << 5) + 31 - Math.clz32(bits & -bits);
         if (slot < firstSlot || slot >= endSlot) continue;
+        if (only && (only.shown[stack[last[slot]!]!] ?? only.shown[0]!) !== only.value) continue;
         const from = Math.max(0, offset[slot]! - start);
         const to = Math.min(end - start, offset[slot]! + heap.extentOf(slot) - start);
         let at = (from / cell) | 0;

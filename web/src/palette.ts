@@ -6,7 +6,7 @@ import palettes from "./palettes.json";
 
 export type Theme = "light" | "dark";
 /** What the colour of a live block says. */
-export type Colouring = "size" | "age" | "thread" | "site";
+export type Colouring = "size" | "age" | "thread" | "site" | "stack";
 
 type Rgb = readonly [number, number, number];
 
@@ -29,6 +29,8 @@ export class Palette {
   readonly never: number;
   readonly back: number;
   readonly outside: number;
+  /** Live, but not what the map shows just now. */
+  readonly aside: number;
 
   constructor(theme: Theme) {
     const own = palettes[theme];
@@ -41,6 +43,7 @@ export class Palette {
     this.never = pixel(parse(own.never));
     this.back = pixel(parse(own.back));
     this.outside = pixel(parse(own.outside));
+    this.aside = pixel(parse(own.aside));
   }
 }
 

@@ -1,12 +1,16 @@
 /** Owns the panels beside the map: a block, sizes, the pin ledger, and stacks. */
 import { make, terms } from "./dom";
+import { ALL_STACKS } from "./flame";
 import type { FlameNode } from "./flame";
 import type { SizeClass } from "./histograms";
 import type { Ledger, LedgerLine } from "./ledger";
 import type { Found, Neighbour } from "./look";
-import { addressText, bytesMark, bytesText, countText, numberText, secondsText, shareText } from "./words";
+import { isOverhead } from "./overhead";
+import { addressText, bytesMark, bytesText, countText, numberText, secondsText } from "./words";
 
 const ROW_HEIGHT = 20;
+const NARROW = 0.02; // share of a frame that has no room for a name
+const MOST_DRAWN = 256; // bytes of a part of a block's picture: longer ones are drawn like that
 
 /** Times in seconds from ticks, where the trace has them. */
 export type TimeText = (ticks: number | null) => string;
@@ -40,7 +44,7 @@ export function blockPanel(
       "span",
       {},
       link(bytesText(one.size), () => actions.choose(one.offset)),
-      one.gap ? `, behind ${bytesText(one.gap)} that are not live` : ", side by side",
+      `, ${gapText(one)}`,
     );
   const rows: [string, Node | string | null][] = [
     ["address", make("code", {}, `${addressText(found.address)} – ${addressText(found.address + found.size)}`)],
@@ -56,7 +60,7 @@ export function blockPanel(
   }
   if (found.givenBack) rows.push(["given back", moment(found.givenBack, null)]);
   rows.push(["before it", neighbour(found.before)], ["behind it", neighbour(found.after)]);
-  const panel = make("div", {}, make("h2", {}, title), terms(rows));
+  const panel = make("div", {}, make("h2", {}, title), isLive ? placeBar(found) : "", terms(rows));
   panel.append(
     make(
       "p",
@@ -71,6 +75,35 @@ export function blockPanel(
     );
   }
   return panel;
+}
+
+/** What is between a block and its neighbour. */
+function gapText({ gap, isBeside }: Neighbour): string {
+  if (!gap) return "side by side";
+  return isOverhead(gap, isBeside)
+    ? `behind ${bytesText(gap)} of header and padding`
+    : `behind ${bytesText(gap)} that are not live`;
+}
+
+/** A live block's payload and what is beside it, to scale as far as there is room. */
+function placeBar({ size, before, after }: Found): HTMLElement {
+  const part = (kind: string, bytes: number, meaning: string): HTMLElement =>
+    make(
+      "span",
+      {
+        class: kind,
+        style: `flex-grow: ${Math.min(bytes, MOST_DRAWN)}`,
+        title: `${meaning}: ${bytesText(bytes)}`,
+      },
+      kind === "overhead" ? numberText(bytes) : `${meaning} ${numberText(bytes)}`,
+    );
+  const beside = (one: Neighbour | null): HTMLElement | null => {
+    if (!one?.gap) return null;
+    return isOverhead(one.gap, one.isBeside)
+      ? part("overhead", one.gap, "header and padding")
+      : part("gap", one.gap, "not live");
+  };
+  return make("div", { class: "place" }, beside(before), part("payload", size, "payload"), beside(after));
 }
 
 function link(text: string, click: () => void): HTMLElement {
@@ -134,14 +167,14 @@ export function pinsPanel(
   chosen: number | null,
   choose: (line: LedgerLine) => void,
 ): HTMLElement {
-  if (!ledger.pages)
-    return make("p", { class: "hint" }, "No page is kept by blocks that fill less than half of it.");
+  if (!ledger.pages) return make("p", { class: "hint" }, "No page with live blocks is more than half free.");
   const lines = ledger.lines.map((line) =>
     make(
       "tr",
       {
         tabindex: "0",
         class: line.key === chosen ? "chosen" : "",
+        "data-held": String(line.held),
         click: () => choose(line),
         keydown: (event) => {
           if ((event as KeyboardEvent).key === "Enter") choose(line);
@@ -156,24 +189,26 @@ export function pinsPanel(
   return make(
     "div",
     {},
-    make("h2", {}, `${bytesText(ledger.held)} held back`),
+    make("h2", { "data-held": String(ledger.held) }, `${bytesText(ledger.held)} held back`),
     make(
       "p",
       {},
-      `${countText(ledger.pages, "page")}, less than half live each, cannot go back to the system. ` +
-        "Click on a line to see its blocks.",
+      `${countText(ledger.pages, "page")} of ${bytesText(ledger.page)}, each more than half free, cannot go ` +
+        "back to the system. Click on a line to see its blocks.",
     ),
     make("table", { class: "ledger" }, make("thead", {}, head), make("tbody", {}, ...lines)),
   );
 }
 
-/** The flame graph: callers above those they call. */
+/** The flame graph: callers above those they call; `root` is the frame whose blocks are shown. */
 export function flamePanel(
   nodes: readonly FlameNode[],
   root: number,
-  choose: (stack: number) => void,
+  hasMap: boolean,
+  choose: (node: FlameNode) => void,
 ): HTMLElement {
-  if (!nodes.length) return make("p", { class: "hint" }, "Nothing is live.");
+  const shown = nodes.find(({ stack }) => stack === root);
+  if (!shown) return make("p", { class: "hint" }, "Nothing is live.");
   const depth = nodes.reduce((most, node) => Math.max(most, node.depth), 0);
   const graph = make("div", { class: "flame", style: `height: ${(depth + 1) * ROW_HEIGHT}px` });
   for (const node of nodes) {
@@ -183,26 +218,33 @@ export function flamePanel(
       `top: ${node.depth * ROW_HEIGHT}px`,
       `--hue: ${hueOf(node.label)}`,
     ];
-    const text = `${node.label}: ${bytesText(node.bytes)}, ${shareText(node.share)}`;
+    const kind = node.stack === root ? "shown" : node.depth < shown.depth ? "above" : "";
+    const width = node.share < NARROW ? " narrow" : "";
+    const text = `${node.label}: ${bytesText(node.bytes)}, ${countText(node.blocks, "block")}`;
     graph.append(
       make(
         "button",
         {
           type: "button",
+          class: kind + width,
           style: place.join("; "),
           title: text,
-          click: () => node.stack >= 0 && choose(node.stack),
+          click: () => choose(node),
         },
         node.label,
       ),
     );
   }
-  const back = root ? link("all stacks", () => choose(0)) : null;
+  const [all] = nodes;
+  const much = `${bytesText(shown.bytes)} in ${countText(shown.blocks, "block")}`;
+  const hint = hasMap
+    ? "Click on a frame to see its blocks on the map."
+    : "Click on a frame to see it at full width.";
   return make(
     "div",
     {},
-    make("h2", {}, `${bytesText(nodes[0]!.bytes)} live, by stacks`),
-    make("p", {}, back ?? "Click on a frame to see it at full width."),
+    make("h2", {}, root === ALL_STACKS ? `${much}, by stacks` : `${much}: ${shown.label}`),
+    make("p", {}, root === ALL_STACKS || !all ? hint : link("all stacks", () => choose(all))),
     graph,
   );
 }

@@ -11,8 +11,10 @@ import type { Part } from "./space";
 
 /** What the page asks; each has an answer of the same name. */
 export interface Questions {
-  open: { base64: string };
-  draw: { now: number; view: View; colouring: Colouring; theme: Theme };
+  /** `frames` has names of frames that the trace does not have, by number. */
+  open: { base64: string; frames: Readonly<Record<string, string>> };
+  /** `within` is the stack whose blocks are shown: see the flame graph. */
+  draw: { now: number; view: View; colouring: Colouring; theme: Theme; within: number };
   curves: { from: number; to: number; points: number };
   look: { now: number; offset: number };
   sizes: { now: number };
@@ -39,6 +41,7 @@ export interface Opened {
   readonly grain: number;
   readonly threads: Kind[];
   readonly sites: Kind[];
+  readonly stacks: Kind[];
   readonly curves: Curves;
 }
 
@@ -57,6 +60,8 @@ export interface LastEvent {
 export interface Outline {
   readonly offset: number;
   readonly size: number;
+  /** No block ever began between it and the next live one. */
+  readonly isBeside: boolean;
 }
 
 export interface Drawn {

@@ -1,15 +1,16 @@
 /** Owns an opened trace: answers what the page asks about its heap. */
 import { Accounts } from "./curves";
 import type { Curves } from "./curves";
-import { flameGraph } from "./flame";
+import { flameGraph, stacksWithin } from "./flame";
 import { fromBase64, STACKS } from "./format";
 import { Heap } from "./heap";
 import { histograms } from "./histograms";
-import { Kinds, siteKinds, threadKinds } from "./kinds";
+import { Kinds, siteKinds, stackKinds, threadKinds } from "./kinds";
 import { blocksOfLine, pinLedger } from "./ledger";
 import type { Grouping } from "./ledger";
 import { lookAt } from "./look";
 import { nameOf } from "./operations";
+import { isBeside } from "./overhead";
 import { Painter, slotsIn } from "./painter";
 import type { View } from "./painter";
 import { Palette } from "./palette";
@@ -35,6 +36,7 @@ export class Session {
   private readonly painter: Painter;
   private readonly threads: Kinds;
   private readonly sites: Kinds;
+  private readonly stacks: Kinds;
   private readonly grouping: Grouping;
   private readonly palettes = { light: new Palette("light"), dark: new Palette("dark") };
 
@@ -50,15 +52,20 @@ export class Session {
     this.threads = threadKinds(trace);
     const { siteOf, kinds } = siteKinds(trace);
     this.sites = kinds;
-    this.painter = new Painter(this.heap, this.threads, this.sites, siteOf);
+    this.stacks = stackKinds(trace);
+    this.painter = new Painter(this.heap, this.threads, this.sites, siteOf, this.stacks);
     this.grouping = trace.tables.stacks > 1 ? bySite(trace, siteOf) : bySizeAndThread(trace);
   }
 
   /** Open the trace that the page has. */
-  static async open(base64: string, progress: Progress = () => undefined): Promise<Session> {
+  static async open(
+    { base64, frames }: Questions["open"],
+    progress: Progress = () => undefined,
+  ): Promise<Session> {
     const trace = await readTrace(fromBase64(base64), (done, total) =>
       progress(share(done, total) / 2, "unpacking"),
     );
+    for (const [number, label] of Object.entries(frames)) trace.tables.name(Number(number), label);
     return new Session(trace, progress);
   }
 
@@ -87,6 +94,7 @@ export class Session {
       grain: heap.grain,
       threads: this.threads.all,
       sites: this.sites.all,
+      stacks: this.stacks.all,
       curves: this.curves(0, trace.events, POINTS),
     };
   }
@@ -110,9 +118,10 @@ export class Session {
     return this.accounts.between(from, to, points);
   }
 
-  private draw({ now, view, colouring, theme }: Questions["draw"]): Drawn {
+  private draw({ now, view, colouring, theme, within }: Questions["draw"]): Drawn {
     const heap = this.at(now);
-    const pixels = this.painter.paint(view, colouring, this.palettes[theme]);
+    const shown = stacksWithin(this.trace.tables, within);
+    const pixels = this.painter.paint(view, colouring, this.palettes[theme], shown);
     const { liveBytes, liveBlocks } = heap;
     return {
       now,
@@ -155,7 +164,9 @@ export class Session {
     const [first, end] = slotsIn(heap, view.start, view.start + view.cell * view.columns * view.rows);
     for (let slot = heap.nextLive(first); slot < end; slot = heap.nextLive(slot + 1)) {
       if (found.length === MOST_OUTLINES) return [];
-      found.push({ offset: heap.slots.offset[slot]!, size: heap.extentOf(slot) });
+      const offset = heap.slots.offset[slot]!;
+      const size = heap.extentOf(slot);
+      found.push({ offset, size, isBeside: isBeside(heap.slots, offset + size, heap.nextLive(slot + 1)) });
     }
     return found;
   }

@@ -2,12 +2,11 @@
  * Owns the addresses of a trace: the slots, which are the addresses where blocks begin in order, and the space,
  * which is all memory that blocks ever covered, without the gaps where there never was any.
  */
+import { systemPage } from "./pages";
 import type { Trace } from "./trace";
 
-/** A gap of more bytes is left out. */
+/** A gap of more bytes is left out, if it is more than two pages. */
 const LARGEST_GAP = 1 << 16;
-/** Parts of the space begin and end at multiples of this. */
-export const PART_ALIGNMENT = 4096;
 
 /** A run of addresses with blocks in it. */
 export interface Part {
@@ -87,7 +86,7 @@ export class Slots {
       const slot = this.ofBlock[block]!;
       if (trace.size[block]! > largest[slot]!) largest[slot] = trace.size[block]!;
     }
-    this.space = spaceOf(order, largest);
+    this.space = spaceOf(order, largest, systemPage(trace.header.pageSize));
     this.offset = offsetsOf(order, this.space);
   }
 }
@@ -175,29 +174,27 @@ function capacityFor(count: number): number {
   return capacity;
 }
 
-function spaceOf(addresses: Float64Array, largest: Float64Array): Space {
+/** The space; its parts begin and end with pages, of which no two have the same one. */
+function spaceOf(addresses: Float64Array, largest: Float64Array, page: number): Space {
+  const largestGap = Math.max(LARGEST_GAP, 2 * page);
   const parts: Part[] = [];
   let [begin, end, offset] = [0, -Infinity, 0];
   const close = () => {
     if (end === -Infinity) return;
-    const length = roundUp(end) - begin;
+    const length = Math.ceil(end / page) * page - begin;
     parts.push({ address: begin, offset, length });
     offset += length;
   };
   for (let slot = 0; slot < addresses.length; slot++) {
     const address = addresses[slot]!;
-    if (address > end + LARGEST_GAP) {
+    if (address > end + largestGap) {
       close();
-      begin = Math.floor(address / PART_ALIGNMENT) * PART_ALIGNMENT;
+      begin = Math.floor(address / page) * page;
     }
     end = Math.max(end, address + Math.max(1, largest[slot]!));
   }
   close();
   return new Space(parts);
-}
-
-function roundUp(address: number): number {
-  return Math.ceil(address / PART_ALIGNMENT) * PART_ALIGNMENT;
 }
 
 function offsetsOf(addresses: Float64Array, space: Space): Float64Array {

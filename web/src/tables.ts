@@ -52,6 +52,12 @@ export class Tables {
     }
   }
 
+  /** Give a frame the name that others found for it. */
+  name(number: number, label: string): void {
+    const frame = this.frames[number];
+    if (frame) this.frames[number] = { ...frame, label };
+  }
+
   text(number: number): string {
     return this.texts[number] ?? "";
   }

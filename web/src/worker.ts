@@ -1,5 +1,5 @@
 /** Answers the page's questions one after the other, beside it. */
-import type { Asked, Said } from "./protocol";
+import type { Asked, Questions, Said } from "./protocol";
 import { Session } from "./session";
 
 const scope = self as unknown as {
@@ -13,7 +13,7 @@ async function answer(asked: Asked): Promise<void> {
   const { id, name, question } = asked;
   try {
     if (name === "open") {
-      session = Session.open((question as { base64: string }).base64, (progress, what) =>
+      session = Session.open(question as Questions["open"], (progress, what) =>
         scope.postMessage({ progress, what }),
       );
       scope.postMessage({ id, answer: (await session).opened() });

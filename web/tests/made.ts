@@ -19,7 +19,7 @@ export interface Call {
 }
 
 export function traceOf(calls: readonly Call[], flags = ADDRESSES): Trace {
-  const header = { flags, ticksPerSecond: 0, start: 0n, meanGap: 0, pid: 1, size: 64 };
+  const header = { flags, ticksPerSecond: 0, start: 0n, meanGap: 0, pid: 1, pageSize: 0, size: 64 };
   const trace = new Trace(header, calls.length);
   trace.expect(calls.length);
   for (const [event, { at, size = 0, frees, thread = 0, back, grows }] of calls.entries()) {

@@ -1,7 +1,7 @@
 /** Each pixel says what the bytes of its cell are. */
 import { describe, expect, test } from "vitest";
 import { Heap } from "../src/heap";
-import { siteKinds, threadKinds } from "../src/kinds";
+import { siteKinds, stackKinds, threadKinds } from "../src/kinds";
 import { Painter } from "../src/painter";
 import { blend, Palette, shareOfAge, shareOfSize, stepOf } from "../src/palette";
 import type { Colouring } from "../src/palette";
@@ -17,7 +17,7 @@ function painterOf(seed: number) {
   const heap = new Heap(trace, new Slots(trace), undefined, undefined, 32);
   const { siteOf, kinds } = siteKinds(trace);
   const threads = threadKinds(trace);
-  return { calls, trace, heap, threads, painter: new Painter(heap, threads, kinds, siteOf) };
+  return { calls, trace, heap, threads, painter: new Painter(heap, threads, kinds, siteOf, stackKinds(trace)) };
 }
 
 /** The block with most bytes of a cell and how much is live, counted byte by byte. */
@@ -65,6 +65,7 @@ describe.each([16, 48, 112, 1024])("cells of %i bytes", (cell) => {
           age: palette.ramp[stepOf(shareOfAge(now - 1 - block.born, trace.events))]!,
           thread: palette.kinds[threads.of[trace.threadNumbers.indexOf(block.thread)]!]!,
           site: 0,
+          stack: 0,
         }[colouring];
         if (live === cell) expect(shown).toBe(colour);
         else
@@ -86,7 +87,7 @@ test("free memory pales with time, and is told from memory that never was a bloc
   ]);
   const heap = new Heap(trace, new Slots(trace));
   const kinds = siteKinds(trace);
-  const painter = new Painter(heap, threadKinds(trace), kinds.kinds, kinds.siteOf);
+  const painter = new Painter(heap, threadKinds(trace), kinds.kinds, kinds.siteOf, stackKinds(trace));
   heap.seek(4);
   const [first, second, third] = painter.paint(
     { start: 0, cell: 64, columns: 3, rows: 1, edge: 3 },
@@ -96,4 +97,24 @@ test("free memory pales with time, and is told from memory that never was a bloc
   expect(second).toBe(palette.freed[0]);
   expect(palette.freed.indexOf(first!)).toBeGreaterThan(0);
   expect(third).toBe(palette.never);
+});
+
+test("blocks of stacks that are not shown have one colour, and do not cover those that are", () => {
+  const trace = traceOf([
+    { at: 0, size: 48 },
+    { at: 48, size: 16 },
+    { at: 64, size: 64 },
+  ]);
+  trace.tables.callers.push(0);
+  trace.tables.frameOf.push(0);
+  trace.stack.set([0, 1, 0]);
+  const heap = new Heap(trace, new Slots(trace));
+  const { kinds, siteOf } = siteKinds(trace);
+  const painter = new Painter(heap, threadKinds(trace), kinds, siteOf, stackKinds(trace));
+  heap.seek(3);
+  const view = { start: 0, cell: 64, columns: 2, rows: 1, edge: 3 };
+  const [shared, other] = painter.paint(view, "size", palette, Uint8Array.of(0, 1));
+  expect(other).toBe(palette.aside);
+  const under = blend(palette.never, palette.aside, 48 / 64);
+  expect(shared).toBe(blend(under, palette.ramp[stepOf(shareOfSize(16))]!, 16 / 64));
 });

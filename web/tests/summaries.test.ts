@@ -1,6 +1,6 @@
 /** Histograms, the pin ledger, the flame graph, and what is said of a place. */
 import { expect, test } from "vitest";
-import { flameGraph } from "../src/flame";
+import { flameGraph, stacksWithin, WITHOUT_STACK } from "../src/flame";
 import { Heap } from "../src/heap";
 import { histograms } from "../src/histograms";
 import { blocksOfLine, pinLedger } from "../src/ledger";
@@ -47,6 +47,7 @@ test("the ledger shares out what is free on pages that are mostly free", () => {
     labelOf: (size: number) => `${size}`,
   };
   expect(pinLedger(heap, bySize)).toEqual({
+    page: 4096,
     pages: 2,
     held: 3900 + 4000,
     lines: [
@@ -56,6 +57,29 @@ test("the ledger shares out what is free on pages that are mostly free", () => {
     ],
   });
   expect(blocksOfLine(heap, bySize, 100)).toEqual([[1000, 100]]);
+});
+
+test("the ledger has the pages of the recorded system", () => {
+  const trace = traceOf([
+    { at: 0, size: 5000 },
+    { at: 16384, size: 9000 },
+    { at: 3 * 16384 - 100, size: 0 },
+  ]);
+  Object.assign(trace.header, { pageSize: 16384 });
+  const heap = new Heap(trace, new Slots(trace));
+  const all = { keyOf: () => 0, labelOf: () => "all" };
+  expect(pinLedger(heap, all)).toMatchObject({ page: 16384, pages: 2, held: 16384 - 5000 + 16384 - 1 });
+});
+
+test("no two parts of the space have the same page", () => {
+  const trace = traceOf([
+    { at: 65536 + 100, size: 16 },
+    { at: 3 * 65536 + 50, size: 16 },
+  ]);
+  Object.assign(trace.header, { pageSize: 65536 });
+  expect(new Slots(trace).space.parts).toMatchObject([{ length: 3 * 65536 }]);
+  Object.assign(trace.header, { pageSize: 4096 });
+  expect(new Slots(trace).space.parts).toMatchObject([{ length: 4096 }, { offset: 4096, length: 4096 }]);
 });
 
 test("stacks are added up, callers with what they call", () => {
@@ -81,11 +105,25 @@ test("stacks are added up, callers with what they call", () => {
     ["store", 2, 0.5, 0.25, 50],
     ["without a stack", 1, 0.75, 0.25, 50],
   ]);
-  expect(flameGraph(heap, 1).map(({ label, share }) => [label, share])).toEqual([
-    ["main", 1],
-    ["load", 100 / 150],
-    ["store", 50 / 150],
+  expect(flameGraph(heap, 2).map(({ label, depth, share, blocks }) => [label, depth, share, blocks])).toEqual([
+    ["all that is live", 0, 1, 3],
+    ["main", 1, 1, 2],
+    ["load", 2, 1, 1],
   ]);
+  expect(flameGraph(heap, WITHOUT_STACK).map(({ label, bytes }) => [label, bytes])).toEqual([
+    ["all that is live", 200],
+    ["without a stack", 50],
+  ]);
+});
+
+test("the stacks within a frame are those that it called", () => {
+  const { tables } = traceOf([]);
+  tables.callers.push(0, 1, 2, 1, 0); // 1; 1 > 2; 1 > 2 > 3; 1 > 4; 5
+  tables.frameOf.push(1, 1, 1, 1, 1);
+  expect(stacksWithin(tables, 0)).toBeNull();
+  expect([...stacksWithin(tables, 2)!]).toEqual([0, 0, 1, 1, 0, 0]);
+  expect([...stacksWithin(tables, 1)!]).toEqual([0, 1, 1, 1, 1, 0]);
+  expect([...stacksWithin(tables, WITHOUT_STACK)!]).toEqual([1, 0, 0, 0, 0, 0]);
 });
 
 test("a place is in a block, or in a gap that has neighbours and a history", () => {

@@ -10,6 +10,7 @@ import click
 from snugcommand import INTERRUPTED
 from snugmalloc import __version__
 from snugmalloc.cli import (
+    autopsy,
     compare,
     demo,
     diff,
@@ -69,6 +70,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+main.add_command(autopsy.command)
 main.add_command(compare.command)
 main.add_command(demo.command)
 main.add_command(diff.command)

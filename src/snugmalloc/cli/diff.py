@@ -81,7 +81,10 @@ def _report(before: Path, after: Path, sides: tuple[Side, Side], difference: Dif
 
 def _about(path: Path, side: Side) -> str:
     history = side.summary.history
-    return f"{path}: {history.call_count:,} calls of {counted(len(history.calls_of_thread), 'thread')}"
+    gap = side.summary.mean_gap
+    sampled = f", one sample every {size(gap)} in the mean: estimates" if gap else ""
+    calls = f"{history.call_count:,} {'sampled ' if gap else ''}calls"
+    return f"{path}: {calls} of {counted(len(history.calls_of_thread), 'thread')}{sampled}"
 
 
 def _totals(sides: tuple[Side, Side], difference: Difference) -> Iterator[tuple[str, str, str, str]]:
@@ -100,13 +103,16 @@ def _compared(
     histories = one.summary.history, other.summary.history
     if one.summary.duration is not None and other.summary.duration is not None:
         yield "time", "{:,.3f} s".format, one.summary.duration, other.summary.duration
-    yield "calls", _count, histories[0].call_count, histories[1].call_count
-    for operation in sorted(CALLS):
-        calls = [history.calls[operation] for history in histories]
-        yield f"  {operation.name.lower()}", _count, calls[0], calls[1]
+    is_sampled = bool(one.summary.mean_gap or other.summary.mean_gap)
+    if not is_sampled:
+        yield "calls", _count, histories[0].call_count, histories[1].call_count
+        for operation in sorted(CALLS):
+            calls = [history.calls[operation] for history in histories]
+            yield f"  {operation.name.lower()}", _count, calls[0], calls[1]
     yield "refused", _count, histories[0].refused, histories[1].refused
     yield "allocated", _size, before.bytes, after.bytes
-    yield "moved by realloc", _size, one.summary.total.moved_bytes, other.summary.total.moved_bytes
+    if not is_sampled:
+        yield "moved by realloc", _size, one.summary.total.moved_bytes, other.summary.total.moved_bytes
     yield "peak", _size, before.peak_bytes, after.peak_bytes
     yield "at the end", _size, before.end_bytes, after.end_bytes
     if difference.knows_held:
@@ -168,7 +174,8 @@ def _side_as_json(path: Path, side: Side) -> dict[str, Any]:
         "seconds": summary.duration,
         "peak_call": summary.peak_call,
         "refused": history.refused,
-        "moved_bytes": summary.total.moved_bytes,
+        "mean_gap": summary.mean_gap or None,
+        "moved_bytes": None if summary.mean_gap else summary.total.moved_bytes,
         "given_back_bytes": history.given_back,
         "has_stacks": summary.has_stacks,
     }

@@ -22,6 +22,7 @@ from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.importing import convert
 from snugmalloc.trace.operations import IS_CALL
 from snugmalloc.trace.reader import TraceReader, is_trace
+from snugmalloc.trace.ring import Ring, is_ring
 
 PROCESS = "%p"
 
@@ -32,6 +33,7 @@ class Recorded(NamedTuple):
     path: Path
     calls: int
     size: int
+    is_sampled: bool
 
 
 def own_traces(file: str, pid: int, follow: bool, begun: int) -> list[Path]:
@@ -46,6 +48,9 @@ def own_traces(file: str, pid: int, follow: bool, begun: int) -> list[Path]:
 
 def _began_at(path: Path) -> int:
     try:
+        if is_ring(path):
+            with Ring(path) as ring:
+                return ring.header.start_realtime
         with TraceReader(path) as reader:
             return 0 if reader.has_index else reader.header.start_realtime
     except TraceError:
@@ -69,18 +74,32 @@ def look(path: Path) -> Recorded:
     """What is in a trace."""
     with TraceReader(path) as reader:
         calls = sum(bytes(columns.operation).translate(IS_CALL).count(1) for columns in reader.columns())
-        return Recorded(path, calls, reader.size)
+        return Recorded(path, calls, reader.size, bool(reader.header.mean_gap))
+
+
+def short_name(path: Path) -> str:
+    """How a file is called from this folder, if that is shorter."""
+    name = os.path.relpath(path)
+    return name if len(name) < len(str(path)) else str(path)
 
 
 def told_of(recorded: list[Recorded]) -> str:
     """What was recorded, and what to do next, in one line."""
     calls, size = sum(trace.calls for trace in recorded), sum(trace.size for trace in recorded)
     largest = max(recorded, key=lambda trace: trace.calls)
-    name = os.path.relpath(largest.path)
-    name = name if len(name) < len(str(largest.path)) else str(largest.path)
     each = f" in {len(recorded):,} files" if len(recorded) > 1 else ""
     rate = f", {size / calls:.1f} bytes a call" if calls else ""
-    return f"recorded {counted(calls, 'call')}{each}{rate}: snug report {name}"
+    kind = "sampled call" if largest.is_sampled else "call"
+    return f"recorded {counted(calls, kind)}{each}{rate}: snug report {short_name(largest.path)}"
+
+
+def finish_rings(file: str, pid: int, follow: bool, begun: int) -> None:
+    """Say where the last calls are."""
+    rings = own_traces(file, pid, follow, begun)
+    for path in rings:
+        tell(f"the last calls are there: snug autopsy {short_name(path)}")
+    if not rings:
+        tell("nothing was recorded")
 
 
 def finish(file: str, pid: int, follow: bool, raw: bool, begun: int) -> None:
@@ -105,7 +124,10 @@ def main() -> int:
     """Pack the trace, report, and end as the program did in any case."""
     check_output()
     state, figures = take_over(int(sys.argv[1]))
-    finish(state["file"], figures.pid, state["follow"], state["raw"], state["begun"])
+    if state["ring"]:
+        finish_rings(state["file"], figures.pid, state["follow"], state["begun"])
+    else:
+        finish(state["file"], figures.pid, state["follow"], state["raw"], state["begun"])
     return end_like(figures)
 
 

@@ -14,11 +14,37 @@ from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
+from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.options import always_on, variables
+from snugmalloc.options import OPTIONS, NumberOption, always_on, variables
 
 PROCESS = "%p"
+ALL = "all"
+PYTHON, NATIVE, NO_STACKS = "python", "native", "none"
+DEFAULT_RING = f"/dev/shm/snug-{PROCESS}.ring"
+
+
+def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    gap = NumberOption("sample", "bytes", 0, 1, MAX_GAP, meaning="the mean gap", cost="")
+    try:
+        if text != ALL:
+            gap.check(text)
+    except ValueError:
+        raise click.BadParameter(f"{text}: all, or {gap.range}, as 512K", context, parameter) from None
+    return text
+
+
+def _ring_size(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """The size of a ring that is one the allocator takes."""
+    if text is not None:
+        try:
+            if ":" in text:
+                raise ValueError
+            OPTIONS["record"].check(f"ring:{text}")
+        except ValueError:
+            raise click.BadParameter(f"{text}: a ring has 1M to 1G bytes", context, parameter) from None
+    return text
 
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
@@ -33,12 +59,35 @@ PROCESS = "%p"
     is_flag=True,
     help="Record forked children and programs that are started, too, one file for each.",
 )
+@click.option(
+    "--stacks",
+    metavar="python,native|none",
+    default="none",
+    show_default=True,
+    callback=lambda _context, _parameter, value: check_stacks(value),
+    help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
+)
+@click.option(
+    "--ring",
+    metavar="SIZE",
+    callback=_ring_size,
+    help="Keep only the last calls, in a file of so many bytes in memory, which outlives the program: 8M, for"
+    f" snug autopsy. Without -o it is {DEFAULT_RING}.",
+)
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
 @click.option(
     "--pid", type=click.IntRange(min=1), help="Record this process, which runs already on snugmalloc."
 )
 @click.option(
     "--seconds", type=click.FloatRange(min=0), help="With --pid: for so long; else until Ctrl-C or its end."
+)
+@click.option(
+    "--sample",
+    metavar="BYTES|all",
+    default=ALL,
+    callback=_checked_sample,
+    help="Record blocks by samples, one for each BYTES bytes in the mean (512K is usual), and not all, the"
+    " default.",
 )
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
@@ -47,9 +96,12 @@ def command(
     program: tuple[str, ...],
     output: str | None,
     follow: bool,
+    stacks: str,
+    ring: str | None,
     raw: bool,
     pid: int | None,
     seconds: float | None,
+    sample: str,
     settings: dict[str, str],
     keep_pymalloc: bool,
 ) -> None:
@@ -59,12 +111,17 @@ def command(
         snug record -- python3 app.py
         snug report python3.1234.snug
         snug record --pid 1234 --seconds 60
+        snug record --stacks python -- python3 app.py
 
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
     the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
     children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
     whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
-    thousands of calls of each thread.
+    thousands of calls of each thread. With --ring nothing is missing, but what has been overwritten: the last
+    calls are in the file at any moment, however the program ends.
+
+    With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many
+    as its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
 
     With --pid a process on snugmalloc is asked to record, and to leave off after --seconds or at Ctrl-C. It
     does both at its next work, and writes the file itself. Blocks from before are not in the trace. That takes
@@ -76,10 +133,8 @@ def command(
     if output == "":
         raise click.UsageError("the name of the file is empty")
     if pid is not None:
-        if program or follow or settings or keep_pymalloc:
-            raise click.UsageError(
-                "--pid is for a process that runs: it takes no PROGRAM and no options for one"
-            )
+        if program or follow or settings or keep_pymalloc or ring or stacks != "none" or sample != ALL:
+            raise click.UsageError("--pid is for a process that runs: it takes no PROGRAM, nor options for one")
         from snugmalloc.cli.record_process import record_process  # it needs `packing`, which is a program, too
 
         record_process(pid, output, seconds, raw)
@@ -88,12 +143,18 @@ def command(
         raise click.UsageError("Missing argument 'PROGRAM'.")
     if seconds is not None:
         raise click.UsageError("--seconds goes with --pid: a program that is started is recorded to its end")
-    file = os.path.abspath(output if output is not None else f"{Path(program[0]).name}.{PROCESS}.snug")
+    default = DEFAULT_RING if ring else f"{Path(program[0]).name}.{PROCESS}.snug"
+    file = os.path.abspath(output if output is not None else default)
     _check_name(output, file, follow)
     library = get_own_library()
     found = prepare(program, [library])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
-    own = variables(settings) | {"SNUG_RECORD": file} | ({"SNUG_RECORD_FOLLOW": "1"} if follow else {})
+    if keep_pymalloc and PYTHON in stacks.split(","):
+        raise click.UsageError("--stacks python needs Python's objects in malloc's heap: drop --keep-pymalloc")
+    if ring and sample != ALL:
+        raise click.UsageError("--ring keeps every call, the last ones: drop --sample")
+    asked = f"ring:{ring}:{file}" if ring else file
+    own = variables(settings) | recording_options(asked, follow, stacks, sample)
     environment = {name: value for name, value in os.environ.items() if name not in RECORDING}
     tell_ignored({name: value for name, value in environment.items() if name not in own})
     try:
@@ -102,7 +163,7 @@ def command(
         )
     except PreloadError as error:
         raise click.ClickException(str(error)) from None
-    state = {"file": file, "follow": follow, "raw": raw, "begun": time.time_ns()}
+    state = {"file": file, "follow": follow, "raw": raw, "ring": bool(ring), "begun": time.time_ns()}
     after = [sys.executable, "-P", "-m", "snugmalloc.cli.packing", str(hand_over(state))]
     pid_name = None if follow else "_SNUG_RECORD_PROCESS"
     words = launch_command(program, added, int(after[-1]), after, trace=False, pid_name=pid_name)
@@ -111,7 +172,32 @@ def command(
     become_or_exit(words, environment)
 
 
-RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW")
+RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_STACKS", "SNUG_RECORD_SAMPLE")
+
+
+def recording_options(file: str, follow: bool, stacks: str, sample: str) -> dict[str, str]:
+    """What tells the program to record."""
+    options = {"SNUG_RECORD": file}
+    if follow:
+        options["SNUG_RECORD_FOLLOW"] = "1"
+    if stacks != NO_STACKS:
+        options["SNUG_RECORD_STACKS"] = stacks
+    if sample != ALL:
+        options["SNUG_RECORD_SAMPLE"] = sample
+    return options
+
+
+def check_stacks(stacks: str) -> str:
+    """Which stacks are to be recorded, as SNUG_RECORD_STACKS says it. Raises BadParameter."""
+    words = [word.strip() for word in stacks.split(",")]
+    if NO_STACKS in words and len(set(words)) > 1:
+        raise click.BadParameter(f"{stacks}: none, or other kinds of stacks")
+    for word in words:
+        if word not in (PYTHON, NATIVE, NO_STACKS):
+            raise click.BadParameter(
+                f"{word!r} is no kind of stacks: there are {PYTHON} and {NATIVE}, or {NO_STACKS}"
+            )
+    return ",".join(dict.fromkeys(words))
 
 
 def _check_name(output: str | None, file: str, follow: bool) -> None:

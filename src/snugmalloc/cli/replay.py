@@ -33,16 +33,17 @@ BYTES = ("peak_resident_bytes", "mean_resident_bytes", "final_resident_bytes")
 CLEARLY_LESS, CLEARLY_MORE = 0.97, 1.03
 MILLION = 1_000_000
 BESIDE_CURVE = 40  # columns
+LEAST_PACE, MOST_PACE = 0.001, 1000.0
 
 
-def read_plan(trace: Path, keeps_threads: bool) -> Plan:
+def read_plan(trace: Path, keeps_threads: bool, pace: float | None = None) -> Plan:
     """The plan of a trace; what is wrong with it is reported in one line."""
     from snugmalloc.play.plan import make_plan
     from snugmalloc.trace.errors import TraceError
 
     try:
         with progress_bar("reading") as told:
-            plan = make_plan(trace, keeps_threads=keeps_threads, progress=told)
+            plan = make_plan(trace, keeps_threads=keeps_threads, pace=pace, progress=told)
     except OSError as error:
         raise click.ClickException(f"{trace.name}: {error.strerror}") from None
     except TraceError as error:
@@ -81,6 +82,24 @@ def split_names(context: click.Context, parameter: click.Parameter, text: str | 
     return names
 
 
+def read_pace(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """How many times as fast as it was recorded a trace is played."""
+    if text is None:
+        return None
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not LEAST_PACE <= factor <= MOST_PACE:
+        raise click.BadParameter(
+            f"{text} is no factor from {LEAST_PACE:g} to {MOST_PACE:g}; where --paced has none, "
+            "put it behind TRACE",
+            context,
+            parameter,
+        )
+    return factor
+
+
 # ---- The table -------------------------------------------------------------------------------------------
 
 
@@ -90,7 +109,8 @@ def _show(contest: Contest, is_threaded: bool) -> None:
     players = counted(len(plan.streams), "thread") if is_threaded else "one thread"
     console.print(
         f"{plan.name}: {counted(plan.calls, 'call')} of {counted(plan.threads, 'thread')}, "
-        f"played by {players}; peak live {size(contest.series[0].typical.peak_live_bytes)}.",
+        f"played by {players}{at_pace(plan.pace)}; peak live "
+        f"{size(contest.series[0].typical.peak_live_bytes)}.",
         markup=False,
     )
     print_table(console, _figures(contest))
@@ -105,6 +125,13 @@ def _show(contest: Contest, is_threaded: bool) -> None:
     for series in contest.series:
         if series.failure is not None:
             click.echo(f"{series.contestant.name} failed: {series.failure}")
+
+
+def at_pace(pace: float | None) -> str:
+    """How fast a plan is played, for people."""
+    if pace is None:
+        return ""
+    return " at the pace of the recording" if pace == 1 else f" at {pace:g} times the pace of the recording"
 
 
 def notes(plan: Plan) -> Iterator[str]:
@@ -157,7 +184,8 @@ def _over_time(contest: Contest, width: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("allocator", overflow="fold")
     if width:
-        table.add_column("resident over the calls", no_wrap=True)
+        over = "the calls" if contest.plan.pace is None else "time"
+        table.add_column(f"resident over {over}", no_wrap=True)
     table.add_column("page\nfaults", justify="right")
     table.add_column("system\ncalls", justify="right")
     shown = [series for series in contest.series if series.failure is None]
@@ -191,6 +219,7 @@ def as_json(contest: Contest, is_threaded: bool) -> dict[str, Any]:
         "missing_frees": plan.missing_frees,
         "lost": plan.lost,
         "played_by_threads": is_threaded,
+        "pace": plan.pace,
         "runs": contest.rounds,
         "baseline": contest.series[0].contestant.name,
         "allocators": [_series_as_json(contest, series) for series in contest.series],
@@ -219,6 +248,7 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
     entry["system_calls"] = dict(series.system_calls) if series.system_calls else None
     entry["samples"] = [
         {"call": sample.step, "live_bytes": sample.live, "resident_bytes": sample.resident}
+        | ({} if contest.plan.pace is None else {"time_s": sample.time_s})
         for sample in run.samples
     ]
     return entry
@@ -239,6 +269,15 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
 )
 @settings_option("; played once more with it, beside the defaults")
 @click.option("--threads", is_flag=True, help="Play with as many threads as the program had.")
+@click.option(
+    "--paced",
+    callback=read_pace,
+    is_flag=False,
+    flag_value="1",
+    metavar="[FACTOR]",
+    help="Play as fast as it was recorded, with the program's pauses, or FACTOR times as fast: what goes back "
+    "after a while does so then. The memory is looked at over time, and not over the calls.",
+)
 @click.option("-n", "--runs", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs on each.")
 @click.option(
     "--policy",
@@ -256,6 +295,7 @@ def command(
     allocators: list[str] | None,
     settings: dict[str, str],
     threads: bool,
+    paced: float | None,
     runs: int,
     policies: list[str] | None,
     strace: bool,
@@ -267,6 +307,7 @@ def command(
     \b
         snug replay app.snug
         snug replay app.snug --allocators snugmalloc,jemalloc --set purge_delay=0
+        snug replay app.snug --paced
 
     TRACE is a .snug file, or text of Android's memory_replay, glibc's mtrace or heaptrack, which may be packed
     by zip, gzip or zstd. Every run is a process of its own, and the allocators take turns. All bytes of a block
@@ -280,7 +321,7 @@ def command(
 
     tidy_at_end()
     if policies is not None:
-        if allocators or settings or threads or strace or draws_map:
+        if allocators or settings or threads or paced or strace or draws_map:
             raise click.UsageError("--policy goes with --json only: no allocator plays")
         _replay_on_policies(trace, policies, json_file)
         return
@@ -290,7 +331,7 @@ def command(
         contestants = find_contestants(allocators, settings)
     except (AllocatorError, PreloadError) as error:
         raise click.ClickException(str(error)) from None
-    plan = read_plan(trace, threads)
+    plan = read_plan(trace, threads, paced)
     try:
         with playing_bar() as told:
             contest = hold_contest(plan, contestants, runs, os.environ, counts_calls=strace, told=told)

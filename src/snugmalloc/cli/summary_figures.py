@@ -12,6 +12,9 @@ from snugmalloc.cli.summary_report import held_bytes, largest, live_before, live
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Census, Part
 from snugmalloc.trace.summary import Group, Summary
+from snugmalloc.trace.tables import Tables
+
+NOT_IN_SAMPLES = ("short_blocks", "moved_bytes")
 
 Key = TypeVar("Key")
 
@@ -19,7 +22,7 @@ Key = TypeVar("Key")
 def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
     """All figures of a trace."""
     history = summary.history
-    return {
+    figures = {
         "trace": reader.name,
         "damage": reader.damage,
         "calls": {operation.name.lower(): count for operation, count in sorted(history.calls.items())},
@@ -47,9 +50,26 @@ def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
         "most_calls": _named(summary.most_calls),
         "most_bytes": _named(summary.most_bytes),
         "at_peak": _named(summary.at_peak),
+        "stacks_of_most_bytes": _stacks(reader.tables, summary.stacks_of_most_bytes),
+        "stacks_at_peak": _stacks(reader.tables, summary.stacks_at_peak),
         "never_shrank": _named(summary.grown),
         "short_lived": _named(summary.short_lived),
         "moment": _moment_as_json(reader, summary),
+    }
+    if not summary.mean_gap:
+        return figures
+    errors = summary.errors._asdict()
+    return _without_unknown(figures) | {"standard_errors": errors, "by_calls": None, "short_lived": None}
+
+
+def _without_unknown(figures: Any) -> Any:
+    """The figures, and null for those that samples do not tell."""
+    if isinstance(figures, list):
+        return [_without_unknown(entry) for entry in figures]
+    if not isinstance(figures, dict):
+        return figures
+    return {
+        name: None if name in NOT_IN_SAMPLES else _without_unknown(value) for name, value in figures.items()
     }
 
 
@@ -127,6 +147,13 @@ def _in_order(groups: dict[Any, Key]) -> list[tuple[Any, Key]]:
 
 def _bounds(groups: dict[Any, Group]) -> list[dict[str, Any]]:
     return [{"up_to": bound, **_figures(group)} for bound, group in _in_order(groups)]
+
+
+def _stacks(tables: Tables, groups: Iterable[tuple[int, Group]]) -> list[dict[str, Any]]:
+    return [
+        {"frames": [str(frame) for frame in tables.frames_of(stack)], **_figures(group)}
+        for stack, group in groups
+    ]
 
 
 def _named(groups: Iterable[tuple[str, Group]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from snugmalloc.cli.report import size
@@ -17,10 +18,14 @@ from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
 MOST_DIGITS = 20  # of a number of bytes
+LEFT_OUT = "frames left out"
+"""In what a recording says of itself: how often a stack was cut, for want of room or of memory to read."""
 BLOCKS = ("blocks", "allocated", "at the peak", "at the end", "short-lived")
 COSTS = ("blocks", "allocated", "cleared by calloc", "moved by realloc")
 LIVE = ("blocks", "live", "share")
 HELD = ("blocks", "their size", "held back", "share")
+NOT_IN_SAMPLES = ("short-lived", "moved by realloc")
+"""Columns: who lives for how many calls is not known there, nor what was moved."""
 COLUMN_OF = {
     "blocks": "blocks",
     "bytes": "allocated",
@@ -42,9 +47,18 @@ Key = TypeVar("Key")
 
 def report_of(reader: TraceReader, summary: Summary) -> Report:
     """All that is told of a trace."""
-    sections = (*_by_kind(summary), *_at_a_moment(summary, reader.tables), *_by_origin(summary))
+    sections = (*_by_kind(summary), *_at_a_moment(summary, reader.tables), *_by_origin(summary, reader.tables))
     overview = list(_overview(reader, summary))
+    if summary.mean_gap:
+        sections = tuple(map(_known_of_samples, sections))
     return Report(reader.name, overview, [section for section in sections if section.rows])
+
+
+def _known_of_samples(section: Section) -> Section:
+    """The section without the columns that samples do not tell."""
+    known = [at for at, column in enumerate(section.columns) if column not in NOT_IN_SAMPLES]
+    rows = [tuple(row[at] for at in known) for row in section.rows]
+    return replace(section, columns=[section.columns[at] for at in known], rows=rows)
 
 
 def _by_kind(summary: Summary) -> Iterator[Section]:
@@ -68,14 +82,22 @@ def _by_kind(summary: Summary) -> Iterator[Section]:
     )
 
 
-def _by_origin(summary: Summary) -> Iterator[Section]:
-    """Which lines allocated what; sizes, where there are no lines."""
+def _by_origin(summary: Summary, tables: Tables) -> Iterator[Section]:
+    """Which lines and stacks allocated what; sizes, where there are none."""
     origin = origin_of(summary)
     yield _costs("Asked for most blocks", origin, summary.most_calls, "blocks")
     yield _costs("Asked for most bytes", origin, summary.most_bytes, "bytes")
+    stacks = _named_stacks(tables, summary.stacks_of_most_bytes)
+    yield _costs("Asked for most bytes, by stack", "stack", stacks, "bytes")
     yield _groups("Live at the peak", origin, summary.at_peak, "peak_bytes")
+    stacks = _named_stacks(tables, summary.stacks_at_peak)
+    yield _groups("Live at the peak, by stack", "stack", stacks, "peak_bytes")
     yield _groups("Grew until the end and never shrank", origin, summary.grown, "end_bytes")
     yield _groups(f"Freed within {SHORT_LIFE} calls", origin, summary.short_lived, "short_blocks")
+
+
+def _named_stacks(tables: Tables, stacks: Iterable[tuple[int, Key]]) -> list[tuple[str, Key]]:
+    return [(nearest(whole_stack(tables, stack)), group) for stack, group in stacks]
 
 
 def origin_of(summary: Summary) -> str:
@@ -128,8 +150,7 @@ def _at_a_moment(summary: Summary, tables: Tables) -> Iterator[Section]:
     total = pinning.total
     yield _held(when, origin, largest(pinning.by_origin, held_bytes), total)
     if summary.has_stacks:
-        numbered = largest(pinning.by_stack, held_bytes)
-        stacks = [(nearest(whole_stack(tables, stack)), part) for stack, part in numbered]
+        stacks = _named_stacks(tables, largest(pinning.by_stack, held_bytes))
         yield _held(when, "stack", stacks, total)
         yield _held(when, "size", _bounded(pinning.by_size, size, "larger"), total)
     yield _held(when, "age", _ages(snapshot, pinning), total)
@@ -183,7 +204,8 @@ def largest(parts: dict[Key, Part], figure: Callable[[Part], float]) -> list[tup
 def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]]:
     history, total = summary.history, summary.total
     threads = counted(len(history.calls_of_thread), "thread")
-    yield "trace", f"{reader.name}: {history.call_count:,} calls of {threads}"
+    calls = f"{history.call_count:,} {'sampled ' if summary.mean_gap else ''}calls"
+    yield "trace", f"{reader.name}: {calls} of {threads}"
     if "program" in reader.about:
         yield "program", reader.about["program"]
     if summary.duration is not None:
@@ -192,21 +214,29 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     if live is not None:
         yield "begun", f"while it ran: {size(live)} were live or cached by then, which the trace does not know"
     if summary.mean_gap:
-        yield "sampled", f"every {size(summary.mean_gap)} in the mean: the figures of blocks are estimates"
-    yield "allocated", f"{size(round(total.bytes))} in {_blocks(total.blocks)}"
+        yield (
+            "sampled",
+            f"every {size(summary.mean_gap)} in the mean, {counted(len(history.blocks), 'block')}:"
+            " all figures of blocks are estimates",
+        )
+    errors = summary.errors
+    yield "allocated", f"{_estimate(total.bytes, errors.bytes)} in {_blocks(total.blocks)}"
     yield (
         "peak",
-        f"{size(round(total.peak_bytes))} in {_blocks(total.peak_blocks)}, after {summary.peak_call:,} calls",
+        f"{_estimate(total.peak_bytes, errors.peak_bytes)} in {_blocks(total.peak_blocks)},"
+        f" {_when_most_was_live(reader, summary)}",
     )
-    yield "at the end", f"{size(round(total.end_bytes))} in {_blocks(total.end_blocks)}"
-    yield (
-        "short-lived",
-        f"{share(total.short_blocks, total.blocks)} of the blocks;"
-        f" {share(total.freed_elsewhere, total.blocks)} freed by another thread",
-    )
+    yield "at the end", f"{_estimate(total.end_bytes, errors.end_bytes)} in {_blocks(total.end_blocks)}"
+    elsewhere = f"{share(total.freed_elsewhere, total.blocks)} freed by another thread"
+    if summary.mean_gap:
+        yield "short-lived", f"not known: the trace is sampled, and does not count calls; {elsewhere}"
+    else:
+        yield "short-lived", f"{share(total.short_blocks, total.blocks)} of the blocks; {elsewhere}"
     if total.moved_bytes:
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
+    if LEFT_OUT in reader.about:
+        yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} times a frame could not be told"
     yield from _notes(summary)
 
 
@@ -214,6 +244,18 @@ def live_before(reader: TraceReader) -> int | None:
     """How many bytes were live when the recording began; None where it began with the program."""
     told = reader.about.get("live", "")
     return int(told) if told.isdecimal() and len(told) <= MOST_DIGITS else None
+
+
+def _estimate(count: float, error: float) -> str:
+    """Bytes, and by how much they are uncertain if they are an estimate."""
+    return f"{size(round(count))}{f' ± {share(error, count)}' if error else ''}"
+
+
+def _when_most_was_live(reader: TraceReader, summary: Summary) -> str:
+    history, ticks = summary.history, reader.header.ticks_per_second
+    if summary.mean_gap and summary.duration is not None and history.call_count:
+        return f"after {history.time[summary.peak_call - 1] / ticks:,.3f} s"
+    return f"after {summary.peak_call:,} {'sampled ' if summary.mean_gap else ''}calls"
 
 
 def _moment_rows(summary: Summary, page_is_known: bool) -> Iterator[tuple[str, str]]:

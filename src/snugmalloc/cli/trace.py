@@ -30,12 +30,14 @@ TRACE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def open_trace(path: Path) -> Iterator[TraceReader]:
     """The .snug trace at `path`; what is wrong with it is reported in one line."""
     from snugmalloc.trace.reader import TraceReader, is_trace
+    from snugmalloc.trace.symbols import name_frames
 
     if not is_trace(path):
         raise click.ClickException(
             f"{path.name}: is no .snug trace: snug trace convert makes one of other traces"
         )
     with one_line_errors(), TraceReader(path) as reader:
+        name_frames(reader.tables, reader.about)
         yield reader
         if reader.damage:
             tell(reader.damage)
@@ -139,7 +141,8 @@ def verify_command(trace: Path) -> int:
 
 def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
     header, calls = reader.header, found.calls
-    yield "trace", f"{reader.name}: {calls:,} calls of {counted(len(found.threads), 'thread')}"
+    sampled = "sampled " if header.mean_gap else ""
+    yield "trace", f"{reader.name}: {calls:,} {sampled}calls of {counted(len(found.threads), 'thread')}"
     if "program" in reader.about:
         yield "program", reader.about["program"]
     if header.pid:
@@ -149,11 +152,14 @@ def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
         yield "recorded", begun.strftime("%Y-%m-%d %H:%M:%S UTC")
     yield "holds", ", ".join(_parts_of(reader)) or "sizes only"
     if header.mean_gap:
-        yield "sampled", f"one sample every {size(header.mean_gap)} in the mean"
+        yield (
+            "sampled",
+            f"one sample every {size(header.mean_gap)} in the mean: what was allocated is an estimate",
+        )
     yield "calls", _counts(found, are_calls=True) or "none"
     if events := _counts(found, are_calls=False):
         yield "events", events
-    yield "allocated", f"{size(found.bytes)} in {counted(found.blocks, 'block')}"
+    yield "allocated", f"{size(round(found.bytes))} in {counted(round(found.blocks), 'block')}"
     if found.refused:
         yield "refused", counted(found.refused, "call")
     seconds = _seconds(reader, found)

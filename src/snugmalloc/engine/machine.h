@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <malloc.h>
 #include <limits.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -210,8 +211,9 @@ static inline bool machine_is_process_malloc(void) {
 static inline void machine_set_errno(Int code) { errno = code; }
 static inline Int machine_get_errno(void) { return errno; }
 
+static inline bool machine_is_secure(void) { return getauxval(AT_SECURE) != 0; }
 static inline bool machine_option_is_set(Text name) {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name);
     return value && value[0] == '1' && value[1] == 0;
 }
 
@@ -295,7 +297,7 @@ static inline Text machine_last_part(Text path) {
     return slash ? slash + 1 : path;
 }
 /* The kernel marks the name of a file that is gone. */
-__attribute__((unused)) static Text machine_binary_name(void) {
+__attribute__((unused)) static Text machine_binary_path(void) {
     static const char gone[] = " (deleted)";
     static char path[MACHINE_CHUNK];
     int kept = errno;
@@ -305,7 +307,11 @@ __attribute__((unused)) static Text machine_binary_name(void) {
     path[length] = 0;
     char *end = path + length - (sizeof gone - 1);
     if (end > path && strcmp(end, gone) == 0) *end = 0;
-    return machine_last_part(path);
+    return path;
+}
+static inline Text machine_binary_name(void) {
+    Text path = machine_binary_path();
+    return path ? machine_last_part(path) : NULL;
 }
 __attribute__((unused)) static Word machine_program_name(Int which) {
     Text executed = (Text)getauxval(AT_EXECFN);
@@ -474,6 +480,7 @@ static Word machine_find_child(void);
 /* The children that were forked last, by the number of the fork, while there is such a file. */
 #define MACHINE_CHILDREN 16
 static Word machine_children[MACHINE_CHILDREN], machine_child_before;
+static void machine_leave_ring(void);
 
 /* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
  * ours stay, and so does the library (-z nodelete). */
@@ -587,6 +594,7 @@ static void machine_end_fork(void) {
 static void machine_after_fork_in_child(void) {
     machine_forks++;
     machine_forks_noticed++;
+    machine_leave_ring();
     machine_end_fork();
 }
 static void machine_after_fork(void) {
@@ -610,12 +618,13 @@ __attribute__((unused)) static void machine_watch_forks(Word first_lock) {
     machine_watch_own_lock();
 }
 
-/* Four words, and flags: a library that is loaded late shares a little room with all others. */
+/* Five words, and flags: a library that is loaded late shares a little room with all others. */
 static const Word machine_nothing[256] = {0};
 MACHINE_THREAD_LOCAL Word machine_thread_word = (Word)machine_nothing;
 MACHINE_THREAD_LOCAL Word machine_thread_state;
 MACHINE_THREAD_LOCAL Word machine_thread_reason;
 MACHINE_THREAD_LOCAL Word machine_thread_recorder;
+MACHINE_THREAD_LOCAL Word machine_thread_gap;
 MACHINE_THREAD_LOCAL bool machine_thread_is_ending;
 static inline Word machine_thread_without_cache(void) { return (Word)machine_nothing; }
 static inline Word machine_load_thread_word(void) { return machine_thread_word; }
@@ -626,6 +635,8 @@ static inline Word machine_load_thread_reason(void) { return machine_thread_reas
 static inline void machine_store_thread_reason(Word value) { machine_thread_reason = value; }
 static inline Word machine_load_thread_recorder(void) { return machine_thread_recorder; }
 static inline void machine_store_thread_recorder(Word value) { machine_thread_recorder = value; }
+static inline Word machine_load_thread_gap(void) { return machine_thread_gap; }
+static inline void machine_store_thread_gap(Word value) { machine_thread_gap = value; }
 static inline bool machine_is_thread_ending(void) { return machine_thread_is_ending; }
 
 extern void snug_thread_idle(void) __attribute__((weak));
@@ -818,12 +829,16 @@ __attribute__((unused)) static bool machine_is_record_open(void) {
     return machine_record >= 0 && syscall(SYS_fstat, machine_record, &status) == 0 &&
            status.st_ino == machine_record_status.st_ino && status.st_dev == machine_record_status.st_dev;
 }
-/* A write beyond RLIMIT_FSIZE would end the program by a signal. */
-__attribute__((unused)) static bool machine_may_append(Word count) {
+/* A file beyond RLIMIT_FSIZE would end the program by a signal. */
+__attribute__((unused)) static Word machine_most_in_file(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY) return true;
+    return getrlimit(RLIMIT_FSIZE, &limit) ? RLIM_INFINITY : limit.rlim_cur;
+}
+__attribute__((unused)) static bool machine_may_append(Word count) {
+    const Word most = machine_most_in_file();
+    if (most == RLIM_INFINITY) return true;
     long end = syscall(SYS_lseek, machine_record, 0, SEEK_END);
-    return end >= 0 && (Word)end + count <= limit.rlim_cur;
+    return end >= 0 && (Word)end + count <= most;
 }
 __attribute__((unused)) static bool machine_append_record(Word address, Word count) {
     int kept = errno;
@@ -841,6 +856,64 @@ __attribute__((unused)) static void machine_close_record(void) {
     errno = kept;
 }
 
+/* ---- A ring ---- */
+
+static void *machine_ring; /* a file that is mapped and shared */
+static size_t machine_ring_length;
+
+/* All of the file's memory is had at once: to touch a page for which there is none would end the program by a signal.
+ * By bare system calls, for functions of libc may be cancelled. */
+__attribute__((unused)) static bool machine_have_file(long file, Word length) {
+    long status;
+    if (length > machine_most_in_file()) return false;
+    do status = syscall(SYS_fallocate, file, 0, 0L, length);
+    while (status < 0 && errno == EINTR);
+    return status == 0;
+}
+__attribute__((unused)) static Word machine_map_ring(Word path, Word length) {
+    int kept = errno;
+    void *found = MAP_FAILED;
+    long file = syscall(SYS_openat, AT_FDCWD, (Text)path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file >= 0) {
+        if (machine_have_file(file, length)) found = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)file, 0);
+        syscall(SYS_close, file);
+        if (found == MAP_FAILED) syscall(SYS_unlinkat, AT_FDCWD, (Text)path, 0);
+    }
+    errno = kept;
+    if (found == MAP_FAILED) return 0;
+    machine_ring = found;
+    machine_ring_length = length;
+    return (Word)found;
+}
+/* A signal handler that forks may have interrupted a row, which the child goes on to write. */
+static void machine_leave_ring(void) {
+    int kept = errno;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    if (machine_ring) mmap(machine_ring, machine_ring_length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    machine_ring = NULL;
+    errno = kept;
+}
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+__attribute__((unused)) static Word machine_map_until_fork(void) {
+    int kept = errno;
+    const size_t length = (size_t)getpagesize();
+    Word *page = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool done = page != MAP_FAILED && madvise(page, length, MADV_WIPEONFORK) == 0;
+    if (page != MAP_FAILED && !done) munmap(page, length);
+    if (done) *page = 1;
+    errno = kept;
+    return done ? (Word)page : 0;
+}
+/* The second figure is what is resident, in pages. */
+__attribute__((unused)) static Word machine_resident_bytes(void) {
+    char text[128];
+    machine_read_text("/proc/self/statm", text, sizeof text);
+    Text figure = strchr(text, ' ');
+    return figure ? strtoul(figure, NULL, 10) * (Word)getpagesize() : 0;
+}
+
 extern void snug_record_end(void) __attribute__((weak));
 extern int __cxa_atexit(void (*)(void *), void *, void *);
 __attribute__((unused)) static void machine_at_exit(void *unused) {
@@ -852,6 +925,185 @@ __attribute__((unused)) static void machine_watch_exit(void) {
     __cxa_atexit(machine_at_exit, NULL, NULL);
     errno = kept;
 }
+
+/* ---- Stacks of calls ---- */
+
+__attribute__((always_inline)) static inline Word machine_frame_address(void) { return (Word)__builtin_frame_address(0); }
+
+/* A thread that glibc or musl started has its own descriptor at the end of its stack; the process's first one has there
+ * the bytes that AT_RANDOM leads to. Of a stack that the program made for itself nothing is known: then what lies
+ * between is not all mapped, or too much. */
+#define MACHINE_LARGEST_STACK (1ul << 30)
+#define MACHINE_LOOKED_AT 512 /* pages at a time */
+static inline bool machine_are_mapped(Word begin, Word end) {
+    unsigned char resident[MACHINE_LOOKED_AT];
+    Word step = MACHINE_LOOKED_AT * (Word)getpagesize();
+    for (; begin < end; begin += step) {
+        Word count = end - begin < step ? end - begin : step;
+        if (mincore((void *)begin, count, resident) != 0) return false;
+    }
+    return true;
+}
+__attribute__((noinline, unused)) static Word machine_stack_top(Word address) {
+    int kept = errno;
+    Word own = (Word)pthread_self(), first = (Word)getauxval(AT_RANDOM);
+    Word top = own > address && (first < address || own < first) ? own : first;
+    bool known = top > address && top - address < MACHINE_LARGEST_STACK &&
+                 machine_are_mapped(address & -(Word)getpagesize(), top);
+    errno = kept;
+    return known ? top & -sizeof(Word) : 0;
+}
+
+__attribute__((unused)) static bool machine_read_memory(Word address, Word count, Word target) {
+    int kept = errno;
+    struct iovec from = {(void *)address, count}, to = {(void *)target, count};
+    long done = syscall(SYS_process_vm_readv, machine_process_id(), &to, 1, &from, 1, 0);
+    errno = kept;
+    return done == (long)count;
+}
+
+/* Not dlsym, which may allocate and waits for whoever loads a library. */
+typedef struct MachineSearch {
+    Text name;
+    Word found;
+} MachineSearch;
+static inline Word machine_dynamic_address(struct dl_phdr_info *module, Word value) {
+    return value < module->dlpi_addr ? value + module->dlpi_addr : value; /* glibc has added it */
+}
+static inline const ElfW(Dyn) *machine_dynamic(struct dl_phdr_info *module) {
+    for (int at = 0; at < module->dlpi_phnum; at++)
+        if (module->dlpi_phdr[at].p_type == PT_DYNAMIC)
+            return (const ElfW(Dyn) *)(module->dlpi_addr + module->dlpi_phdr[at].p_vaddr);
+    return NULL;
+}
+static inline Half machine_hash_of_name(Text name) {
+    Half hash = 5381;
+    for (; *name; name++) hash = hash * 33 + (Byte)*name;
+    return hash;
+}
+static int machine_look_for_symbol(struct dl_phdr_info *module, size_t size, void *sought) {
+    MachineSearch *search = sought;
+    const ElfW(Sym) *symbols = NULL;
+    const Half *table = NULL;
+    Text names = NULL;
+    (void)size;
+    for (const ElfW(Dyn) *entry = machine_dynamic(module); entry && entry->d_tag != DT_NULL; entry++) {
+        Word value = machine_dynamic_address(module, entry->d_un.d_ptr);
+        if (entry->d_tag == DT_SYMTAB) symbols = (const ElfW(Sym) *)value;
+        if (entry->d_tag == DT_STRTAB) names = (Text)value;
+        if (entry->d_tag == DT_GNU_HASH) table = (const Half *)value;
+    }
+    if (!symbols || !names || !table || !table[0]) return 0;
+    const Half *buckets = table + 4 + table[2] * (sizeof(Word) / sizeof(Half)), *chains = buckets + table[0];
+    Half hash = machine_hash_of_name(search->name), first = table[1], at = buckets[hash % table[0]];
+    for (bool more = at >= first; more; at++) {
+        Half found = chains[at - first];
+        if ((found | 1) == (hash | 1) && symbols[at].st_shndx != SHN_UNDEF &&
+            strcmp(names + symbols[at].st_name, search->name) == 0) {
+            search->found = module->dlpi_addr + symbols[at].st_value;
+            return 1;
+        }
+        more = !(found & 1);
+    }
+    return 0;
+}
+__attribute__((noinline, cold, unused)) static Word machine_find_symbol(Text name) {
+    MachineSearch search = {name, 0};
+    dl_iterate_phdr(machine_look_for_symbol, &search);
+    return search.found;
+}
+
+typedef struct MachineModule {
+    Word begin, end, base;
+    Text path;
+    const Byte *build_id;
+    Word build_id_bytes;
+} MachineModule;
+static void machine_note_build_id(MachineModule *found, const char *note, const char *end) {
+    while (note + sizeof(ElfW(Nhdr)) <= end) {
+        const ElfW(Nhdr) *head = (const ElfW(Nhdr) *)note;
+        const char *name = note + sizeof *head, *value = name + ((head->n_namesz + 3) & ~3u);
+        if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
+            found->build_id = (const Byte *)value;
+            found->build_id_bytes = head->n_descsz;
+            return;
+        }
+        note = value + ((head->n_descsz + 3) & ~3u);
+    }
+}
+static MachineModule machine_describe(struct dl_phdr_info *module) {
+    Text path = module->dlpi_name && *module->dlpi_name ? module->dlpi_name : machine_binary_path();
+    MachineModule found = {~(Word)0, 0, module->dlpi_addr, path ? path : "", NULL, 0};
+    for (int at = 0; at < module->dlpi_phnum; at++) {
+        const ElfW(Phdr) *part = &module->dlpi_phdr[at];
+        Word begin = module->dlpi_addr + part->p_vaddr, end = begin + part->p_memsz;
+        if (part->p_type == PT_NOTE) machine_note_build_id(&found, (const char *)begin, (const char *)end);
+        if (part->p_type != PT_LOAD) continue;
+        if (begin < found.begin) found.begin = begin;
+        if (end > found.end) found.end = end;
+    }
+    return found;
+}
+static int machine_look_for_module(struct dl_phdr_info *module, size_t size, void *sought) {
+    MachineModule *search = sought, found = machine_describe(module);
+    (void)size;
+    if (search->begin < found.begin || search->begin >= found.end) return 0;
+    *search = found;
+    return 1;
+}
+__attribute__((noinline, cold, unused)) static bool machine_find_module(Word address, Word target) {
+    MachineModule *found = (MachineModule *)target;
+    *found = (MachineModule){.begin = address};
+    return dl_iterate_phdr(machine_look_for_module, found) != 0;
+}
+
+typedef struct MachineList {
+    MachineModule *place;
+    Word room, count;
+} MachineList;
+static int machine_add_module(struct dl_phdr_info *module, size_t size, void *list_of) {
+    MachineList *list = list_of;
+    (void)size;
+    if (list->count == list->room) return 1;
+    MachineModule found = machine_describe(module);
+    Word *place = (Word *)list->place + list->count++ * (sizeof found / sizeof(Word) + 1);
+    memcpy(place, &found, sizeof found);
+    place[sizeof found / sizeof(Word)] = 0;
+    return 0;
+}
+__attribute__((noinline, cold, unused)) static Word machine_list_modules(Word target, Word most) {
+    MachineList list = {(MachineModule *)target, most, 0};
+    dl_iterate_phdr(machine_add_module, &list);
+    return list.count;
+}
+static int machine_count_changes(struct dl_phdr_info *module, size_t size, void *changes) {
+    (void)size;
+    *(Word *)changes = module->dlpi_adds + module->dlpi_subs;
+    return 1;
+}
+__attribute__((noinline, unused)) static Word machine_modules_changed(void) {
+    Word changes = 0;
+    dl_iterate_phdr(machine_count_changes, &changes);
+    return changes;
+}
+
+/* x86-64: call with an offset, or FF with 2 in the middle of the next byte, and up to five more bytes behind. */
+__attribute__((noinline, cold, unused)) static bool machine_is_behind_call(Word address) {
+    Byte code[8];
+    if (!machine_read_memory(address - sizeof code, sizeof code, (Word)code)) return false;
+#if defined __x86_64__
+    bool is_call = code[3] == 0xE8;
+    for (int at = 1; at < 7; at++) is_call |= code[at] == 0xFF && (code[at + 1] & 0x38) == 0x10;
+    return is_call;
+#elif defined __aarch64__
+    Half instruction = *(MachineHalf *)(code + 4);
+    return (instruction & 0xFC000000) == 0x94000000 || (instruction & 0xFFFFFC1F) == 0xD63F0000; /* bl, blr */
+#else
+    return true;
+#endif
+}
+
+static inline Word machine_call_function(Word address) { return (Word)((void *(*)(void))address)(); }
 
 /* ---- The end ---- */
 

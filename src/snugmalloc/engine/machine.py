@@ -254,8 +254,8 @@ def get_errno() -> Int:
 
 
 def option_is_set(name: Text) -> bool:
-    """Whether the environment variable `name` has the value ``1``."""
-    return backend.option(name) == b"1"
+    """Whether the environment variable `name` has the value ``1``. In a secure process it has none."""
+    return not backend.is_secure() and backend.option(name) == b"1"
 
 
 def file_exists(path: Word) -> bool:
@@ -312,6 +312,14 @@ def map_own_file(folder: Word, length: Word) -> Word:
 def environment_is_known() -> bool:
     """Whether the C library has its environment: not yet in calls from the dynamic linker."""
     return backend.environment_entry(0) is not None
+
+
+def is_secure() -> bool:
+    """Whether this process may do what those who started it may not (set-user-id and the like: AT_SECURE).
+
+    Then the environment is theirs, and not to be obeyed.
+    """
+    return backend.is_secure()
 
 
 def environment_entry(index: Word) -> Word:
@@ -457,6 +465,16 @@ def store_thread_recorder(value: Word) -> None:
     backend.store_thread_recorder(value)
 
 
+def load_thread_gap() -> Word:
+    """This thread's fifth word: 0 in a new thread."""
+    return backend.load_thread_gap()
+
+
+def store_thread_gap(value: Word) -> None:
+    """Set this thread's fifth word."""
+    backend.store_thread_gap(value)
+
+
 def watch_thread_end() -> None:
     """At the end of this thread call ``snug_thread_idle`` and make its state 1. May call malloc."""
     backend.watch_thread_end()
@@ -598,9 +616,80 @@ def close_record() -> None:
     backend.close_record()
 
 
+def map_ring(path: Word, length: Word) -> Word:
+    """Make the file at `path`, which must be new, for this user alone: `length` bytes, mapped and shared; or 0.
+
+    All its memory is had from the system; where it cannot be, there is no file. A child that the C library
+    forks has private memory in the place of the mapping.
+    """
+    return backend.map_ring(path, length)
+
+
+def map_until_fork() -> Word:
+    """A page of memory that begins with a word that is 1, and 0 in every forked child; or 0."""
+    return backend.map_until_fork()
+
+
+def resident_bytes() -> Word:
+    """How much of this process is in physical memory, as /proc/self/statm has it; 0 if there is none."""
+    return backend.resident_bytes()
+
+
 def watch_exit() -> None:
     """When ``exit`` has done everything else, call ``snug_record_end``. Once is enough; may call malloc."""
     backend.watch_exit()
+
+
+# ---- Stacks of calls -------------------------------------------------------------------------------------
+
+
+def frame_address() -> Word:
+    """The frame of the function that says this: its caller's frame pointer, and where it returns to behind."""
+    return backend.frame_address()
+
+
+def stack_top(address: Word) -> Word:
+    """The end of this thread's stack if all of it from `address` on is surely mapped, else 0."""
+    return backend.stack_top(address)
+
+
+def read_memory(address: Word, count: Word, target: Word) -> bool:
+    """Copy `count` bytes from `address`, where nothing may be mapped: one system call. Whether all are."""
+    return backend.read_memory(address, count, target)
+
+
+def find_symbol(name: Text) -> Word:
+    """The address of what a module of this process exports under a name, or 0. Nothing is allocated."""
+    return backend.find_symbol(name)
+
+
+def find_module(address: Word, target: Word) -> bool:
+    """Write what is known of the module that an address lies in, six words, to `target`. Whether there is one.
+
+    They are: where it begins and ends, what is added to the addresses in its file, the zero-terminated name of
+    the file, and where its build-id is and how many bytes that has.
+    """
+    return backend.find_module(address, target)
+
+
+def modules_changed() -> Word:
+    """How often this process loaded a module, or unloaded one."""
+    return backend.modules_changed()
+
+
+def list_modules(target: Word, most: Word) -> Word:
+    """Write what `find_module` does of all modules, each with a word of 0 behind it, to `target`. How many."""
+    return backend.list_modules(target, most)
+
+
+def is_behind_call(address: Word) -> bool:
+    """Whether there is an instruction that calls before an address, where nothing may be mapped."""
+    return backend.is_behind_call(address)
+
+
+def call_function(address: Word) -> Word:
+    """Call a C function that takes nothing and gives an address."""
+    return backend.call_function(address)
 
 
 # ---- The end ---------------------------------------------------------------------------------------------

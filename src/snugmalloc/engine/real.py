@@ -24,6 +24,7 @@ MREMAP_FIXED = 2
 MADV_DONTNEED = 4
 MADV_NOHUGEPAGE = 15
 MAP_FAILED = 2**64 - 1
+AT_SECURE = 23
 AT_RANDOM = 25
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -197,6 +198,9 @@ class RealMachine:
         """Nor is there a file of it."""
         return 0
 
+    def is_secure(self) -> bool:
+        return bool(_libc.getauxval(AT_SECURE))
+
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
             self._entries = []
@@ -277,6 +281,12 @@ class RealMachine:
     def store_thread_recorder(self, value: int) -> None:
         self._thread.recorder = value
 
+    def load_thread_gap(self) -> int:
+        return getattr(self._thread, "gap", 0)
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread.gap = value
+
     def is_thread_ending(self) -> bool:
         return False
 
@@ -345,8 +355,46 @@ class RealMachine:
     def close_record(self) -> None:
         os.close(self._record)
 
+    def map_ring(self, path: int, length: int) -> int:
+        """An interpreted heap has no ring."""
+        return 0
+
+    def map_until_fork(self) -> int:
+        return 0
+
+    def resident_bytes(self) -> int:
+        return 0
+
     def watch_exit(self) -> None:
         """An interpreted recording ends by ``snug_record_end``."""
+
+    def frame_address(self) -> int:
+        """An interpreted recording has no stacks."""
+        return 0
+
+    def stack_top(self, address: int) -> int:
+        return 0
+
+    def read_memory(self, address: int, count: int, target: int) -> bool:
+        return False
+
+    def find_symbol(self, name: bytes) -> int:
+        return 0
+
+    def find_module(self, address: int, target: int) -> bool:
+        return False
+
+    def modules_changed(self) -> int:
+        return 0
+
+    def list_modules(self, target: int, most: int) -> int:
+        return 0
+
+    def is_behind_call(self, address: int) -> bool:
+        return False
+
+    def call_function(self, address: int) -> int:
+        return 0
 
     def trap(self) -> None:
         raise Trap("an invariant is broken")

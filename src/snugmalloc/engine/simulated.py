@@ -61,13 +61,15 @@ class SimulatedMachine:
     """One process. `log` holds its system calls, `refuse` decides which the kernel refuses.
 
     One thread runs the engine; `threads` says that the process has others, `process_malloc` that the engine's
-    malloc is the only one; `libc_blocks` is what libc's has given, by address. `program` has the names that
-    `program_name` returns. With `lock_is_short` a slow call under the lock is an error: to clear
-    much memory, ``madvise``, ``munmap`` but of addresses that were only reserved, ``mremap``.
+    malloc is the only one, `secure` that it may more than those who started it; `libc_blocks` is what libc's
+    has given, by address. `program` has the names that `program_name` returns. With `lock_is_short` a slow call
+    under the lock is an error: to clear much memory, ``madvise``, ``munmap`` but of addresses that were only
+    reserved, ``mremap``.
     """
 
     page: int = PAGE
     environment: dict[bytes, bytes] = field(default_factory=dict)
+    secure: bool = False
     refuse: Callable[[str, tuple[int, ...]], bool] = lambda name, arguments: False
     log: list[SystemCall] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -94,10 +96,22 @@ class SimulatedMachine:
     visitors: dict[int, Callable[[int, int, int, int], int]] = field(default_factory=dict)
     records: dict[bytes, bytearray] = field(default_factory=dict)
     """The files that were recorded to, by path."""
+    rings: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """The rings, by path: where each is mapped, and its bytes."""
+    guard: int = 0
+    """What `map_until_fork` gave last: a test makes it zero in a child."""
     process: int = 1000
     children: int = 0
     """How many children this process has forked."""
     thread_is_ending: bool = False
+    symbols: dict[bytes, int] = field(default_factory=dict)
+    """What modules export: addresses by name."""
+    functions: dict[int, Callable[[], int]] = field(default_factory=dict)
+    """The C functions that `call_function` may call, by address."""
+    modules: list[tuple[int, ...]] = field(default_factory=list)
+    """The modules of the process: the six words of each."""
+    stack: tuple[int, int] = (0, 0)
+    """Where the thread is on its stack, and the end of that."""
 
     def __post_init__(self) -> None:
         self._reserved = Region(RESERVED, bytearray())
@@ -115,6 +129,7 @@ class SimulatedMachine:
         self._thread_state = 0
         self._thread_reason = 0
         self._thread_recorder = 0
+        self._thread_gap = 0
         self._ticks = 0
         self._record: bytearray | None = None
 
@@ -355,7 +370,7 @@ class SimulatedMachine:
         return letters
 
     def file_exists(self, path: int) -> bool:
-        return self._read_text(path) in self.files
+        return self._read_text(path) in {*self.files, *self.records, *self.rings}
 
     def program_name(self, which: int) -> int:
         return self._text(self.program[which])
@@ -383,6 +398,9 @@ class SimulatedMachine:
             return 0
         self.own_files.append(self.reserve(length))
         return self.own_files[-1]
+
+    def is_secure(self) -> bool:
+        return self.secure
 
     def environment_entry(self, index: int) -> int | None:
         if self._entries is None:
@@ -498,6 +516,12 @@ class SimulatedMachine:
     def store_thread_recorder(self, value: int) -> None:
         self._thread_recorder = value
 
+    def load_thread_gap(self) -> int:
+        return self._thread_gap
+
+    def store_thread_gap(self, value: int) -> None:
+        self._thread_gap = value
+
     def watch_thread_end(self) -> None:
         """There is one thread; a test ends it by hand."""
 
@@ -572,8 +596,64 @@ class SimulatedMachine:
     def close_record(self) -> None:
         self._record = None
 
+    def map_ring(self, path: int, length: int) -> int:
+        """A refused one is given the address of the name, and the length."""
+        name = self._read_text(path)
+        if name in self.rings or not self._call("fallocate", (path, length), 0):
+            return 0
+        address = self.reserve(length)
+        self.rings[name] = (address, length)
+        return address
+
+    def map_until_fork(self) -> int:
+        self.guard = self.reserve(self.page)
+        self.store(self.guard, 8, 1)
+        return self.guard
+
+    def resident_bytes(self) -> int:
+        return len(self._heap.memory) + sum(len(region.memory) for region in self._mappings)
+
     def watch_exit(self) -> None:
         """A test calls ``snug_record_end``."""
+
+    # ---- Stacks of calls ----
+
+    def frame_address(self) -> int:
+        return self.stack[0]
+
+    def stack_top(self, address: int) -> int:
+        here, top = self.stack
+        return top if here <= address < top else 0
+
+    def read_memory(self, address: int, count: int, target: int) -> bool:
+        try:
+            self.copy(target, address, count)
+        except BadAccess:
+            return False
+        return True
+
+    def find_symbol(self, name: bytes) -> int:
+        return self.symbols.get(name, 0)
+
+    def find_module(self, address: int, target: int) -> bool:
+        found = next((module for module in self.modules if module[0] <= address < module[1]), None)
+        for at, word in enumerate(found or ()):
+            self.store(target + 8 * at, 8, word)
+        return found is not None
+
+    def modules_changed(self) -> int:
+        return len(self.modules)
+
+    def list_modules(self, target: int, most: int) -> int:
+        for at, word in enumerate(word for module in self.modules[:most] for word in (*module, 0)):
+            self.store(target + 8 * at, 8, word)
+        return min(most, len(self.modules))
+
+    def is_behind_call(self, address: int) -> bool:
+        return False
+
+    def call_function(self, address: int) -> int:
+        return self.functions[address]()
 
     # ---- The end ----
 

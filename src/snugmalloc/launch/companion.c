@@ -7,6 +7,7 @@
  *     _SNUG_RUN_TOLD_X=...  before main, becomes X=... again: a SNUG_ name that libsnugmalloc.so ignores, and need not
  *                           tell since `snug run` has
  *
+ * Like the options, they count for nothing in a process with more rights than those who started it (AT_SECURE).
  * The names begin with an underscore since libsnugmalloc.so reports every SNUG_ name that it does not know.
  */
 #define _GNU_SOURCE
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "dropin_records.h"
@@ -35,7 +37,7 @@ __attribute__((constructor)) static void name_again(void)
     void *volatile first = malloc(1); /* with the first request the options have been read */
 
     free(first);
-    for (char **entry = environ; *entry; entry++)
+    for (char **entry = environ; *entry && !getauxval(AT_SECURE); entry++)
         if (strncmp(*entry, told, sizeof told - 1) == 0)
             *entry += sizeof told - 1;
 }
@@ -53,7 +55,7 @@ __attribute__((constructor)) static void leave_environment(void)
     char *list = getenv("LD_PRELOAD");
     char *entry = list;
 
-    if (!getenv("_SNUG_RUN_ONCE"))
+    if (!secure_getenv("_SNUG_RUN_ONCE"))
         return;
     while (entry && *entry) {
         size_t length = strcspn(entry, separators);
@@ -77,7 +79,7 @@ static char folder[4000];
 
 __attribute__((constructor)) static void keep_folder(void)
 {
-    const char *given = getenv("_SNUG_RUN_REPORT");
+    const char *given = secure_getenv("_SNUG_RUN_REPORT");
 
     if (given && strlen(given) < sizeof folder)
         strcpy(folder, given);

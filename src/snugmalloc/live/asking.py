@@ -42,6 +42,7 @@ class Answer(IntEnum):
     NOT_MADE = outside.NOT_MADE_THERE
     RECORDS_ALREADY = outside.RECORDS_ALREADY
     RECORDS_NOTHING = outside.RECORDS_NOTHING
+    AS_STARTED = outside.ONLY_AS_STARTED
 
 
 REFUSALS = {
@@ -49,6 +50,7 @@ REFUSALS = {
     Answer.NOT_MADE: "it could not make the file {path}: that must be new, in a folder it may write to",
     Answer.RECORDS_ALREADY: "it records already",
     Answer.RECORDS_NOTHING: "it records nothing",
+    Answer.AS_STARTED: "it was started to record samples, stacks or a ring, and records as it was started",
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from snugmalloc.engine.backend import Backend
-from snugmalloc.engine.dropin.outside import LAYOUT, Outside
+from snugmalloc.engine.dropin.outside import OUTSIDE_LAYOUT, Outside
 from snugmalloc.engine.interpreted import FreshEngine
 from snugmalloc.launch.diagnosis import find_library
 from snugmalloc.launch.inside import FIGURES, OUTSIDE, SHARDS, STATES, Inside, Memory, NotReadable, read_inside
@@ -139,5 +139,5 @@ def _check(pid: int, inside: Inside | None, layout: int) -> None:
         raise CannotAttach(f"process {pid} is not on the heap: {STATES[inside.state]}")
     if inside is not None and not inside.version:
         raise CannotAttach(f"process {pid} has not called malloc so far")
-    if inside is None or layout != LAYOUT:
+    if inside is None or layout != OUTSIDE_LAYOUT:
         raise CannotAttach(f"process {pid} has another version of snugmalloc: use the snug that belongs to it")

@@ -3,13 +3,14 @@
 A plan is a head, the range of each stream, and steps of 24 bytes. Without threads there is one stream, the
 calls in the trace's order; places, where the player keeps blocks, are used again. With threads each has a
 stream, each block has a place of its own, and a step START in another stream tells where a thread begins:
-behind the call that came before its first one.
+behind the call that came before its first one. A plan that is paced has a time for each step, too.
 """
 
 from __future__ import annotations
 
 import struct
 import tempfile
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ Progress = Callable[[int, int], None]
 """Called with how much is done, of how much."""
 
 MAGIC = b"snugplan"
-HEAD = struct.Struct("<8sQQQ")  # the magic, how many streams, places and steps
+HEAD = struct.Struct("<8sQQQQ")  # the magic, how many streams, places, steps, and times: as many, or none
 RANGE = struct.Struct("<QQ")  # the first step of a stream, and how many
 STEP = struct.Struct("<QIIIBBxx")  # as in Step
 
@@ -41,6 +42,8 @@ KINDS = {
 NOWHERE = 2**32 - 1
 """In place of a place: a realloc of NULL."""
 LARGEST_SHIFT = 63
+SECOND = 1_000_000_000  # in nanoseconds
+LATEST = 1 << 62  # nanoseconds
 MANY_ADDRESSES = 1 << 18  # of freed blocks: they are forgotten then
 
 
@@ -77,6 +80,10 @@ class Plan:
     """Calls that are not in the trace because the recording could not keep up."""
     damage: str | None = None
     """What is wrong with the file, which was read as far as it goes."""
+    pace: float | None = None
+    """How many times as fast as it was recorded it is played; None: without pauses."""
+    times: list[array[int]] = field(default_factory=list)
+    """Where it is paced: when each step of each stream is played, in nanoseconds since the first call."""
 
     def __len__(self) -> int:
         return sum(map(len, self.streams)) // STEP.size
@@ -87,7 +94,8 @@ class Plan:
 
     def write(self, file: IO[bytes]) -> None:
         """Write what `snug-play` reads. Raises OSError."""
-        file.write(HEAD.pack(MAGIC, len(self.streams), self.place_count, len(self)))
+        times = sum(map(len, self.times))
+        file.write(HEAD.pack(MAGIC, len(self.streams), self.place_count, len(self), times))
         first = 0
         for stream in self.streams:
             count = len(stream) // STEP.size
@@ -95,17 +103,26 @@ class Plan:
             first += count
         for stream in self.streams:
             file.write(stream)
+        for of_stream in self.times:
+            file.write(of_stream.tobytes())
         file.flush()
 
 
-def make_plan(path: str | Path, *, keeps_threads: bool = False, progress: Progress | None = None) -> Plan:
+def make_plan(
+    path: str | Path,
+    *,
+    keeps_threads: bool = False,
+    pace: float | None = None,
+    progress: Progress | None = None,
+) -> Plan:
     """The plan of the trace at `path`: a .snug file, or text that `snugmalloc.trace.importing` knows.
 
-    Raises TraceError when it is no trace that can be played, OSError when the file cannot be read.
+    With `pace` the calls have their times, and are played so many times as fast as they were recorded. Raises
+    TraceError when it is no trace that can be played, OSError when the file cannot be read.
     """
     path = Path(path)
     with as_snug(path, progress) as (file, damage):
-        plan = _plan_of_file(file, path.name, keeps_threads, progress)
+        plan = _plan_of_file(file, path.name, keeps_threads, pace, progress)
         plan.damage = damage or plan.damage
         return plan
 
@@ -124,12 +141,22 @@ def as_snug(path: Path, progress: Progress | None = None) -> Iterator[tuple[Path
         yield converted, convert(path, converted, Flags.TIMES | Flags.STACKS, progress).damage
 
 
-def _plan_of_file(path: Path, name: str, keeps_threads: bool, progress: Progress | None) -> Plan:
+def _plan_of_file(
+    path: Path, name: str, keeps_threads: bool, pace: float | None, progress: Progress | None
+) -> Plan:
     with TraceReader(path) as reader:
-        if reader.header.mean_gap:
+        header = reader.header
+        if header.mean_gap:
             raise TraceError(f"{name}: is sampled, and only a trace of every call can be played")
+        has_times = Flags.TIMES in header.flags and header.ticks_per_second
+        if pace is not None and not has_times:
+            raise TraceError(f"{name}: has no times, and can only be played without --paced")
         planner = Planner(
-            name, has_addresses=Flags.ADDRESSES in reader.header.flags, keeps_threads=keeps_threads
+            name,
+            has_addresses=Flags.ADDRESSES in header.flags,
+            keeps_threads=keeps_threads,
+            pace=pace,
+            ticks_per_second=header.ticks_per_second,
         )
         total = reader.count_events()
         for columns in reader.columns():
@@ -146,13 +173,26 @@ def _plan_of_file(path: Path, name: str, keeps_threads: bool, progress: Progress
 class Planner:
     """Turns the events of a trace into a plan."""
 
-    def __init__(self, name: str, *, has_addresses: bool, keeps_threads: bool) -> None:
-        self.plan = Plan(name)
+    def __init__(
+        self,
+        name: str,
+        *,
+        has_addresses: bool,
+        keeps_threads: bool,
+        pace: float | None = None,
+        ticks_per_second: int = SECOND,
+    ) -> None:
+        self.plan = Plan(name, pace=pace)
         self.has_addresses = has_addresses
         self.keeps_threads = keeps_threads
         self.streams: dict[int, bytearray] = {}
-        self.last = bytearray()
+        self.last = 0
         """The stream of the step before."""
+        self.times: dict[int, array[int]] = {}
+        self.tick = SECOND / ticks_per_second / pace if pace is not None else 0.0
+        """How many nanoseconds a tick of the recording takes when it is played."""
+        self.first_time = self.time = -1
+        """Ticks: of the first call, and of the one that is planned."""
         self.threads: set[int] = set()
         self.place_of: dict[int, int] = {}
         """Of each live block."""
@@ -166,12 +206,13 @@ class Planner:
         """The next events."""
         if len(self.block_at) > MANY_ADDRESSES + 4 * len(self.place_of):
             self.block_at = {at: block for at, block in self.block_at.items() if block in self.place_of}
-        for operation, refused, thread, _, size, number, address, old, block, freed, _ in columns.rows():
+        for operation, refused, thread, time, size, number, address, old, block, freed, _ in columns.rows():
             if not IS_CALL[operation]:
                 if operation == Operation.LOST:
                     self.plan.lost += number
                 continue
             self.number += 1
+            self.time = max(time, self.time)
             self.threads.add(thread)
             if block != NO_BLOCK:
                 self.allocate(KINDS[operation], thread, size, number, address, old, block, freed)
@@ -216,22 +257,34 @@ class Planner:
         self, thread: int, kind: int, size: int = 0, place: int = 0, source: int = NOWHERE, shift: int = 0
     ) -> None:
         """One more step of a thread."""
-        stream = self.streams.get(thread if self.keeps_threads else 0)
+        number = thread if self.keeps_threads else 0
+        stream = self.streams.get(number)
         if stream is None:
-            stream = self.begin_stream(thread if self.keeps_threads else 0)
+            stream = self.begin_stream(number)
         stream += STEP.pack(size, place, source, self.number, kind, shift)
-        self.last = stream
+        self.last = number
         self.plan.calls += 1
+        if self.tick:
+            self.note_time(number)
 
-    def begin_stream(self, thread: int) -> bytearray:
+    def begin_stream(self, number: int) -> bytearray:
         """A new stream, which the thread of the call before starts."""
         if self.streams:
-            self.last += STEP.pack(0, len(self.streams), NOWHERE, self.number, START, 0)
-        self.streams[thread] = bytearray()
-        return self.streams[thread]
+            self.streams[self.last] += STEP.pack(0, len(self.streams), NOWHERE, self.number, START, 0)
+            if self.tick:
+                self.note_time(self.last)
+        self.streams[number] = bytearray()
+        self.times[number] = array("Q")
+        return self.streams[number]
+
+    def note_time(self, number: int) -> None:
+        """The last step of this stream is played at the time of the call that is planned."""
+        self.first_time = self.time if self.first_time < 0 else self.first_time
+        self.times[number].append(min(round((self.time - self.first_time) * self.tick), LATEST))
 
     def finish(self) -> Plan:
         self.plan.streams = list(self.streams.values())
+        self.plan.times = list(self.times.values()) if self.tick else []
         self.plan.threads = len(self.threads)
         return self.plan
 

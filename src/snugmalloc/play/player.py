@@ -17,7 +17,7 @@ from snugmalloc.launch.preload import additions
 from snugmalloc.play.plan import Plan
 
 SAMPLES = 256
-"""At how many evenly spaced calls the player looks at the memory."""
+"""At how many evenly spaced calls, or times of a paced plan, the player looks at the memory."""
 
 CALL_PREFIX = "call_"
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
@@ -37,6 +37,8 @@ class Sample(NamedTuple):
     resident: int
     cpu_s: float
     """0 with threads."""
+    time_s: float = 0.0
+    """Since the first step; 0 where the plan is not paced."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Run:
 
     @property
     def mean_resident_bytes(self) -> float:
-        """The mean over the calls."""
+        """The mean over the calls; of a paced plan over time."""
         return sum(sample.resident for sample in self.samples) / len(self.samples)
 
     @property
@@ -175,8 +177,8 @@ def _read(text: str, calls: int, bare: int) -> Run:
     for line in text.splitlines():
         name, *figures = line.split()
         if name == "sample":
-            step, live, resident, processor = map(int, figures)
-            samples.append(Sample(step, live, max(0, resident - bare), processor / 1e9))
+            step, live, resident, processor, time = map(int, figures)
+            samples.append(Sample(step, live, max(0, resident - bare), processor / 1e9, time / 1e9))
         else:
             values[name] = int(figures[0])
     if "end" not in values:

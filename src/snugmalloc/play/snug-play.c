@@ -11,6 +11,9 @@
  * first thread; the others begin where a step says so, each on a thread of its own that ends with it. The threads
  * run freely, but for this: who frees or resizes a block waits until it is there.
  *
+ * A plan with times is paced: no step is played before its time, and one that is late as soon as can be. The memory is
+ * then looked at at evenly spaced times, and by whichever thread comes to one first.
+ *
  * The memory is used as by a program that fills its blocks: all bytes of a block are written once when it is obtained,
  * of a resized one those that are new. What calloc gave is not written.
  *
@@ -19,8 +22,8 @@
  * the allocator's, and some hundred kilobytes that every process has. With several streams the stacks are the player's
  * too: what of them is resident is taken off.
  *
- * The clocks stand still while the player looks at the memory; with several streams they do not, and the memory is
- * then read the quick way, from statm, which may be some hundred kilobytes off.
+ * The clocks stand still while the player looks at the memory, but for the wall clock of a paced plan. With several
+ * streams they do not, and the memory is then read the quick way, from statm, which may be some hundred kilobytes off.
  *
  * Exit status: 0; 2 if it cannot play; 3 if a call was refused; 4 if memory did not hold what was written.
  */
@@ -67,7 +70,7 @@ typedef struct {
 
 typedef struct {
     char magic[8];
-    uint64_t streams, places, steps;
+    uint64_t streams, places, steps, times; /* a time for each step, or none */
 } Head;
 
 typedef struct {
@@ -83,7 +86,9 @@ typedef struct {
 
 typedef struct {
     _Alignas(64) const Step *steps;
+    const uint64_t *times; /* of a paced plan: when, in nanoseconds since the first step */
     size_t count;
+    size_t done;        /* with times: so many steps were played */
     long long live;     /* bytes that this stream obtained, less those that it freed */
     long long peak;     /* the most of that */
     pthread_t thread;
@@ -94,6 +99,7 @@ typedef struct {
     size_t steps;       /* that were played */
     long long live, resident;
     long long processor; /* nanoseconds so far; with several streams 0 */
+    long long time;     /* nanoseconds since the first step; without times 0 */
 } Sample;
 
 typedef struct {
@@ -106,7 +112,7 @@ typedef struct {
 
 static Functions functions;
 static int checks;
-static int is_threaded;
+static int is_threaded, is_paced;
 static Slot *slots;
 static Stream *streams;
 static size_t stream_count;
@@ -123,6 +129,7 @@ static long long wall, processor;       /* nanoseconds */
 static long faults;
 static long long start_wall, start_processor;
 static long start_faults;
+static long long pace_start;            /* when the first step of a paced plan was due */
 
 __attribute__((noreturn, format(printf, 2, 3))) static void die(int status, const char *form, ...)
 {
@@ -278,6 +285,14 @@ static void play(Stream *stream, const Step *step)
 
 /* ---- Looking at the memory ---- */
 
+static long long now(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return t.tv_sec * SECOND + t.tv_nsec;
+}
+
 static int open_own(const char *path, int mode)
 {
     return open(path, mode | O_CLOEXEC);
@@ -340,18 +355,11 @@ static void look(size_t steps)
     for (size_t i = 0; i < stream_count; i++)
         live += __atomic_load_n(&streams[i].live, __ATOMIC_RELAXED);
     samples[sample_count++] = (Sample){
-        steps, live, (is_threaded ? counted_bytes() - stack_bytes() : exact_bytes()) - (long long)own_bytes, processor};
+        steps, live, (is_threaded ? counted_bytes() - stack_bytes() : exact_bytes()) - (long long)own_bytes, processor,
+        is_paced ? now(CLOCK_MONOTONIC) - pace_start : 0};
 }
 
 /* ---- Clocks ---- */
-
-static long long now(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec * SECOND + t.tv_nsec;
-}
 
 static long faults_so_far(void)
 {
@@ -428,13 +436,88 @@ static void *play_stream(void *context)
     return NULL;
 }
 
+/* ---- At the pace of the recording ---- */
+
+static long long look_gap, next_look;   /* nanoseconds */
+
+static void set_pace(void)
+{
+    long long last = 0;
+
+    for (size_t i = 0; i < stream_count; i++)
+        if (streams[i].count && (long long)streams[i].times[streams[i].count - 1] > last)
+            last = (long long)streams[i].times[streams[i].count - 1];
+    look_gap = next_look = last / (long long)most_samples + 1;
+    pace_start = now(CLOCK_MONOTONIC);
+}
+
+/* Returns when it is time, at once if that was before. `*passed` is a time that is known to have passed. */
+static void wait_until(long long time, long long *passed)
+{
+    struct timespec end = {(pace_start + time) / SECOND, (pace_start + time) % SECOND};
+
+    if (time > *passed)
+        *passed = now(CLOCK_MONOTONIC) - pace_start;
+    if (time > *passed)
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
+            continue;
+}
+
+static size_t steps_played(void)
+{
+    size_t steps = 0;
+
+    for (size_t i = 0; i < stream_count; i++)
+        steps += __atomic_load_n(&streams[i].done, __ATOMIC_RELAXED);
+    return steps;
+}
+
+/* It is time for the look at `due`: one thread looks. */
+static void look_in_time(long long due)
+{
+    if (!__atomic_compare_exchange_n(&next_look, &due, due + look_gap, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
+        || __atomic_exchange_n(&is_looking, 1, __ATOMIC_ACQUIRE))
+        return;
+    if (!is_threaded)
+        stop_clocks();
+    look(steps_played());
+    if (!is_threaded)
+        start_clocks();
+    __atomic_store_n(&is_looking, 0, __ATOMIC_RELEASE);
+}
+
+static void *play_paced(void *context)
+{
+    Stream *stream = context;
+    long long passed = -1, due;
+
+    for (size_t i = 0; i < stream->count; i++) {
+        long long time = (long long)stream->times[i];
+        while (time >= (due = __atomic_load_n(&next_look, __ATOMIC_RELAXED))) {
+            wait_until(due, &passed);
+            look_in_time(due);
+        }
+        wait_until(time, &passed);
+        play(stream, &stream->steps[i]);
+        __atomic_store_n(&stream->done, i + 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* ---- All streams ---- */
+
+static void *play_whole(void *stream)
+{
+    return is_paced ? play_paced(stream) : play_stream(stream);
+}
+
 static void start_stream(size_t number)
 {
     pthread_attr_t attributes;
 
     pthread_attr_init(&attributes);
     pthread_attr_setstack(&attributes, stacks + number * STACK_BYTES, STACK_BYTES);
-    int error = pthread_create(&streams[number].thread, &attributes, play_stream, &streams[number]);
+    int error = pthread_create(&streams[number].thread, &attributes, play_whole, &streams[number]);
     if (error)
         die(CANNOT_PLAY, "thread %zu of the trace cannot be started: %s", number + 1, strerror(error));
     pthread_attr_destroy(&attributes);
@@ -444,13 +527,17 @@ static void start_stream(size_t number)
 static void play_together(void)
 {
     start_clocks();
-    play_stream(&streams[0]);
+    if (is_paced)
+        set_pace();
+    play_whole(&streams[0]);
     for (size_t i = 1; i < stream_count; i++) {
         while (!__atomic_load_n(&streams[i].has_started, __ATOMIC_ACQUIRE))
             usleep(50);
         pthread_join(streams[i].thread, NULL);
     }
     stop_clocks();
+    if (is_paced)
+        wall = now(CLOCK_MONOTONIC) - pace_start;
     if (sample_count && (sample_count == most_samples || samples[sample_count - 1].steps == all_steps))
         sample_count--; /* the last look is when all is over */
     look(all_steps);
@@ -507,16 +594,19 @@ static void read_plan(int file)
     const Head *head = (const Head *)plan;
     const Range *ranges = (const Range *)(head + 1);
     const Step *steps = (const Step *)(ranges + head->streams);
+    const uint64_t *times = (const uint64_t *)(steps + head->steps);
 
-    if (memcmp(head->magic, "snugplan", sizeof head->magic)
-        || (const char *)(steps + head->steps) != plan + status.st_size)
+    if (memcmp(head->magic, "snugplan", sizeof head->magic) || (head->times && head->times != head->steps)
+        || (const char *)(times + head->times) != plan + status.st_size)
         die(CANNOT_PLAY, "descriptor %d is no plan", file);
     stream_count = head->streams;
     all_steps = head->steps;
     is_threaded = stream_count > 1;
+    is_paced = head->times != 0;
     make_tables(head);
     for (size_t i = 0; i < stream_count; i++) {
         streams[i].steps = steps + ranges[i].first;
+        streams[i].times = times + ranges[i].first;
         streams[i].count = ranges[i].count;
     }
 }
@@ -563,8 +653,8 @@ static void write_figures(long long highest)
         printf("highest_bytes %lld\n", highest);
     write_system_calls();
     for (size_t i = 0; i < sample_count; i++)
-        printf("sample %zu %lld %lld %lld\n", samples[i].steps, samples[i].live, samples[i].resident,
-               samples[i].processor);
+        printf("sample %zu %lld %lld %lld %lld\n", samples[i].steps, samples[i].live, samples[i].resident,
+               samples[i].processor, samples[i].time);
     printf("end 0\n");
 }
 
@@ -603,7 +693,7 @@ int main(int count, char **words)
     rollup = open_own("/proc/self/smaps_rollup", O_RDONLY);
     statm = open_own("/proc/self/statm", O_RDONLY);
 
-    if (is_threaded)
+    if (is_threaded || is_paced)
         play_together();
     else
         play_alone();

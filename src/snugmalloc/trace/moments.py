@@ -45,9 +45,10 @@ def find_moment(reader: TraceReader, history: History, text: str) -> Moment:
     if seconds := SECONDS.fullmatch(text):
         return _at_time(reader, history, seconds[1])
     calls = int(text)
+    kind = "sampled calls" if reader.header.mean_gap else "calls"
     if calls > history.call_count:
-        raise TraceError(f"{reader.name}: has {history.call_count:,} calls, and not {calls:,}")
-    return _after(history, f"after {calls:,} calls", calls)
+        raise TraceError(f"{reader.name}: has {history.call_count:,} {kind}, and not {calls:,}")
+    return _after(history, f"after {calls:,} {kind}", calls)
 
 
 def _after(history: History, name: str, calls: int) -> Moment:

@@ -30,7 +30,9 @@ def function_of(frame: Frame) -> str:
     """
     if isinstance(frame, SourceFrame):
         return str(frame._replace(file=PurePath(frame.file).name, line=0))
-    return PurePath(frame.module).name if "/" in frame.module else str(frame)
+    if frame.function:
+        return str(frame)
+    return PurePath(frame.file or frame.module).name if "/" in frame.file + frame.module else str(frame)
 
 
 def nearest(frames: Sequence[str]) -> str:

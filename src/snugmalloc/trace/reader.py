@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from snugmalloc.trace.columns import Columns, Event, unpack_columns
 from snugmalloc.trace.cursor import Cursor
@@ -30,6 +31,7 @@ from snugmalloc.trace.gathering import EVENTS_IN_CHUNK, Gatherer
 from snugmalloc.trace.index import pack_index, unpack_index
 from snugmalloc.trace.merging import Numberer, Rows, in_chunks, merge, unpack
 from snugmalloc.trace.operations import Operation
+from snugmalloc.trace.ring import is_ring, open_as_trace
 from snugmalloc.trace.rows import Row, unpack_rows
 from snugmalloc.trace.tables import Tables, read_tables
 from snugmalloc.trace.vectors import WORD, numpy
@@ -56,6 +58,8 @@ class TraceReader:
     Raises TraceError if the file is no trace, OSError if it cannot be read.
     """
 
+    file: BinaryIO
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.name = self.path.name
@@ -66,9 +70,12 @@ class TraceReader:
         self.was_ended = self.is_cut_off = False
         self.tables = Tables()
         self.about: dict[str, str] = {}
-        self.file = self.path.open("rb")
+        self.is_ring = is_ring(self.path)
+        """What is read is in a ring, of which a copy was made."""
+        self.file, ring_damage = open_as_trace(self.path) if self.is_ring else (self.path.open("rb"), None)
         try:
             self.read_beginning()
+            self.damage = ring_damage or self.damage
         except BaseException:
             self.file.close()
             raise
@@ -333,9 +340,12 @@ def damage_at(place: int) -> Iterator[None]:
 def rebuild_index(path: str | Path) -> None:
     """Give a file its index again, which may have ended within a chunk: what follows the last whole one goes.
 
-    Raises TraceError if a chunk within the file is damaged, for then it is not known where the others begin.
+    Raises TraceError if it is a ring, which has none, or if a chunk within the file is damaged, for then it is
+    not known where the others begin.
     """
     with TraceReader(path) as reader:
+        if reader.is_ring:
+            raise TraceError(f"{reader.name}: is a ring, which has no index: convert it")
         chunks = reader.scan()
         end = max((place + head.size for place, head in chunks), default=reader.begin)
         problem = next(reader.check_chunks(chunks), None if reader.is_cut_off else reader.damage)

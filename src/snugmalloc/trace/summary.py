@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, compress, repeat
 from operator import sub
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from snugmalloc.trace.blocks import NEVER, Blocks, History, Progress, read_history
 from snugmalloc.trace.bounds import CALL_BOUNDS, SIZE_BOUNDS, TIME_BOUNDS, bound_of
@@ -93,6 +94,14 @@ class Group:
         return self.end_blocks > 1 and self.end_bytes > halfway * GREW
 
 
+class Errors(NamedTuple):
+    """The standard errors of estimates in bytes: what they differ by from what is true, as a rule."""
+
+    bytes: float
+    peak_bytes: float
+    end_bytes: float
+
+
 @dataclass
 class Summary:
     """All figures of a report. Sizes in bytes, times in seconds or None where the trace has none."""
@@ -100,6 +109,9 @@ class Summary:
     history: History
     total: Group
     mean_gap: int
+    """Of a sampled trace, which does not tell lives in calls, nor what reallocs moved: these figures are 0."""
+    errors: Errors
+    """Of the total of a sampled trace."""
     peak_call: int
     duration: float | None
     by_size: dict[int | None, Group]
@@ -140,6 +152,16 @@ class Summary:
         """What was live when most was live, most bytes first."""
         return _largest(self.by_origin, lambda group: group.peak_bytes)
 
+    @property
+    def stacks_of_most_bytes(self) -> list[tuple[int, Group]]:
+        """The stacks that asked for most bytes."""
+        return _largest(self.by_stack, lambda group: group.bytes)
+
+    @property
+    def stacks_at_peak(self) -> list[tuple[int, Group]]:
+        """The stacks of what was live when most was live, most bytes first."""
+        return _largest(self.by_stack, lambda group: group.peak_bytes)
+
 
 def _largest(groups: dict[Key, Group], figure: Callable[[Group], float]) -> list[tuple[Key, Group]]:
     there = [(name, group) for name, group in groups.items() if figure(group)]
@@ -163,18 +185,22 @@ def summarize(
     origins = origins_of(blocks, reader.tables, naming)
     by_origin = _group(traits, origins)
     _follow_growth(by_origin, history, traits, origins)
+    by_calls: dict[int | None, Group] = {}
     is_freed = bytes(ended != NEVER for ended in blocks.ended)
     freed = list(compress(traits, is_freed))
-    in_calls = map(sub, compress(blocks.ended, is_freed), compress(blocks.begun, is_freed))
+    if not header.mean_gap:
+        in_calls = map(sub, compress(blocks.ended, is_freed), compress(blocks.begun, is_freed))
+        by_calls = _group(freed, [bound_of(CALL_BOUNDS, life) for life in in_calls])
     in_ticks = map(sub, compress(blocks.ended_at, is_freed), compress(blocks.begun_at, is_freed))
     return Summary(
         history=history,
         total=_group(traits, repeat(None)).get(None, Group()),
         mean_gap=header.mean_gap,
+        errors=_errors(traits) if header.mean_gap else Errors(0, 0, 0),
         peak_call=peak,
         duration=history.last_time / ticks if ticks else None,
         by_size=_group(traits, [bound_of(SIZE_BOUNDS, size) for size in blocks.size]),
-        by_calls=_group(freed, [bound_of(CALL_BOUNDS, life) for life in in_calls]),
+        by_calls=by_calls,
         by_time=_group(freed, [bound_of(TIME_BOUNDS, life / ticks) for life in in_ticks]) if ticks else {},
         by_thread=_group(traits, blocks.thread),
         by_origin=by_origin,
@@ -206,11 +232,21 @@ def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Traits]:
             size,
             begun <= peak and (is_live or ended > peak),
             is_live,
-            not is_live and ended - begun <= SHORT_LIFE,
+            not is_live and not mean_gap and ended - begun <= SHORT_LIFE,
             not is_live and ended_by != thread,
             operation == Operation.CALLOC,
-            moved,
+            0 if mean_gap else moved,
         )
+
+
+def _errors(traits: Iterable[Traits]) -> Errors:
+    """A block that stands for n was sampled with the probability 1/n, whatever the others were."""
+    variances = [0.0, 0.0, 0.0]
+    for count, size, at_peak, at_end, *_ in traits:
+        variance = count * (count - 1) * size * size
+        for figure, is_there in enumerate((True, at_peak, at_end)):
+            variances[figure] += variance * is_there
+    return Errors(*map(math.sqrt, variances))
 
 
 def _group(traits: Iterable[Traits], keys: Iterable[Key]) -> dict[Key, Group]:

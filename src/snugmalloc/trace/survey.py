@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import compress
+from operator import mul
 
 from snugmalloc.trace.columns import NO_BLOCK
 from snugmalloc.trace.operations import CALLS, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
 from snugmalloc.trace.vectors import listed
+from snugmalloc.trace.weight import blocks_behind
 
 
 @dataclass
@@ -18,9 +20,9 @@ class Survey:
 
     operations: Counter[Operation] = field(default_factory=Counter)
     refused: int = 0
-    blocks: int = 0
-    bytes: int = 0
-    """Asked for, and given."""
+    blocks: float = 0
+    bytes: float = 0
+    """Asked for, and given; estimates, if the trace is sampled."""
     threads: set[int] = field(default_factory=set)
     last_time: int = 0
     """In ticks since the recording began."""
@@ -34,13 +36,17 @@ class Survey:
 def survey(reader: TraceReader) -> Survey:
     """Read all of a trace and count."""
     found = Survey()
+    mean_gap = reader.header.mean_gap
     for columns in reader.columns():
         for operation, count in Counter(listed(columns.operation)).items():
             found.operations[OPERATIONS[operation]] += count
         gave = [block != NO_BLOCK for block in listed(columns.block)]
         found.refused += sum(listed(columns.refused))
-        found.blocks += sum(gave)
-        found.bytes += sum(compress(listed(columns.size), gave))
+        sizes = list(compress(listed(columns.size), gave))
+        counts = [blocks_behind(size, mean_gap) for size in sizes] if mean_gap else [1] * len(sizes)
+        found.blocks += sum(counts)
+        found.bytes += sum(map(mul, sizes, counts))
         found.threads.update(listed(columns.thread))
         found.last_time = max(found.last_time, *listed(columns.time))
+    found.blocks, found.bytes = round(found.blocks), round(found.bytes)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import NamedTuple
 
 from snugmalloc.trace.cursor import Cursor
@@ -25,13 +26,19 @@ class SourceFrame(NamedTuple):
 
 
 class NativeFrame(NamedTuple):
-    """A place in machine code: the build-id of the file in hexadecimal, or its name, and the offset in it."""
+    """A place in machine code: the build-id of the file in hexadecimal, or its name, and the offset in it.
+
+    A trace has no more; `snugmalloc.trace.symbols` finds the name of the function, and the file of a build-id.
+    """
 
     module: str
     offset: int
+    function: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"{self.module}+{self.offset:#x}"
+        module = PurePath(self.file).name or self.module
+        return f"{self.function} ({module})" if self.function else f"{module}+{self.offset:#x}"
 
 
 Frame = SourceFrame | NativeFrame

@@ -1,4 +1,5 @@
-"""The page of `snug view`: a trace in one HTML file that shows the heap at every moment.
+"""The pages of `snug view`: a trace in one HTML file that shows the heap at every moment, and how malloc works.
 
-`page.html` beside this module is built from the folder `web` of the source; docs/view.md describes both.
+`page.html` and `demo.html` beside this module are built from the folder `web` of the source; docs/view.md
+describes them.
 """

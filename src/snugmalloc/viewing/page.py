@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -13,6 +13,8 @@ from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.importing import convert
 from snugmalloc.trace.reader import TraceReader, is_trace
+from snugmalloc.trace.symbols import name_frames
+from snugmalloc.trace.tables import NativeFrame
 from snugmalloc.viewing.fitting import fit
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -38,17 +40,22 @@ def make_page(source: Path, progress: Progress | None = None, largest: int = LAR
     Raises TraceError if it is no trace, OSError if it cannot be read.
     """
     template = TEMPLATE.read_bytes()
-    room = (largest - len(template) - FOR_NOTES) * 3 // 4  # base64 makes four bytes of three
     with TemporaryDirectory(prefix="snug-view-") as folder:
         columns, damage = _as_columns(source, Path(folder), progress)
+        frames = _names_of_frames(columns)
+        rest = len(template) + FOR_NOTES + sum(map(len, frames.values()))
+        room = (largest - rest) * 3 // 4  # base64 makes four bytes of three
         fitted, left_out = fit(columns, Path(folder), room, progress)
         notes = [damage, *left_out] if damage else left_out
-        return Page(fill(template, source.name, notes, fitted.read_bytes()), notes)
+        return Page(fill(template, source.name, notes, fitted.read_bytes(), frames), notes)
 
 
-def fill(template: bytes, name: str, notes: Sequence[str], trace: bytes) -> bytes:
-    """The template with what it is made for."""
-    about = json.dumps({"name": name, "notes": list(notes)}).replace("<", "\\u003c")
+def fill(
+    template: bytes, name: str, notes: Sequence[str], trace: bytes, frames: Mapping[int, str] | None = None
+) -> bytes:
+    """The template with what it is made for; `frames` has names of frames that the trace does not have."""
+    said = {"name": name, "notes": list(notes), "frames": frames or {}}
+    about = json.dumps(said).replace("<", "\\u003c")
     before, middle, after = _parts(template)
     return b"".join((before, about.encode(), middle, base64.b64encode(trace), after))
 
@@ -65,6 +72,17 @@ def _as_columns(source: Path, folder: Path, progress: Progress | None) -> tuple[
         return source, None
     columns = folder / "columns.snug"
     return columns, convert(source, columns, progress=progress).damage
+
+
+def _names_of_frames(path: Path) -> dict[int, str]:
+    """The names of frames in machine code, by number, as far as the files with their symbols are there."""
+    with TraceReader(path) as reader:
+        name_frames(reader.tables, reader.about)
+        return {
+            number: str(frame)
+            for number, frame in enumerate(reader.tables.frames)
+            if isinstance(frame, NativeFrame) and (frame.function or frame.file)
+        }
 
 
 def _is_whole(path: Path) -> bool:

@@ -72,10 +72,13 @@ __attribute__((unused)) static long milliseconds(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Small blocks come and go for so long, with pauses. */
+/* Small blocks come and go for so many milliseconds, with pauses: and as often as in that time on a machine that has
+ * nothing else to do, however little of the processor this process gets. */
 __attribute__((unused)) static void small_work(long duration)
 {
-    for (long end = milliseconds() + duration; milliseconds() < end;) {
+    long end = milliseconds() + duration;
+
+    for (long turn = 0; milliseconds() < end || turn < duration / 6; turn++) {
         for (size_t size = 0; size < 2000; size++) {
             char *block = malloc(opaque(size));
 

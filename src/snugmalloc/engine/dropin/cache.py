@@ -24,6 +24,7 @@ from ..machine import (
     likely,
     load_byte,
     load_thread_state,
+    load_thread_word,
     load_word,
     store_thread_state,
     store_thread_word,
@@ -38,6 +39,7 @@ from .classes import (
     ALL_CLASSES,
     BLOCK_CLASSES,
     CLASSES,
+    COUNTED_CLASSES,
     LISTED_LIMIT,
     MAX_LISTED_UNITS,
     SMALL_CLASSES,
@@ -70,6 +72,9 @@ from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
 from .returns import has_returned, may_return, next_returned, return_list, returned_length, take_returned
+from .ring import has_ring
+from .sampling import takes_samples
+from .series import follow_figures
 from .shards import (
     CROWDED,
     TOTALS,
@@ -125,6 +130,8 @@ def look_after(heap: Heap) -> None:
         take_step(heap)
     if unlikely(is_publishing()):
         publish_figures(heap, number_of(heap))
+    if unlikely(has_ring()):
+        follow_figures()
     look_outside()
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
@@ -170,7 +177,7 @@ def new_cache() -> Word:
         cache = ThreadCache(set_aside(heap, units_for(ThreadCache.SIZE)))
         if cache != 0:
             if process_heap().newest_cache == 0:
-                fill_tables()
+                fill_tables(COUNTED_CLASSES if takes_samples() else CLASSES)
             clear_bytes(cache, ThreadCache.SIZE)
             cache.home = heap
             cache.next_cache = process_heap().newest_cache
@@ -192,7 +199,7 @@ def make_cache() -> Word:
     if cache == 0:
         return 0
     store_thread_state(cache)
-    if is_plain() and not is_recording():
+    if is_plain() and (takes_samples() or not is_recording()):
         store_thread_word(cache)
     watch_thread_end()
     return cache
@@ -233,6 +240,15 @@ def keep_listed(pointer: Word, kind: Word) -> bool:
         return False
     push(entry, pointer)
     return True
+
+
+@inline
+def take_counted(size: Word) -> Word:
+    """The same where blocks are sampled: there the fast path of free finds the lists, and that of malloc does not."""
+    if unlikely(size > LISTED_LIMIT):
+        return 0
+    size_class = load_byte(COUNTED_CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT))
+    return pop(List(load_thread_word() + (size_class << ENTRY_SHIFT)))
 
 
 def own_cache() -> ThreadCache:

@@ -23,7 +23,8 @@ from ..machine import (
 
 MAGIC = 0x1A0A_0D47_554E_5389
 VERSION = 1
-TIMES_AND_ADDRESSES = 3
+TIMES_AND_ADDRESSES = 3  # flags of the header
+STACKS = 4
 HEADER_CHECKED = 60  # bytes
 CHUNK_MARK = 0x474E_53C5
 CHECKED_FROM = 8
@@ -31,6 +32,9 @@ ROWS = 2
 TABLES = 3
 ABOUT = 4
 TEXT_DEFINITION = 1
+SOURCE_DEFINITION = 2
+NATIVE_DEFINITION = 3
+STACK_DEFINITION = 4
 
 MALLOC_CALL = 1
 CALLOC_CALL = 2
@@ -54,6 +58,8 @@ HAS_SIZE = 1  # the figures that a row has, in this order
 HAS_NUMBER = 2
 HAS_OLD = 4
 HAS_ADDRESS = 8
+
+HAS_STACK = 0x40  # in the first number of a row
 
 # Varints of up to eight bytes are made at one stroke: groups of seven bits are spread to bytes.
 LONG_VARINT = 1 << 56

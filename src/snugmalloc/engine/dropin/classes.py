@@ -10,7 +10,8 @@ Larger ones are blocks, for these coalesce: one object in use keeps its whole sl
 Two tables answer in one load. Until they are filled, before the first thread's cache is made, they say 0, a
 class of which no cache has a list.
 
-    CLASSES          for each number of units that a request may have: its class
+    CLASSES          for each number of units that a request may have: its class, as the fast path of malloc finds it
+    COUNTED_CLASSES  the same, filled in place of the other where each request is to come past the fast path
     BLOCK_CLASSES    for each number of units of a block: the class whose blocks are just so large, or 0
 """
 
@@ -42,6 +43,7 @@ UNITS: tuple[Half, ...] = (
 MAX_LISTED_UNITS = LISTED_LIMIT // UNIT + 1  # of a block: 16 KiB and a tag
 
 CLASSES = reserve(LISTED_LIMIT // UNIT + 1)
+COUNTED_CLASSES = reserve(LISTED_LIMIT // UNIT + 1)
 BLOCK_CLASSES = reserve(MAX_LISTED_UNITS + 1)
 
 
@@ -86,9 +88,9 @@ def block_units(size: Word) -> Word:
     return class_block_units(class_of(size))
 
 
-def fill_tables() -> None:
-    """Write both tables."""
+def fill_tables(classes: Word) -> None:
+    """Write the tables; `classes` is one of the first two."""
     for units in range(LISTED_LIMIT // UNIT + 1):
-        store_byte(CLASSES + units, class_of(units << UNIT_SHIFT))
+        store_byte(classes + units, class_of(units << UNIT_SHIFT))
     for size_class in range(SLAB_CLASSES + 1, ALL_CLASSES + 1):
         store_byte(BLOCK_CLASSES + class_block_units(size_class), size_class)

@@ -17,6 +17,7 @@ from .outside import (
     IN_MEMORY,
     NOT_KNOWN,
     NOT_MADE_THERE,
+    ONLY_AS_STARTED,
     RECORDS_ALREADY,
     RECORDS_NOTHING,
     TRIM_COMMAND,
@@ -31,10 +32,12 @@ from .outside import (
 from .publish import published_command
 from .purge import give_all_back
 from .recording import begin_recording_to, end_recording_now, look_at_forks
+from .ring import has_ring
 from .rows import record_event
+from .sampling import mean_gap
 from .shards import heap_count, heap_number
 from .switch import SLASH
-from .tracefile import has_recorded, is_recording
+from .tracefile import has_recorded, is_recording, takes_stacks
 
 EXIT_WATCHED = reserve(8)  # not 0 once the end of the process ends a recording
 
@@ -49,7 +52,7 @@ def sum_of(which: Word) -> Word:
     return total
 
 
-def give_back(pad: Word) -> tuple[bool, Word]:
+def give_all_now(pad: Word) -> tuple[bool, Word]:
     """All that is free goes back, but for so many bytes below the break. Whether any did, and how much."""
     before = sum_of(Figures.returned_bytes)
     reclaim()
@@ -69,6 +72,8 @@ def begin_to(path: Word) -> Word:
     """Record to this file. How that went."""
     if load_byte(path) != SLASH:
         return NOT_KNOWN * ONE
+    if has_ring() or mean_gap() != 0 or takes_stacks():
+        return ONLY_AS_STARTED * ONE
     if is_recording():
         look_at_forks()  # a child may have the recording of its parent still
     if is_recording():
@@ -78,6 +83,15 @@ def begin_to(path: Word) -> Word:
     return ONE * (DONE if begin_recording_to(path, sum_of(Figures.live_bytes)) else NOT_MADE_THERE)
 
 
+def end_now() -> Word:
+    """Record no more. How that went."""
+    if is_recording():
+        look_at_forks()
+    if has_ring():
+        return ONLY_AS_STARTED * ONE
+    return ONE * (DONE if end_recording_now() else RECORDS_NOTHING)
+
+
 def carry_out() -> tuple[Word, Word]:
     """Do what the order says. How that went, and how many bytes were given back by it."""
     kind = order().kind
@@ -85,11 +99,11 @@ def carry_out() -> tuple[Word, Word]:
     how: Word = NOT_KNOWN
     if kind == TRIM_COMMAND:
         how = DONE
-        _any_given, count = give_back(0)
+        _any_given, count = give_all_now(0)
     elif kind == BEGIN_COMMAND:
         how = begin_to(order().path)
     elif kind == END_COMMAND:
-        how = DONE if end_recording_now() else RECORDS_NOTHING
+        how = end_now()
     return how, count
 
 

@@ -214,7 +214,7 @@ void malloc_stats(void) {
 
 static int without_deepbind(int mode) {
     if (!(mode & RTLD_DEEPBIND)) return mode;
-    const char *kept = getenv("SNUG_DEEPBIND");
+    const char *kept = secure_getenv("SNUG_DEEPBIND");
     return (kept && strcmp(kept, "1") == 0) || is_off() ? mode : mode & ~RTLD_DEEPBIND;
 }
 

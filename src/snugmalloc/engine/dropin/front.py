@@ -19,7 +19,7 @@ from ..machine import (
     store_word,
 )
 from .cache import enter, give_up_cache, is_own_cache_sound, leave, look_after, reclaim, total_all
-from .commands import give_back
+from .commands import give_all_now
 from .control import Heap, process_heap
 from .fast import allocate_cleared, allocate_fast, allocate_on, allocate_on_next, free_fast, reallocate
 from .figures import PUBLISHED, Figures
@@ -223,7 +223,7 @@ def snug_trim(pad: Word) -> Int:
     if hands_over():
         return libc_trim(pad)
     recorder_of_call()
-    any_given, _count = give_back(pad)
+    any_given, _count = give_all_now(pad)
     return 1 if any_given else 0
 
 

@@ -1,7 +1,7 @@
 """Owns the options: read once from the environment, without allocating.
 
 What begins with SNUG_ and is no option, or has a value that the option does not take, is reported in one line
-on stderr and ignored.
+on stderr and ignored. A process with more rights than those who started it (set-user-id) reads nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ..machine import (
     atomic_store,
     environment_entry,
     environment_is_known,
+    is_secure,
     publish,
     publish_outside,
     reserve,
@@ -27,6 +28,7 @@ from .layout import GIB, MIB
 from .outside import OUTSIDE, tell_layout
 from .publish import begin_publishing, choose_folder, stop_publishing
 from .recording import begin_recording
+from .sampling import read_sample_option
 from .switch import decide, is_off, read_switch
 from .tracefile import is_recording, read_record_option, read_recorded_process
 from .values import MALFORMED, MAX_BYTES, NONE, UNKNOWN, complain, number_in
@@ -212,7 +214,7 @@ def read_option(entry: Word) -> None:
     if value != 0:
         number_in(entry, value, 0, 1)
         return
-    if not read_switch(entry) and not read_record_option(entry):
+    if not read_switch(entry) and not read_record_option(entry) and not read_sample_option(entry):
         complain(UNKNOWN, entry)
 
 
@@ -225,7 +227,7 @@ def read_environment() -> None:
     delay_moments = DEFAULT_PURGE_DELAY
     cache_bytes = DEFAULT_THREAD_CACHE
     index: Word = 0
-    entry = environment_entry(0) if environment_is_known() else index
+    entry = environment_entry(0) if environment_is_known() and not is_secure() else index
     while entry != 0:
         if text_after(entry, OURS) != 0:
             read_option(entry)

@@ -32,7 +32,7 @@ from ..machine import (
 from .control import Heap
 
 PATH_ROOM = 4096
-LAYOUT = Heap.SIZE * 256 + 1  # readers of another one do not know their way: raised when anything moves
+OUTSIDE_LAYOUT = Heap.SIZE * 256 + 1  # readers of another one do not know their way: raised when anything moves
 
 TRIM_COMMAND = 1  # values of `kind`: give back what is free,
 BEGIN_COMMAND = 2  # record to the file `path`,
@@ -43,6 +43,7 @@ NOT_KNOWN = 2  # there is no such command, or its path is none
 NOT_MADE_THERE = 3  # the process could not make that file
 RECORDS_ALREADY = 4
 RECORDS_NOTHING = 5
+ONLY_AS_STARTED = 6  # samples, stacks and rings are recorded from the beginning of the program
 
 NO_ORDER = 0  # values of `progress`
 COPYING = 1
@@ -78,7 +79,7 @@ class Command(Record, size=4144):
 class Outside(Record, size=8344):
     """What others find.
 
-       0  layout    LAYOUT, written last
+       0  layout    OUTSIDE_LAYOUT, written last
        8  root      of the page map: see pages.py
       16  forks     in which process `progress` was so
       24  progress  of the order
@@ -124,7 +125,7 @@ def tell_root(root: Word) -> None:
 
 def tell_layout() -> None:
     """The heap is there: who knows this layout may look at it."""
-    atomic_store(OUTSIDE + Outside.layout, LAYOUT)
+    atomic_store(OUTSIDE + Outside.layout, OUTSIDE_LAYOUT)
 
 
 # ---- Looking ----

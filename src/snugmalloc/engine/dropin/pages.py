@@ -24,7 +24,7 @@ list for these objects; for all other kinds there is an entry that takes nothing
 from __future__ import annotations
 
 from ..common.links import Links
-from ..common.sizes import round_up
+from ..common.sizes import ONE, round_up
 from ..machine import (
     Array,
     Byte,
@@ -46,7 +46,7 @@ from ..machine import (
 )
 from .classes import SLAB_CLASSES
 from .control import Heap, process_heap
-from .layout import ALL_BITS, PAGE, PAGE_SHIFT
+from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT
 from .outside import tell_root
 from .refusals import map_or_note
 
@@ -99,13 +99,15 @@ class Leaf(Record):
      131072  tags    1 MiB
     1179648  links   2 MiB
     3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
-    3342336
+    3342336  samples 1 MiB: of each page two halves, see sampled.py
+    4390912
     """
 
     kinds: Array[Byte] = array(LEAF_PAGES)
     tags: Array[Tag] = array(LEAF_PAGES)
     links: Array[Links] = array(LEAF_PAGES)
     owners: Array[Word] = array(LEAF_PAGES // GRANULE_PAGES)
+    samples: Array[Half] = array(2 * LEAF_PAGES)
 
 
 # ---- Places ----
@@ -183,6 +185,16 @@ def set_owner(start: Word, end: Word, owner: Word) -> None:
 def next_granule(page: Word) -> Word:
     """The first page behind the granule of a page."""
     return (page | (GRANULE_PAGES - 1)) + 1
+
+
+# ---- Samples ----
+
+
+def sample_place(address: Word) -> Word:
+    """Where a sample is noted: of a covered page one that begins with the page, or one that begins inside it."""
+    page = page_of(address)
+    inside = ONE if address & IN_PAGE != 0 else 0
+    return leaf_of_page(page).samples + ((((page & IN_LEAF) << 1) + inside) << 2)
 
 
 # ---- Kinds ----

@@ -18,8 +18,10 @@ the peak. The rest is paid from the purge budget: another 64th of the time, and 
 page by which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time
 smaller blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once,
 but not again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged,
-unless it is at once: the system's malloc gives such blocks back each time. With `purge_delay` 0 memory always
-counts as calm, and an eighth of the time is earned. docs/design.md tells what was tried.
+unless it is at once: the system's malloc gives such blocks back each time. A call that takes much longer than
+calls do was held up, mostly because others had the processor, and is charged for what one may take. With
+`purge_delay` 0 memory always counts as calm, and an eighth of the time is earned. docs/design.md tells what was
+tried.
 
 There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
 takes a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only
@@ -37,7 +39,6 @@ from ..common.figures import figure, raise_figure
 from ..common.sizes import ONE, round_up
 from ..machine import Int, Word, clock, fork_generation, page_size, purge_memory, unlikely
 from .block import next_block, units_of
-from .chunks import PURGE_EVENT
 from .coalesce import free_block_at, has_end_grown, settle_end, wilderness
 from .control import Heap, lock_heap, unlock_heap
 from .figures import Figures
@@ -66,7 +67,7 @@ from .pages import (
     page_tag,
     used_pages,
 )
-from .rows import record_range
+from .rows import record_given_back
 from .segments import trim
 from .tracefile import is_recording
 
@@ -95,6 +96,8 @@ PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
 GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
 MAX_BUDGET = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
+MOST_CALL_COST = 100_000  # what a call is charged at most,
+MOST_PAGE_COST = 1000  # and for each of its pages
 LONG_COST_SHIFT: Int = 3  # of what long blocks cost an eighth counts,
 SOON = 100_000_000  # nanoseconds: but not so soon after some went back
 EXCESS_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance for what is in excess
@@ -375,12 +378,14 @@ def give_chunk(heap: Heap) -> Word:
         raise_figure(heap, Figures.returned_bytes, count << PAGE_SHIFT)
     unlock_heap(heap, held)
     if unlikely(is_recording()) and purged and heap.is_private == 0:
-        record_range(PURGE_EVENT, page_address(page), count << PAGE_SHIFT)
+        record_given_back(page_address(page), count << PAGE_SHIFT)
     return count if purged else 0
 
 
 def charge(heap: Heap, count: Word, cost: Word, is_drop: bool) -> None:
     """So many pages went back, and the call took so many nanoseconds."""
+    most = MOST_CALL_COST + count * MOST_PAGE_COST
+    cost = cost if cost < most else most
     cost = cost >> LONG_COST_SHIFT if count >= LONG_CHUNK else cost
     held = lock_heap(heap)
     if is_drop:

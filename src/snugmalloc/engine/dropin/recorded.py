@@ -4,12 +4,14 @@ While calls are recorded a thread's word leads to no lists, so that every call c
 the thread's lists all the same. A block's row is written while the block is its caller's alone: after malloc
 has it, before free gives it away, and where realloc has both. docs/trace-format.md says why.
 
+Where a recording has samples only, `sampled` answers.
+
 Blocks of private heaps are not recorded: their heap may go as a whole.
 """
 
 from __future__ import annotations
 
-from ..machine import Word, clear_bytes, inline, likely, tick, tick_or_so, unlikely
+from ..machine import Word, clear_bytes, frame_address, inline, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
 from .chunks import (
     ALIGNED_CALL,
@@ -40,7 +42,20 @@ from .rows import (
     write_malloc,
     write_row,
 )
-from .tracefile import has_recorded, is_recording
+from .sampled import (
+    hit_of,
+    sample_aligned,
+    sample_cleared,
+    sample_first,
+    sample_free,
+    sample_last,
+    sample_malloc,
+    sample_resize,
+)
+from .sampling import takes_samples
+from .stacks import note_free, note_stack
+from .tally import bytes_before, count_given, count_resized, count_taken
+from .tracefile import has_recorded, is_recording, takes_stacks
 
 
 def recorder_of_call() -> Recorder:
@@ -53,6 +68,14 @@ def recorder_of_call() -> Recorder:
     if has_recorded():
         use_own_lists()
     return Recorder(0)
+
+
+def has_samples() -> bool:
+    """Whether `sampled` answers, once the options are known, and what was asked from outside is done."""
+    read_options()
+    if unlikely(has_order()):
+        obey()
+    return takes_samples()
 
 
 # ---- Allocating ----
@@ -74,16 +97,24 @@ def obtain_at_once(size: Word) -> tuple[Word, Word]:
 
 def answer_malloc(size: Word) -> Word:
     """As malloc."""
-    if likely(is_serving_only()):
-        return serve(size)
+    return serve(size) if likely(is_serving_only()) else record_malloc(size)
+
+
+def record_malloc(size: Word) -> Word:
+    """The same where it may be that calls are recorded."""
+    if unlikely(has_samples()):
+        return sample_malloc(size)
     recorder = known_recorder()
     if unlikely(recorder == 0):
         recorder = recorder_of_call()
         if recorder == 0:
             return obtain(size)
     pointer, time = obtain_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     if likely(pointer != 0):
         write_malloc(recorder, time, size, pointer)
+        count_given(recorder, pointer)
     else:
         record_refused(recorder, MALLOC_CALL, 0, size, 0)
     return pointer
@@ -102,11 +133,16 @@ def answer_cleared(count: Word, size: Word) -> Word:
     """As calloc: `size` bytes, of `count` elements."""
     if likely(is_serving_only()):
         return obtain_cleared(size)
+    if unlikely(has_samples()):
+        return sample_cleared(count, size)
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain_cleared(size)
     pointer = cleared_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     record_block(recorder, tick(), CALLOC_CALL, HAS_NUMBER, size, count, pointer)
+    count_given(recorder, pointer)
     return pointer
 
 
@@ -115,6 +151,8 @@ def answer_overflow(count: Word) -> Word:
     recorder = recorder_of_call()
     pointer = refuse_size()
     if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_refused(recorder, CALLOC_CALL, HAS_NUMBER, ALL_BITS, count)
     return pointer
 
@@ -123,10 +161,15 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
     """As aligned_alloc; `alignment` is a power of two."""
     if likely(is_serving_only()):
         return obtain_aligned(alignment, size)
+    if unlikely(has_samples()):
+        return sample_aligned(alignment, size)
     recorder = recorder_of_call()
     pointer = obtain_aligned(alignment, size)
     if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_block(recorder, tick(), ALIGNED_CALL, HAS_NUMBER, size, alignment, pointer)
+        count_given(recorder, pointer)
     return pointer
 
 
@@ -137,6 +180,14 @@ def answer_free(pointer: Word) -> None:
     """As free."""
     if likely(is_serving_only()):
         dispose(pointer)
+    else:
+        record_free(pointer)
+
+
+def record_free(pointer: Word) -> None:
+    """The same where it may be that calls are recorded."""
+    if unlikely(has_samples()):
+        sample_free(pointer)
         return
     recorder = known_recorder()
     if unlikely(recorder == 0):
@@ -144,8 +195,11 @@ def answer_free(pointer: Word) -> None:
         if recorder == 0:
             dispose(pointer)
             return
+    if takes_stacks():
+        note_free(pointer)
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
+        count_taken(recorder, pointer)
         write_free(recorder, tick(), pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
@@ -158,19 +212,31 @@ def answer_first(size: Word) -> Word:
     """As realloc of NULL."""
     if likely(is_serving_only()):
         return obtain(size)
+    if unlikely(has_samples()):
+        return sample_first(size)
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain(size)
     pointer, time = obtain_at_once(size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
     record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
+    count_given(recorder, pointer)
     return pointer
 
 
 def answer_last(pointer: Word) -> None:
     """As realloc to size 0, which frees."""
-    if unlikely(not is_serving_only()) and not is_of_private_heap(pointer):
+    if likely(is_serving_only()):
+        dispose(pointer)
+        return
+    if unlikely(has_samples()):
+        sample_last(pointer)
+        return
+    if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
+            count_taken(recorder, pointer)
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose(pointer)
 
@@ -179,13 +245,19 @@ def answer_resize(pointer: Word, size: Word) -> Word:
     """As realloc, of a block and to a size that are not 0."""
     if likely(is_serving_only()):
         return resize(pointer, size)
+    if unlikely(has_samples()):
+        return sample_resize(pointer, size)
     recorder = recorder_of_call()
     if recorder == 0 or is_of_private_heap(pointer):
         return resize(pointer, size)
     ask_resize(recorder, pointer, size)
+    if takes_stacks():
+        note_stack(recorder, frame_address())
+    before = bytes_before(pointer)
     moved = resize(pointer, size)
     if moved != 0:
         record_resize(recorder, moved)
+        count_resized(recorder, before, moved)
     else:
         record_refused(recorder, REALLOC_CALL, HAS_OLD, size, 0)
     return moved
@@ -196,6 +268,8 @@ def answer_product(pointer: Word) -> Word:
     recorder = recorder_of_call()
     answer = refuse_size()
     if recorder != 0:
-        ask_resize(recorder, pointer, ALL_BITS)
+        ask_resize(recorder, pointer if not takes_samples() or hit_of(pointer) != 0 else answer, ALL_BITS)
+        if takes_stacks():
+            note_stack(recorder, frame_address())
         record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)
     return answer

@@ -2,7 +2,8 @@
 
 A recorder is a mapping of its own with room for some ten thousand rows. One that is full is handed on: by one
 write to the end of the file. Nothing is allocated and threads share no lock. Recorders are in a list that only
-grows; one whose thread has ended waits there for the next thread.
+grows; one whose thread has ended waits there for the next thread. In a ring recorders are its slots, of which
+nothing is handed on: see ring.py and slots.py.
 
 Whoever ends the recording hands on all recorders, those of running threads as well: a row counts once `done`
 says so, and a recorder that was taken for good is not handed on again by its thread. If another recording
@@ -30,12 +31,13 @@ from ..machine import (
     store_thread_recorder,
 )
 from .chunks import CHECKED_FROM, CHUNK_MARK, ROWS, ChunkHead, adler
+from .ring import ROWS_IN_SLOT, give_back, is_slot
 from .tracefile import append, is_own_file, stop
 
 NO_ROOM = b"snugmalloc: the recording ends here, there is no memory for it: "
 
 RECORDER_BYTES = 1 << 16
-ROWS_AT = 256
+ROWS_AT = ROWS_IN_SLOT
 LARGEST_ROW = 72
 SPARE_ROWS = 16  # what a call may bring along: growth, memory given back, a refusal
 ONE_ROW = 1 << 32
@@ -66,8 +68,12 @@ class Recorder(Record, align=64):
     112  is_free       for the next thread; or for nobody any more
     120  is_handed_on  by somebody, who alone touches the head; or for good
     128  last_step     the ticks of the last row
-    136  session       the number of the recording that it is of
-    144  unused
+    136  asks_end      of the old block alone: the new one is not to be recorded
+    144  stack         of the next row of a call, or 0
+    152  is_stacking   the stack of a call is being read
+    160  chain         what its thread was in, if stacks are recorded
+    168  session       the number of the recording that it is of
+    176  unused
     192  head
     256  rows
     65536
@@ -90,17 +96,40 @@ class Recorder(Record, align=64):
     is_free: Word
     is_handed_on: Word
     last_step: Word
+    asks_end: Word
+    stack: Word
+    is_stacking: Word
+    chain: Word
     session: Word
-    unused: Array[Word] = array(6)
+    unused: Array[Word] = array(2)
     head: Array[ChunkHead] = array(1)
     rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 
 
-ROWS_FULL = RECORDER_BYTES - ROWS_AT - SPARE_ROWS * LARGEST_ROW
 ROWS_END = RECORDER_BYTES - ROWS_AT - LARGEST_ROW
 
 NEWEST_RECORDER = reserve(8)
 SESSION = reserve(8)  # the number of the recording: each that begins while the program runs has a new one
+
+rows_end: Word = 0  # in a recorder, the last place where a row may begin
+
+
+def set_room(count: Word) -> None:
+    """Recorders have so many bytes, head and rows."""
+    global rows_end
+    rows_end = count - ROWS_AT - LARGEST_ROW
+
+
+@inline
+def is_full(recorder: Recorder) -> bool:
+    """Whether a recorder has no room any more for what a call may bring along."""
+    return recorder.done & IN_ROWS > rows_end - (SPARE_ROWS - 1) * LARGEST_ROW
+
+
+@inline
+def is_at_end(recorder: Recorder) -> bool:
+    """Whether a recorder has no room any more for a row."""
+    return recorder.done & IN_ROWS > rows_end
 
 
 def newest_recorder() -> Recorder:
@@ -134,6 +163,8 @@ def empty(recorder: Recorder) -> None:
 
 def hand_on(recorder: Recorder, for_good: bool) -> bool:
     """Write what a recorder holds to this process's file, if nobody else does. Whether it was done."""
+    if is_slot(recorder):
+        return True
     if not is_own_file() or atomic_exchange(recorder + Recorder.is_handed_on, ONE) != 0:
         return False
     done = atomic_load(recorder + Recorder.done)
@@ -183,11 +214,16 @@ def claim_recorder() -> Recorder:
 
 
 def give_up(recorder: Recorder) -> None:
-    """The recorder, which is empty, is for the next thread."""
+    """The recorder, which is empty or a slot, is for the next thread."""
     recorder.is_late = 0
-    recorder.last_time = 0
     recorder.lost = 0
     recorder.asked_old = 0
+    recorder.stack = 0
+    recorder.is_stacking = 0
+    if is_slot(recorder):
+        give_back(recorder, not is_full(recorder))
+        return
+    recorder.last_time = 0
     atomic_store(recorder + Recorder.is_free, FREE_RECORDER * ONE)
 
 
@@ -236,7 +272,7 @@ def begin_session() -> None:
     recorder = newest_recorder()
     while recorder != 0:
         if recorder.is_free == 0 and recorder.is_handed_on != 0:
-            atomic_store(recorder + Recorder.done, ROWS_FULL + 1)
+            atomic_store(recorder + Recorder.done, rows_end)
         recorder = Recorder(recorder.next_recorder)
 
 

@@ -22,25 +22,29 @@ from ..machine import (
     watch_thread_end,
 )
 from .chunks import BEGIN_EVENT, END_EVENT, FORK_EVENT, HAS_NUMBER, NAME_EVENT
-from .outside import has_order
+from .definitions import begin_definitions, left_out, pass_definitions
 from .recorder import (
-    IN_ROWS,
-    ROWS_FULL,
+    RECORDER_BYTES,
     Recorder,
     begin_session,
     claim_recorder,
     forget_parent,
     give_up,
     hand_on,
+    is_full,
     is_of_ended,
     is_of_session,
     leave_recorder,
     newest_recorder,
+    set_room,
     take_for_good,
     thread_recorder,
 )
+from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
-from .texts import append_about, append_live, begin_texts, text_of_name
+from .sampling import begin_sampling, stir, takes_samples
+from .slots import begin_rows, claim_slot, next_slot
+from .texts import append_about, append_left_out, append_live, begin_texts, name_run, text_of_name
 from .tracefile import (
     append_header,
     hide_options,
@@ -54,7 +58,9 @@ from .tracefile import (
     note_forks,
     open_file,
     open_named,
+    take_no_stacks,
     take_up,
+    takes_stacks,
 )
 
 THREAD_COUNT = reserve(8)
@@ -66,8 +72,12 @@ def open_trace() -> None:
     """A file of this process's own, with its beginning. Where there is none, nothing is recorded."""
     atomic_store(THREAD_COUNT, 0)
     begin_texts()
+    stir()
     if not open_file():
         return
+    set_room(slot_bytes() if has_ring() else RECORDER_BYTES)
+    if not begin_definitions(takes_stacks()):
+        take_no_stacks()
     scratch = claim_recorder()
     if scratch != 0:
         append_header(scratch.rows)
@@ -84,8 +94,10 @@ def begin_recording_to(path: Word, live: Word) -> bool:
     if is_forked():
         forget_parent()
         leave_file()
+    set_room(RECORDER_BYTES * ONE)
     begin_session()
     begin_texts()
+    begin_definitions(False)
     scratch = Recorder(claim_recorder() if open_named(path) else 0)
     if scratch != 0:
         append_header(scratch.rows)
@@ -102,6 +114,8 @@ def begin_recording() -> None:
     """The options are read, and this process is on the heap: record if they say so."""
     if is_asked_for():
         open_trace()
+        if is_recording():
+            begin_sampling()
         hide_options()
 
 
@@ -142,13 +156,16 @@ def look_at_forks() -> None:
 
 def begin_thread() -> Recorder:
     """This thread's first row. Its recorder, or 0."""
-    recorder = claim_recorder()
+    recorder = claim_slot() if has_ring() else claim_recorder()
     if recorder == 0:
         return recorder
     recorder.thread = atomic_add(THREAD_COUNT, ONE)
     recorder.system_thread = thread_id()
+    if has_ring():
+        begin_rows(recorder)
     store_thread_recorder(recorder)
-    store_thread_word(thread_without_cache())  # from now on all of its calls come by
+    if not takes_samples():
+        store_thread_word(thread_without_cache())  # from now on all of its calls come by
     write_row(recorder, BEGIN_EVENT, tick(), HAS_NUMBER, 0, recorder.system_thread, 0, 0)
     watch_thread_end()
     return recorder
@@ -156,10 +173,13 @@ def begin_thread() -> Recorder:
 
 def late_recorder(thread: Word) -> Recorder:
     """A recorder for one row of a thread that has ended, or 0."""
-    recorder = claim_recorder()
+    recorder = claim_slot() if has_ring() else claim_recorder()
     if recorder != 0:
         recorder.thread = thread
+        recorder.system_thread = thread_id()
         recorder.is_late = 1
+        if has_ring():
+            begin_rows(recorder)
     return recorder
 
 
@@ -177,9 +197,11 @@ def other_recorder() -> Recorder:
     if not is_of_session(own):
         leave_recorder(own)
         return begin_thread()
-    if own.done & IN_ROWS > ROWS_FULL and not hand_on_full(own):
-        own.lost += 1
-        return Recorder(0)
+    if is_full(own):
+        if not hand_on_full(own):
+            own.lost += 1
+            return Recorder(0)
+        own = next_slot(own) if has_ring() else own
     return Recorder(own if is_recording() else 0)
 
 
@@ -189,8 +211,8 @@ def known_recorder() -> Recorder:
     recorder = thread_recorder()
     if (
         likely(recorder != 0 and is_noted(forks_seen()))
-        and likely(is_recording() and not has_order())
-        and likely(recorder.done & IN_ROWS <= ROWS_FULL)
+        and likely(is_recording())
+        and likely(not is_full(recorder))
     ):
         return recorder
     return Recorder(0)
@@ -200,6 +222,19 @@ def own_recorder() -> Recorder:
     """This thread's recorder, with room for what a call may bring along; 0 where nothing is recorded."""
     recorder = known_recorder()
     return Recorder(recorder if recorder != 0 else other_recorder())
+
+
+def name_thread(recorder: Recorder) -> None:
+    """This thread ends: record its name, if it has one of its own."""
+    if has_ring():
+        name_run(last_run(recorder))
+        return
+    scratch = claim_recorder()
+    if scratch != 0:
+        number = text_of_name(scratch, recorder.system_thread)
+        give_up(scratch)
+        if number != 0:
+            write_row(recorder, NAME_EVENT, tick(), HAS_NUMBER, 0, number, 0, 0)
 
 
 def end_thread() -> None:
@@ -214,12 +249,7 @@ def end_thread() -> None:
     recorder = own_recorder()
     if recorder == 0:
         return
-    scratch = claim_recorder()
-    if scratch != 0:
-        number = text_of_name(scratch, recorder.system_thread)
-        give_up(scratch)
-        if number != 0:
-            write_row(recorder, NAME_EVENT, tick(), HAS_NUMBER, 0, number, 0, 0)
+    name_thread(recorder)
     write_row(recorder, END_EVENT, tick(), 0, 0, 0, 0, 0)
     if hand_on_full(recorder):
         store_thread_recorder(recorder.thread << 1 | 1)
@@ -244,6 +274,8 @@ def end_recording() -> None:
         return
     scratch = claim_recorder()
     leave_off()
+    if has_ring():
+        mark_ended(tick())
     recorder = newest_recorder()
     while recorder != 0:
         if recorder != scratch and recorder.is_free == 0 and is_of_session(recorder):
@@ -251,6 +283,9 @@ def end_recording() -> None:
             if scratch != 0 and recorder.is_late == 0:
                 name_last(scratch, recorder)
         recorder = Recorder(recorder.next_recorder)
+    pass_definitions()
+    if scratch != 0 and left_out() != 0:
+        append_left_out(scratch, left_out())
     if scratch != 0:
         give_up(scratch)
 

@@ -12,6 +12,7 @@ from ..machine import (
     fatal,
     fork_generation,
     highest_bit,
+    inline,
     libc_calloc,
     libc_free,
     libc_malloc,
@@ -36,14 +37,14 @@ from .cache import (
     reclaim,
     release_block,
 )
-from .classes import LISTED_LIMIT, SLAB_LIMIT, class_of, object_bytes
+from .classes import LISTED_LIMIT, MAX_LISTED_UNITS, SLAB_LIMIT, class_of, object_bytes
 from .control import process_heap
 from .figures import Figures, OwnFigures
 from .heap import free_block
 from .large import free_large, owner_of, unmap_spares
-from .layout import MIB, PAGED, UNIT, units_for
+from .layout import IN_PAGE, MIB, PAGE, PAGED, UNIT, units_for
 from .options import hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
-from .pages import FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
+from .pages import BLOCKS, FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
 from .places import (
     CLEARED_LIMIT,
     anywhere,
@@ -273,23 +274,30 @@ def dispose_vetted(pointer: Word) -> None:
     leave(heap, held, operations_for(length))
 
 
-def dispose_tagged(pointer: Word, is_private: bool) -> None:
+@inline
+def dispose_tagged(pointer: Word, past_lists: bool) -> None:
     """Free a block of a heap, by its tag."""
     tag = load_half(tag_at(pointer))
     if unlikely(pointer & (UNIT - 1) != 0 or tag & USED == 0):
         fatal(NOT_IN_USE, pointer, 0)
-    if is_private:
+    if past_lists:
         release_block(pointer, tag >> SIZE_SHIFT)
     else:
         dispose_block(pointer, tag >> SIZE_SHIFT)
+
+
+@inline
+def count_free(pointer: Word) -> None:
+    """Under SNUG_STATS=1: a block is about to be freed."""
+    if figure(process_heap(), Figures.counting) != 0 and not is_of_private_heap(pointer):
+        note(Figures.free_calls, 0, usable(pointer))
 
 
 def dispose(pointer: Word) -> None:
     """Free the block at `pointer`, by whatever way is left when the fast one is not."""
     if pointer == 0:
         return
-    if figure(process_heap(), Figures.counting) != 0 and not is_of_private_heap(pointer):
-        note(Figures.free_calls, 0, usable(pointer))
+    count_free(pointer)
     if unlikely(is_hardened()):
         dispose_vetted(pointer)
         return
@@ -305,6 +313,38 @@ def dispose(pointer: Word) -> None:
         dispose_large(pointer)
     else:
         fatal(NOT_IN_USE, pointer, 0)
+
+
+# ---- Blocks apart: their frees always come past the fast path ----
+
+
+def comes_back(pointer: Word) -> bool:
+    """Whether `free` of this block in use comes past the fast path, whatever the thread's lists have room for."""
+    kind = kind_at(pointer)
+    if pointer & IN_PAGE == 0:
+        return kind == BLOCKS or kind == MAPPING
+    return kind == BLOCKS and pointer & (UNIT - 1) == 0 and units_of(pointer) > MAX_LISTED_UNITS
+
+
+def obtain_apart(size: Word, cleared: bool) -> Word:
+    """`size` bytes in a block of which that is true, though it is small: it begins with a page. Or 0.
+
+    Nothing is given back to make room for it: any other place will do.
+    """
+    pointer = anywhere(own_heap(), size, PAGE * ONE, cleared)
+    if pointer == 0:
+        return 0
+    return given(pointer) if cleared else filled(given(pointer))
+
+
+def dispose_apart(pointer: Word) -> None:
+    """Free a block of which it is true; if it is small, no list shall have its place."""
+    if is_hardened() or not is_block_kind(kind_at(pointer)):
+        dispose(pointer)
+        return
+    count_free(pointer)
+    fill_freed(pointer)
+    dispose_tagged(pointer, True)
 
 
 # ---- Resizing ----

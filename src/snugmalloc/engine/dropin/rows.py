@@ -25,17 +25,20 @@ from .chunks import (
     HAS_NUMBER,
     HAS_OLD,
     HAS_SIZE,
+    HAS_STACK,
     LOST_EVENT,
     MALLOC_CALL,
+    PURGE_EVENT,
     REALLOC_CALL,
     REFUSAL_EVENT,
     REFUSED,
     SIGN_SHIFT,
     put_number,
 )
+from .definitions import pass_definitions
 from .figures import Figures
 from .layout import ALL_BITS
-from .recorder import IN_ROWS, ONE_ROW, ROWS_END, Recorder, give_up, hand_on, thread_recorder
+from .recorder import IN_ROWS, ONE_ROW, Recorder, give_up, hand_on, is_at_end, is_full, thread_recorder
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -61,6 +64,15 @@ def begin_row(recorder: Recorder, time: Word) -> Word:
         recorder.last_step = 0
     recorder.last_time = now
     return recorder.rows + (recorder.done & IN_ROWS)
+
+
+@inline
+def put_stack(recorder: Recorder, place: Word, stack: Word) -> Word:
+    """Write the number of the stack of a call, if it has one. Where that ends."""
+    if likely(stack == 0):
+        return place
+    recorder.stack = 0
+    return put_number(place, stack)
 
 
 def finish_late(recorder: Recorder) -> None:
@@ -95,7 +107,8 @@ def write_row(
         recorder.lost += 1
         return
     place = begin_row(recorder, time)
-    place = put_number(place, operation)
+    stack = recorder.stack if shape & HAS_STACK != 0 else 0 * ONE
+    place = put_number(place, operation | HAS_STACK if stack != 0 else operation)
     place = put_number(place, recorder.last_step)
     if shape & HAS_SIZE != 0:
         place = put_number(place, size)
@@ -105,7 +118,7 @@ def write_row(
         place = put_pointer(recorder, place, old)
     if shape & HAS_ADDRESS != 0:
         place = put_pointer(recorder, place, address)
-    end_row(recorder, place)
+    end_row(recorder, put_stack(recorder, place, stack))
 
 
 def write_malloc(recorder: Recorder, time: Word, size: Word, pointer: Word) -> None:
@@ -114,10 +127,12 @@ def write_malloc(recorder: Recorder, time: Word, size: Word, pointer: Word) -> N
         recorder.lost += 1
         return
     place = begin_row(recorder, time)
-    store_byte(place, MALLOC_CALL)
+    stack = recorder.stack
+    store_byte(place, MALLOC_CALL | HAS_STACK if unlikely(stack != 0) else MALLOC_CALL)
     place = put_number(place + 1, recorder.last_step)
     place = put_number(place, size)
-    end_row(recorder, put_pointer(recorder, place, pointer))
+    place = put_pointer(recorder, place, pointer)
+    end_row(recorder, put_stack(recorder, place, stack))
 
 
 def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
@@ -137,6 +152,7 @@ def hand_on_full(recorder: Recorder) -> bool:
         count = recorder.lost
         recorder.lost = 0
         write_row(recorder, LOST_EVENT, tick(), HAS_NUMBER, 0, count, 0, 0)
+    pass_definitions()
     return recorder.is_busy == 0 and hand_on(recorder, False)
 
 
@@ -150,7 +166,8 @@ def record_block(
     if unlikely(pointer == 0):
         record_refused(recorder, call, shape, size, number)
     else:
-        write_row(recorder, call, time, shape | HAS_SIZE | HAS_ADDRESS, size, number, 0, pointer)
+        shape |= HAS_SIZE | HAS_ADDRESS | HAS_STACK
+        write_row(recorder, call, time, shape, size, number, 0, pointer)
 
 
 def record_refused(recorder: Recorder, call: Word, shape: Word, size: Word, number: Word) -> None:
@@ -161,7 +178,7 @@ def record_refused(recorder: Recorder, call: Word, shape: Word, size: Word, numb
     recorder.asked_old = 0
     time = tick()
     was_late = recorder.is_late != 0
-    write_row(recorder, call | REFUSED, time, shape | HAS_SIZE, size, number, old, 0)
+    write_row(recorder, call | REFUSED, time, shape | HAS_SIZE | HAS_STACK, size, number, old, 0)
     if not was_late:
         write_row(recorder, REFUSAL_EVENT, time, HAS_SIZE | HAS_NUMBER, size, reason, 0, 0)
 
@@ -170,7 +187,14 @@ def ask_resize(recorder: Recorder, pointer: Word, size: Word) -> None:
     """A realloc begins: its row is written when its answer is known, and the old block still the caller's."""
     recorder.asked_old = pointer
     recorder.asked_size = size
+    recorder.asks_end = 0
     recorder.moment = 0
+
+
+def ask_end(recorder: Recorder, pointer: Word, size: Word) -> None:
+    """The same of a realloc after which the block is not recorded any more: its row is that of a free."""
+    ask_resize(recorder, pointer, size)
+    recorder.asks_end = 1
 
 
 def asking() -> Recorder:
@@ -194,7 +218,10 @@ def record_resize(recorder: Recorder, pointer: Word) -> None:
         old = recorder.asked_old
         time = recorder.moment if recorder.moment != 0 else tick()
         recorder.asked_old = 0
-        shape = HAS_SIZE | HAS_OLD | HAS_ADDRESS
+        if unlikely(recorder.asks_end != 0):
+            write_free(recorder, time, old)
+            return
+        shape = HAS_SIZE | HAS_OLD | HAS_ADDRESS | HAS_STACK
         write_row(recorder, REALLOC_CALL, time, shape, recorder.asked_size, 0, old, pointer)
 
 
@@ -220,7 +247,7 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
     recorder = thread_recorder()
     if recorder == 0 or not is_noted(forks_seen()):
         return
-    if recorder.done & IN_ROWS > ROWS_END:
+    if is_at_end(recorder):
         recorder.lost += 1
         return
     write_row(recorder, operation, tick(), shape, size, number, 0, address)
@@ -229,3 +256,11 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
 def record_range(operation: Word, address: Word, count: Word) -> None:
     """Something happened to these bytes of memory."""
     record_event(operation, HAS_SIZE | HAS_ADDRESS, count, 0, address)
+
+
+def record_given_back(address: Word, count: Word) -> None:
+    """The system has these bytes back. Without a lock, for one call may give back any number of ranges."""
+    recorder = thread_recorder()
+    if recorder != 0 and is_noted(forks_seen()) and is_full(recorder):
+        hand_on_full(recorder)
+    record_range(PURGE_EVENT, address, count)

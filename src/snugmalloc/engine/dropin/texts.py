@@ -5,8 +5,7 @@ from __future__ import annotations
 from ..common.sizes import ONE
 from ..machine import (
     Word,
-    atomic_exchange,
-    atomic_store,
+    clear_bytes,
     command_line,
     copy_bytes,
     load_byte,
@@ -16,28 +15,33 @@ from ..machine import (
     store_word,
     thread_name,
 )
-from .chunks import ABOUT, TABLES, TEXT_DEFINITION, put_number
-from .recorder import PATIENCE, ROWS_END, Recorder, append_chunk
+from .chunks import ABOUT, TABLES, put_number
+from .definitions import (
+    hand_on_definitions,
+    leave_definitions,
+    put_first_numbers,
+    put_new_text,
+    take_definitions,
+)
+from .recorder import ROWS_END, Recorder, append_chunk
+from .ring import NAME_ROOM, Run
 from .tracefile import PATH_BYTES, put_digits
 
 PROGRAM = 0x006D_6172_676F_7270  # the letters of "program",
 PROGRAM_BYTES = 7  # so many
 LIVE_NAME = 0x6576_696C  # and of "live"
 LIVE_NAME_BYTES = 4
+LEFT_OUT_FIRST = 0x6C20_7365_6D61_7266  # of "frames left out"
+LEFT_OUT_LAST = 0x0074_756F_2074_6665
+LEFT_OUT_BYTES = 15
 NAME_BYTES_MAX = 16
 SPACE = 32
 
-TEXTS_TAKEN = reserve(8)
 OWN_NAME = reserve(NAME_BYTES_MAX)
-
-text_count: Word = 0
 
 
 def begin_texts() -> None:
-    """A new file begins: no text has a number, and the process has the name that its threads inherit."""
-    global text_count
-    text_count = 0
-    atomic_store(TEXTS_TAKEN, 0)
+    """A new file begins: the process has the name that its threads inherit."""
     store_word(OWN_NAME, 0)
     store_word(OWN_NAME + 8, 0)
     thread_name(process_id(), OWN_NAME)
@@ -51,28 +55,14 @@ def is_own_name(name: Word, count: Word) -> bool:
     return count == NAME_BYTES_MAX or load_byte(OWN_NAME + count) == 0
 
 
-def take_texts() -> bool:
-    """Texts are numbered in the order of the file: one thread at a time. False after some patience."""
-    looks = PATIENCE * ONE
-    while looks != 0 and atomic_exchange(TEXTS_TAKEN, ONE) != 0:
-        looks -= 1
-    return looks != 0
-
-
 def append_name(scratch: Recorder, count: Word) -> Word:
     """The name of a thread stands at the end of a recorder's rows: write it as a text. Its number, or 0."""
-    global text_count
-    name = scratch.rows + ROWS_END
-    if not take_texts():
+    if not take_definitions():
         return 0
-    text_count += 1
-    place = put_number(put_number(put_number(scratch.rows, text_count), ONE), ONE)
-    place = put_number(put_number(place, TEXT_DEFINITION * ONE), count)
-    for at in range(count):
-        store_byte(place + at, load_byte(name + at))
-    append_chunk(scratch, TABLES * ONE, ONE, place + count - scratch.rows)
-    number = text_count
-    atomic_store(TEXTS_TAKEN, 0)
+    hand_on_definitions()
+    place, number = put_new_text(put_first_numbers(scratch.rows), scratch.rows + ROWS_END, count)
+    append_chunk(scratch, TABLES * ONE, ONE, place - scratch.rows)
+    leave_definitions()
     return number
 
 
@@ -82,6 +72,30 @@ def text_of_name(scratch: Recorder, thread: Word) -> Word:
     if count == 0 or is_own_name(scratch.rows + ROWS_END, count):
         return 0
     return append_name(scratch, count)
+
+
+def append_left_out(scratch: Recorder, count: Word) -> None:
+    """Write how many frames of stacks were left out."""
+    place = put_number(scratch.rows, LEFT_OUT_BYTES * ONE)
+    store_word(place, LEFT_OUT_FIRST)
+    store_word(place + 8, LEFT_OUT_LAST)
+    place += LEFT_OUT_BYTES
+    end = put_digits(place + 1, count)
+    store_byte(place, end - place - 1)
+    append_chunk(scratch, ABOUT * ONE, ONE, end - scratch.rows)
+
+
+def name_run(run: Run) -> None:
+    """In a ring: note the name of the thread whose rows these are, if it has one of its own."""
+    if run == 0:
+        return
+    count = thread_name(run.system_thread, run.name)
+    if count == 0:
+        return
+    if is_own_name(run.name, count):
+        clear_bytes(run.name, NAME_ROOM)
+    elif count < NAME_ROOM:
+        clear_bytes(run.name + count, NAME_ROOM - count)
 
 
 def append_about(scratch: Recorder) -> None:

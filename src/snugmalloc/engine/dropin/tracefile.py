@@ -2,11 +2,13 @@
 
     SNUG_RECORD=FILE        every call goes to the new file FILE; %p in it is the process id
     SNUG_RECORD_FOLLOW=1    and those of forked children and of programs that are executed to files of their own
+    SNUG_RECORD_STACKS=python,native    with the stacks of the calls that allocate; `none` is the default
 
-Without the second option the process that records takes both out of its environment, so that no program that
+Without the second option the process that records takes all out of its environment, so that no program that
 it starts records, and a forked child writes nothing. `snug record` sets _SNUG_RECORD_PROCESS to the id of the
 process that is meant: that one records, and so does every program that it becomes by exec. A file that exists
-is never written to: the second program of a process writes to FILE-2, or what %p stands for ends so.
+is never written to: the second program of a process writes to FILE-2, or what %p stands for ends so. So does
+a process that asks for a ring (see ring.py), whatever left the file that is there.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ..machine import (
     atomic_store,
     close_record,
     copy_bytes,
+    file_exists,
     fork_generation,
     forks_seen,
     hide_entry,
@@ -36,16 +39,33 @@ from ..machine import (
     store_byte,
     text_after,
     tick,
+    unlikely,
     warn,
 )
-from .chunks import HEADER_CHECKED, MAGIC, TIMES_AND_ADDRESSES, VERSION, TraceHeader, adler
+from .chunks import HEADER_CHECKED, MAGIC, STACKS, TIMES_AND_ADDRESSES, VERSION, TraceHeader, adler
+from .ring import (
+    KEPT_SHIFT,
+    KEPT_STACKS_SHIFT,
+    RING_FLAG,
+    has_ring,
+    is_ring_ours,
+    keep_chunk,
+    leave_ring,
+    make_ring,
+    put_beginning,
+    ring_in,
+)
+from .sampling import hide_sample_option, mean_gap, take_no_samples
 from .values import MALFORMED, complain, number_in
 
 RECORD = b"SNUG_RECORD="
 RECORD_FOLLOW = b"SNUG_RECORD_FOLLOW="
+RECORD_STACKS = b"SNUG_RECORD_STACKS="
 RECORD_PROCESS = b"_SNUG_RECORD_PROCESS="
+NO_SAMPLES = b"snugmalloc: a ring keeps every call, SNUG_RECORD_SAMPLE is ignored: "
 NO_MARK = b"snugmalloc: followed programs need a name with %p, and are not recorded: "
 NOT_MADE = b"snugmalloc: nothing is recorded, for there is such a file already, or none can be made: "
+NO_RING = b"snugmalloc: nothing is recorded, no ring of this size can be made there: "
 NOT_WRITTEN = b"snugmalloc: the recording ends here, its file cannot be written any more: "
 
 PATH_BYTES = 4096
@@ -56,6 +76,13 @@ DASH = 45
 MOST_PROCESSES = 1 << 22
 MOST_COPIES = 100  # programs that one process becomes by exec, each with a file of its own
 
+PYTHON_WORD = b"python"  # the words that say which stacks
+NATIVE_WORD = b"native"
+NONE_WORD = b"none"
+BETWEEN_WORDS = 44
+PYTHON_STACKS = 1  # bits of `asked_stacks`
+NATIVE_STACKS = 2
+
 UNDER_WAY = 1  # values of `state`; 0: nothing was ever recorded
 OVER = 2
 
@@ -64,8 +91,11 @@ PATH = reserve(PATH_BYTES)
 
 state: Word = 0
 asked_path: Word = 0  # what SNUG_RECORD says, or 0
+asked_ring: Word = 0  # the bytes of a ring, or 0
 record_entry: Word = 0  # the entries of the environment
 follow_entry: Word = 0
+stacks_entry: Word = 0
+asked_stacks: Word = 0  # which are to be recorded
 asked_process: Word = 0  # the only process that records, or 0
 follows: bool = False
 has_failed: bool = False
@@ -82,6 +112,11 @@ def is_recording() -> bool:
 def has_recorded() -> bool:
     """Whether calls were recorded and are not any more."""
     return state == OVER
+
+
+def ticks_of_second() -> Word:
+    """How many ticks of the recording's clock are a second."""
+    return ticks_in_second
 
 
 def leave_off() -> None:
@@ -103,11 +138,15 @@ def stop(why: Text) -> None:
 
 
 def append(address: Word, count: Word) -> None:
-    """Write to the end of the file, if this is the process that it belongs to.
+    """Write to the end of the file, or into the ring, if this is the process that it belongs to.
 
     Where nobody told us about a fork it is not: and after vfork what the child writes is its parent's memory.
     """
-    if is_own_file() and not append_record(address, count):
+    if not is_own_file():
+        return
+    if has_ring():
+        keep_chunk(address, count)
+    elif not append_record(address, count):
         stop(NOT_WRITTEN)
 
 
@@ -116,13 +155,15 @@ def append(address: Word, count: Word) -> None:
 
 def read_record_option(entry: Word) -> bool:
     """Obey an entry of the environment if it is one of those above. Whether it is."""
-    global asked_path, record_entry, follow_entry, follows
+    global asked_path, asked_ring, record_entry, follow_entry, follows
     value = text_after(entry, RECORD)
     if value != 0:
-        if load_byte(value) == 0:
+        path, size = ring_in(value)
+        if path == 0 or load_byte(path) == 0:
             complain(MALFORMED, entry)
         else:
-            asked_path = value
+            asked_path = path
+            asked_ring = size
             record_entry = entry
         return True
     value = text_after(entry, RECORD_FOLLOW)
@@ -130,7 +171,61 @@ def read_record_option(entry: Word) -> bool:
         follows = number_in(entry, value, 0, 1) == 1
         follow_entry = entry
         return True
+    value = text_after(entry, RECORD_STACKS)
+    if value != 0:
+        read_stacks(entry, value)
+        return True
     return False
+
+
+def stack_bits(value: Word) -> tuple[Word, Word]:
+    """Which stacks the word at `value` means, and where it ends; 0 there if it is none that is known."""
+    end = text_after(value, PYTHON_WORD)
+    if end != 0:
+        return PYTHON_STACKS * ONE, end
+    end = text_after(value, NATIVE_WORD)
+    if end != 0:
+        return NATIVE_STACKS * ONE, end
+    return 0 * ONE, text_after(value, NONE_WORD)
+
+
+def read_stacks(entry: Word, value: Word) -> None:
+    """Obey the entry that says which stacks are recorded, in words with commas between them."""
+    global asked_stacks, stacks_entry
+    stacks_entry = entry
+    asked: Word = 0
+    more = True
+    while more:
+        bits, value = stack_bits(value)
+        if value == 0 or (load_byte(value) != 0 and load_byte(value) != BETWEEN_WORDS):
+            complain(MALFORMED, entry)
+            return
+        asked |= bits
+        more = load_byte(value) == BETWEEN_WORDS
+        value += 1
+    asked_stacks = asked
+
+
+def takes_python_stacks() -> bool:
+    """Whether the stacks of Python calls are recorded."""
+    return asked_stacks & PYTHON_STACKS != 0
+
+
+def takes_native_stacks() -> bool:
+    """Whether those of calls in machine code are."""
+    return asked_stacks & NATIVE_STACKS != 0
+
+
+@inline
+def takes_stacks() -> bool:
+    """Whether stacks are recorded."""
+    return unlikely(asked_stacks != 0)
+
+
+def take_no_stacks() -> None:
+    """Stacks cannot be recorded."""
+    global asked_stacks
+    asked_stacks = 0
 
 
 def read_recorded_process(entry: Word) -> None:
@@ -160,6 +255,9 @@ def is_asked_for() -> bool:
     if follows and not names_process(asked_path):
         complain(NO_MARK, record_entry)
         follows = False
+    if asked_ring != 0 and mean_gap() != 0:
+        complain(NO_SAMPLES, record_entry)
+        take_no_samples()
     ticks_in_second = start_ticks()
     return True
 
@@ -169,6 +267,8 @@ def hide_options() -> None:
     if not follows and asked_process == 0:
         hide_entry(record_entry)
         hide_entry(follow_entry)
+        hide_sample_option()
+        hide_entry(stacks_entry)
 
 
 # ---- Opening ----
@@ -215,13 +315,30 @@ def expand_path(copy: Word) -> None:
     store_byte(place, 0)
 
 
+def may_be_there() -> bool:
+    """Whether a file of that name may be there already, and the next name will do.
+
+    By exec a process that is followed may have made one before; a ring is what a killed process left.
+    """
+    return follows or asked_process != 0 or asked_ring != 0
+
+
+def open_at_path() -> bool:
+    """Make the file at the path that was expanded. Whether there is one."""
+    if asked_ring == 0:
+        return open_record(PATH)
+    return make_ring(PATH, asked_ring, asked_ring >> (KEPT_STACKS_SHIFT if takes_stacks() else KEPT_SHIFT))
+
+
 def open_new() -> bool:
-    """Make the file; by exec a process that is followed may have made one before. Whether there is one."""
-    copies = MOST_COPIES if follows or asked_process != 0 else ONE
+    """Make the file. Whether there is one."""
+    copies = MOST_COPIES if may_be_there() else ONE
     for copy in range(1, copies + 1):
         expand_path(copy)
-        if open_record(PATH):
+        if open_at_path():
             return True
+        if not file_exists(PATH):
+            break
     expand_path(ONE)
     return False
 
@@ -231,16 +348,19 @@ def append_header(place: Word) -> None:
     header = TraceHeader(place)
     header.magic = MAGIC
     header.version_and_bytes = VERSION | TraceHeader.SIZE << 16
-    header.flags = TIMES_AND_ADDRESSES
+    header.flags = TIMES_AND_ADDRESSES | (STACKS if takes_stacks() else 0) | (RING_FLAG if has_ring() else 0)
     header.ticks = ticks_in_second
     header.start = tick()
     header.realtime = real_time()
-    header.mean_gap = 0
+    header.mean_gap = mean_gap()
     header.process = process_id()
     header.parent = parent_id()
     header.page = page_size()
     header.checksum = adler(header, HEADER_CHECKED * ONE)
-    append(header, TraceHeader.SIZE * ONE)
+    if has_ring():
+        put_beginning(header, TraceHeader.SIZE)
+    else:
+        append(header, TraceHeader.SIZE * ONE)
 
 
 def open_named(path: Word) -> bool:
@@ -269,7 +389,7 @@ def open_file() -> bool:
     atomic_store(FORKS_NOTED, forks_seen())
     if not open_new():
         state = OVER if state != 0 else 0
-        warn(NOT_MADE, PATH)
+        warn(NOT_MADE if asked_ring == 0 else NO_RING, PATH)
         return False
     state = UNDER_WAY
     return True
@@ -281,7 +401,7 @@ def open_file() -> bool:
 @inline
 def is_noted(forks: Word) -> bool:
     """Whether the recording knows of this many forks."""
-    return atomic_load(FORKS_NOTED) == forks
+    return atomic_load(FORKS_NOTED) == forks and is_ring_ours()
 
 
 def note_forks(forks: Word) -> Word:
@@ -293,7 +413,7 @@ def note_forks(forks: Word) -> Word:
 
 def is_forked() -> bool:
     """Whether this process was forked since its file was opened."""
-    return fork_generation() != recorded_generation
+    return fork_generation() != recorded_generation or not is_ring_ours()
 
 
 def is_own_file() -> bool:
@@ -305,5 +425,6 @@ def leave_file() -> bool:
     """In a forked child: the file is the parent's. Whether the child is to have one of its own."""
     global recorded_generation
     close_record()
+    leave_ring()
     recorded_generation = fork_generation()
     return follows and is_recording()

@@ -5,7 +5,7 @@ Sizes take a suffix K, M or G. What is wrong is reported by the first process of
 
 from __future__ import annotations
 
-from ..machine import Text, Word, load_byte, parent_has_told, warn
+from ..machine import Byte, Text, Word, load_byte, parent_has_told, warn
 from .layout import GIB, MIB
 
 UNKNOWN = b"snugmalloc: no such option, ignored: "
@@ -29,16 +29,20 @@ def complain(message: Text, entry: Word) -> None:
         warn(message, entry)
 
 
-def number_at(text: Word) -> Word:
-    """The number that is all of the zero-terminated `text`, with its suffix; NONE if there is none."""
+def number_before(text: Word, stop: Byte) -> tuple[Word, Word]:
+    """The number, with its suffix, that `text` is up to its end or the letter `stop`; and where that is.
+
+    NONE if there is none.
+    """
+    none = NONE
     number: Word = 0
     digit = load_byte(text)
     if digit < DIGIT_0 or digit > DIGIT_9:
-        return NONE
+        return none, text
     while digit >= DIGIT_0 and digit <= DIGIT_9:
         number = number * 10 + digit - DIGIT_0
         if number > MAX_BYTES:
-            return NONE
+            return none, text
         text += 1
         digit = load_byte(text)
     suffix = digit & CAPITALS
@@ -51,13 +55,14 @@ def number_at(text: Word) -> Word:
     elif suffix == LETTER_G:
         number *= GIB
         text += 1
-    return number if load_byte(text) == 0 and number <= MAX_BYTES else NONE
+    end = load_byte(text)
+    return number if (end == 0 or end == stop) and number <= MAX_BYTES else none, text
 
 
 def number_in(entry: Word, value: Word, minimum: Word, maximum: Word) -> Word:
     """The number at `value`, the end of `entry`, or NONE and a complaint if it is none between these two."""
-    number = number_at(value)
-    if number < minimum or number > maximum:
+    number, end = number_before(value, 0)
+    if number < minimum or number > maximum or load_byte(end) != 0:
         complain(MALFORMED, entry)
         return NONE
     return number

@@ -37,7 +37,7 @@ class _Packer:
     def __init__(self) -> None:
         self.texts: dict[str, int] = {"": 0}
         self.functions: dict[tuple[str, str], int] = {}
-        self.mappings: dict[str, int] = {}
+        self.mappings: dict[tuple[str, str], int] = {}
         self.locations: dict[Frame, int] = {}
 
     def profile(self, reader: TraceReader, profile: Profile) -> bytes:
@@ -78,7 +78,7 @@ class _Packer:
             if isinstance(frame, SourceFrame):
                 function, line, place = self.function(frame.function, frame.file), frame.line, b""
             else:
-                function, line = self.function(str(frame), ""), 0
+                function, line = self.function(frame.function or str(frame), ""), 0
                 place = _number(2, self.mapping(frame)) + _number(3, frame.offset)
             yield _number(1, number) + place + _part(4, _number(1, function) + _number(2, line))
 
@@ -86,7 +86,7 @@ class _Packer:
         return self.functions.setdefault((name, file), len(self.functions) + 1)
 
     def mapping(self, frame: NativeFrame) -> int:
-        return self.mappings.setdefault(frame.module, len(self.mappings) + 1)
+        return self.mappings.setdefault((frame.module, frame.file), len(self.mappings) + 1)
 
     def packed_functions(self) -> Iterator[bytes]:
         for (name, file), number in self.functions.items():
@@ -95,8 +95,8 @@ class _Packer:
 
     def packed_mappings(self) -> Iterator[bytes]:
         """The files of machine code, each as if it were mapped at address 0: offsets are addresses then."""
-        for module, number in self.mappings.items():
-            name = _number(5, self.text(module))
+        for (module, file), number in self.mappings.items():
+            name = _number(5, self.text(file or module))
             build_id = _number(6, self.text(module)) if BUILD_ID.fullmatch(module) else b""
             yield _number(1, number) + _number(3, LARGEST) + name + build_id
 

@@ -1,0 +1,213 @@
+"""Owns what a place in Python's code is in words: file, line and function, as the trace names them.
+
+That is found out when the place is first seen, by the one thread that adds definitions. Everything is read with
+a system call that fails where there is no memory: an object that looks like code may be none.
+"""
+
+from __future__ import annotations
+
+from ..common.sizes import ONE
+from ..machine import Word, load_byte, load_half, load_word, read_memory, reserve, store_byte
+from .definitions import number_source, number_text
+from .layout import ALL_BITS
+from .pylayout import BYTES_AT, LARGEST_CODE, LAYOUT, LENGTH_AT, STATE_AT, TYPE_AT, Layout
+
+OBJECT_BYTES = 40  # the head of a text, up to where its letters may begin
+MOST_LETTERS = 4096  # of a text; the rest is left out
+LARGEST_LETTER = 4
+WINDOW_BYTES = 1024
+
+CODE = reserve(LARGEST_CODE)
+OBJECT = reserve(OBJECT_BYTES)
+LETTERS = reserve(MOST_LETTERS * LARGEST_LETTER)
+TEXT = reserve(MOST_LETTERS * LARGEST_LETTER)
+WINDOW = reserve(WINDOW_BYTES)
+
+KIND_SHIFT = 2  # in the state of a text: the bytes of a letter,
+KIND_MASK = 7
+COMPACT = 32  # that the letters stand behind the head,
+ASCII = 64  # and that all are ASCII
+
+TWO_BYTES = 0x80  # letters from here on take so many bytes in UTF-8
+THREE_BYTES = 0x800
+FOUR_BYTES = 0x1_0000
+ESCAPED = 0xDC80  # to 0xDCFF: stands for a byte that was no UTF-8
+ESCAPED_END = 0xDD00
+
+HEAD = 0x80  # the first byte of an entry in the table of lines
+LINE_KIND_SHIFT = 3
+LINE_KIND_MASK = 15
+UNITS_MASK = 7
+UNIT_BYTES = 2
+ONE_LINE = 10  # kinds of entries: from here to 12 the line is so many further, less 10,
+NO_COLUMNS = 13  # here and in the next it says how many,
+NO_LINE = 15  # and here there is none
+VARINT_MORE = 64
+VARINT_MASK = 63
+VARINT_SHIFT = 6
+MOST_SHIFT = 60
+
+window_begin: Word = 0  # the addresses that WINDOW has the bytes of
+window_end: Word = 0
+table_at: Word = 0  # the next byte of the table of lines
+table_end: Word = 0
+
+
+# ---- Texts ----
+
+
+def put_letter(place: Word, letter: Word) -> Word:
+    """Write a letter as UTF-8. Where it ends."""
+    if letter < TWO_BYTES:
+        store_byte(place, letter)
+        return place + 1
+    if letter >= ESCAPED and letter < ESCAPED_END:
+        store_byte(place, letter & 0xFF)
+        return place + 1
+    if letter < THREE_BYTES:
+        store_byte(place, 0xC0 | letter >> 6)
+        store_byte(place + 1, 0x80 | letter & 63)
+        return place + 2
+    if letter < FOUR_BYTES:
+        store_byte(place, 0xE0 | letter >> 12)
+        store_byte(place + 1, 0x80 | letter >> 6 & 63)
+        store_byte(place + 2, 0x80 | letter & 63)
+        return place + 3
+    store_byte(place, 0xF0 | letter >> 18 & 7)
+    store_byte(place + 1, 0x80 | letter >> 12 & 63)
+    store_byte(place + 2, 0x80 | letter >> 6 & 63)
+    store_byte(place + 3, 0x80 | letter & 63)
+    return place + 4
+
+
+def letter_at(index: Word, width: Word) -> Word:
+    """A letter of those that were read."""
+    if width == 1:
+        return load_byte(LETTERS + index)
+    if width == 2:
+        return load_byte(LETTERS + index * 2) | load_byte(LETTERS + index * 2 + 1) << 8
+    return load_half(LETTERS + index * 4)
+
+
+def read_text(text: Word) -> Word:
+    """Write a text of Python's as UTF-8 to TEXT. How many bytes; 0 if it is none that can be read."""
+    layout = Layout(LAYOUT)
+    if not read_memory(text, OBJECT_BYTES * ONE, OBJECT) or load_word(OBJECT + TYPE_AT) != layout.text_type:
+        return 0
+    state = load_half(OBJECT + STATE_AT)
+    width = state >> KIND_SHIFT & KIND_MASK
+    if state & COMPACT == 0 or (width != 1 and width != 2 and width != 4):
+        return 0
+    count = load_word(OBJECT + LENGTH_AT)
+    count = count if count < MOST_LETTERS else MOST_LETTERS * ONE
+    letters = text + (layout.ascii_bytes if state & ASCII != 0 else layout.compact_bytes)
+    if not read_memory(letters, count * width, LETTERS):
+        return 0
+    place = TEXT * ONE
+    for index in range(count):
+        place = put_letter(place, letter_at(index, width))
+    return place - TEXT
+
+
+# ---- Lines ----
+
+
+def next_byte() -> Word:
+    """The next byte of the table of lines; where there is none, or none to be read, the head of an entry."""
+    global window_begin, window_end, table_at
+    if table_at >= table_end:
+        return HEAD * ONE
+    if table_at < window_begin or table_at >= window_end:
+        count = table_end - table_at
+        count = count if count < WINDOW_BYTES else WINDOW_BYTES * ONE
+        if not read_memory(table_at, count, WINDOW):
+            table_at = table_end
+            return HEAD * ONE
+        window_begin = table_at
+        window_end = table_at + count
+    byte = load_byte(WINDOW + table_at - window_begin)
+    table_at += 1
+    return byte
+
+
+def next_varint() -> Word:
+    """The next number of the table, six bits a byte."""
+    byte = next_byte()
+    value = byte & VARINT_MASK
+    shift = VARINT_SHIFT * ONE
+    while byte & VARINT_MORE != 0 and shift < MOST_SHIFT:
+        byte = next_byte()
+        value |= (byte & VARINT_MASK) << shift
+        shift += VARINT_SHIFT
+    return value
+
+
+def next_line(line: Word) -> Word:
+    """The line of an entry that says how many it is further."""
+    step = next_varint()
+    return line - (step >> 1) & ALL_BITS if step & 1 != 0 else line + (step >> 1)
+
+
+def next_head() -> Word:
+    """The head of the next entry, the only byte of it that has the highest bit."""
+    byte = next_byte()
+    while byte & HEAD == 0:
+        byte = next_byte()
+    return byte
+
+
+def open_lines(lines: Word) -> bool:
+    """Begin to read the table of lines that this object is. Whether it is one."""
+    global window_begin, window_end, table_at, table_end
+    window_begin = 0
+    window_end = 0
+    if not read_memory(lines, BYTES_AT * ONE, OBJECT):
+        return False
+    if load_word(OBJECT + TYPE_AT) != Layout(LAYOUT).bytes_type:
+        return False
+    table_at = lines + BYTES_AT
+    table_end = table_at + load_word(OBJECT + LENGTH_AT)
+    return True
+
+
+def line_at(first_line: Word, unit: Word) -> Word:
+    """The line of an instruction by the table that was opened; where that has none the first of the code."""
+    line = first_line
+    while table_at < table_end:
+        head = next_head()
+        kind = head >> LINE_KIND_SHIFT & LINE_KIND_MASK
+        if kind >= ONE_LINE and kind < NO_COLUMNS:
+            line += kind - ONE_LINE
+        elif kind >= NO_COLUMNS and kind < NO_LINE:
+            line = next_line(line)
+        units = (head & UNITS_MASK) + 1
+        if unit < units:
+            return first_line if kind == NO_LINE else line
+        unit -= units
+    return first_line
+
+
+# ---- Places ----
+
+
+def is_code(code: Word) -> bool:
+    """Whether there is code at an address. Its head is in CODE then."""
+    layout = Layout(LAYOUT)
+    if not read_memory(code, layout.bytes_in_code, CODE):
+        return False
+    return load_word(CODE + TYPE_AT) == layout.code_type
+
+
+def frame_at(code: Word, instruction: Word) -> Word:
+    """The number of the frame that an instruction of the code is in, as `is_code` read it; or 0."""
+    layout = Layout(LAYOUT)
+    first_line = load_half(CODE + layout.first_line_in_code)
+    line = first_line * ONE
+    begin = code + layout.bytes_in_code
+    if instruction >= begin and open_lines(load_word(CODE + layout.lines_in_code)):
+        line = line_at(first_line, (instruction - begin) // UNIT_BYTES)
+    function = number_text(TEXT * ONE, read_text(load_word(CODE + layout.qualname_in_code)))
+    file = number_text(TEXT * ONE, read_text(load_word(CODE + layout.file_in_code)))
+    if file == 0 and function == 0:
+        return 0
+    return number_source(file, line, function)

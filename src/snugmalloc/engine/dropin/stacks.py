@@ -1,0 +1,67 @@
+"""Owns the stack of a call that allocates: which kinds are asked for, and the number of the stack in the trace.
+
+Where both kinds are, the functions in machine code that a Python function has called stand behind its line.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, stack_top, unlikely
+from .definitions import pass_definitions
+from .native import native_stack
+from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
+from .recorder import Recorder
+from .ring import has_ring
+from .tracefile import takes_native_stacks, takes_python_stacks
+
+
+def chain_of(recorder: Recorder) -> Chain:
+    """What this thread was in when it allocated last; or 0."""
+    if unlikely(recorder.chain == 0):
+        recorder.chain = make_chain()
+    chain = Chain(recorder.chain)
+    if unlikely(chain != 0 and chain.thread != recorder.thread + 1):
+        begin_chain(chain, recorder.thread)
+        seek_interpreter()
+    return chain
+
+
+def look_at_stack(chain: Chain, here: Word) -> None:
+    """Know this thread's own stack from here on; a thread may have several."""
+    if here < chain.low or here >= chain.high:
+        chain.high = stack_top(here)
+        chain.low = here if chain.high != 0 else chain.high
+
+
+def read_stack(recorder: Recorder, here: Word) -> Word:
+    """The number of the stack that this thread is in; 0 where there is none to be had."""
+    chain = chain_of(recorder)
+    if chain == 0:
+        return 0
+    look_at_stack(chain, here)
+    stack: Word = 0
+    if takes_python_stacks():
+        if unlikely(recorder.done == 0):  # the interpreter may come with a library, any time
+            seek_interpreter()
+        stack = python_stack(chain)
+    return native_stack(chain, here, stack) if takes_native_stacks() else stack
+
+
+def note_stack(recorder: Recorder, here: Word) -> None:
+    """The row of a call is about to be written: it gets the stack. A signal handler's call within has none.
+
+    `here` is the frame of the function that answers the call.
+    """
+    if recorder.is_stacking == 0 and recorder.is_late == 0:
+        recorder.is_stacking = 1
+        recorder.stack = read_stack(recorder, here)
+        if has_ring():
+            pass_definitions()
+        recorder.is_stacking = 0
+    else:
+        recorder.stack = 0
+
+
+def note_free(block: Word) -> None:
+    """A block is about to be freed."""
+    if takes_python_stacks():
+        note_freed(block)

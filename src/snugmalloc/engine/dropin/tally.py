@@ -1,0 +1,72 @@
+"""Owns how calls change live bytes, by size, while there is a ring.
+
+Rows do not say how large a freed block was, and the row of its allocation may be gone. Sizes are those that
+blocks have, without their tags: of a size class, and above 16 KiB up to a power of two.
+"""
+
+from __future__ import annotations
+
+from ..machine import Word, highest_bit, inline, likely, unlikely
+from .block import is_used, payload_bytes, units_of
+from .classes import ALL_CLASSES, LISTED_LIMIT, class_of, object_bytes
+from .large import is_mapped_block, length_of
+from .layout import ALL_BITS, HEADER, UNIT
+from .pages import is_block_kind, is_slab_kind, kind_at
+from .recorder import Recorder
+from .ring import LAST_BIN, count_bytes, has_ring
+
+LISTED_SHIFT = 14
+
+
+def size_bin(count: Word) -> Word:
+    """The number of the sizes that so many bytes belong to."""
+    if count <= LISTED_LIMIT:
+        return class_of(count)
+    number = ALL_CLASSES + 1 + highest_bit(count - 1 >> LISTED_SHIFT)
+    return number if number < LAST_BIN else LAST_BIN
+
+
+def held_bytes(pointer: Word) -> Word:
+    """The bytes of a block in use, without its tag; 0 of what is no such block."""
+    kind = kind_at(pointer)
+    if likely(is_slab_kind(kind)):
+        return object_bytes(kind)
+    if is_block_kind(kind) and pointer & (UNIT - 1) == 0 and is_used(pointer):
+        return payload_bytes(pointer, units_of(pointer)) - HEADER
+    return length_of(pointer) if is_mapped_block(pointer) else 0
+
+
+def count_change(recorder: Recorder, count: Word, change: Word) -> None:
+    """So many bytes, a block of them, came or went."""
+    if count != 0:
+        count_bytes(recorder, size_bin(count), change)
+
+
+@inline
+def count_given(recorder: Recorder, pointer: Word) -> None:
+    """A call was answered with a block, or with NULL."""
+    if unlikely(has_ring()) and pointer != 0:
+        held = held_bytes(pointer)
+        count_change(recorder, held, held)
+
+
+@inline
+def count_taken(recorder: Recorder, pointer: Word) -> None:
+    """A block is about to be freed."""
+    if unlikely(has_ring()) and pointer != 0:
+        held = held_bytes(pointer)
+        count_change(recorder, held, (0 - held) & ALL_BITS)
+
+
+@inline
+def bytes_before(pointer: Word) -> Word:
+    """What a block has before it is resized, if that is counted."""
+    return held_bytes(pointer) if unlikely(has_ring()) else 0
+
+
+@inline
+def count_resized(recorder: Recorder, before: Word, pointer: Word) -> None:
+    """A block that had so many bytes was resized, and is this one now."""
+    if unlikely(has_ring()):
+        count_change(recorder, before, (0 - before) & ALL_BITS)
+        count_given(recorder, pointer)

@@ -1,0 +1,1 @@
+"""The ring: what outlives a process, and what `snug autopsy` says of it."""

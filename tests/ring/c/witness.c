@@ -1,0 +1,128 @@
+/* Makes random calls in several threads, and notes each in a file that is mapped and shared, so that it is known
+   afterwards which calls were the last, however the program ended. A call is noted when it has returned.
+
+       witness FILE THREADS MODE   MODE: forever, fork, short, count=CALLS
+
+   With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
+   calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of each.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MALLOC = 1, CALLOC, REALLOC, ALIGNED, FREE };
+enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100 };
+
+typedef struct {
+    uint64_t operation, size, number, old, address;
+} Call;
+
+typedef struct {
+    uint64_t thread;
+    _Atomic uint64_t count;
+    Call calls[NOTES];
+} Notes;
+
+typedef struct {
+    Notes *notes;
+    uint64_t state, wanted;
+    void *places[PLACES];
+} Worker;
+
+static Worker workers[MOST_THREADS];
+
+static uint64_t draw(Worker *worker) {
+    worker->state = worker->state * 6364136223846793005u + 1442695040888963407u;
+    return worker->state >> 33;
+}
+
+static void note(Worker *worker, Call call) {
+    uint64_t count = atomic_load_explicit(&worker->notes->count, memory_order_relaxed);
+    worker->notes->calls[count % NOTES] = call;
+    atomic_store(&worker->notes->count, count + 1);
+}
+
+static void step(Worker *worker) {
+    void **place = &worker->places[draw(worker) % PLACES];
+    size_t most = draw(worker) % 50 ? 2000 : 200000, size = 1 + draw(worker) % most;
+    uint64_t old = (uint64_t)(uintptr_t)*place;
+    if (*place && draw(worker) % 3) {
+        free(*place);
+        *place = NULL;
+        note(worker, (Call){FREE, 0, 0, old, 0});
+    } else if (*place) {
+        *place = realloc(*place, size);
+        note(worker, (Call){REALLOC, size, 0, old, (uintptr_t)*place});
+    } else if (draw(worker) % 8 == 0) {
+        *place = calloc(3, size);
+        note(worker, (Call){CALLOC, 3 * size, 3, 0, (uintptr_t)*place});
+    } else if (draw(worker) % 8 == 0) {
+        *place = aligned_alloc(64, size);
+        note(worker, (Call){ALIGNED, size, 64, 0, (uintptr_t)*place});
+    } else {
+        *place = malloc(size);
+        note(worker, (Call){MALLOC, size, 0, 0, (uintptr_t)*place});
+    }
+}
+
+static void *work(void *of) {
+    Worker *worker = of;
+    worker->notes->thread = (uint64_t)syscall(SYS_gettid);
+    while (worker->wanted == 0 || worker->notes->count < worker->wanted) step(worker);
+    return NULL;
+}
+
+static void *work_briefly(void *of) {
+    Worker *worker = of;
+    worker->notes->thread = (uint64_t)syscall(SYS_gettid);
+    worker->notes->count = 0;
+    for (int i = 0; i < SHORT; i++) step(worker);
+    return NULL;
+}
+
+static void work_in_children(void) {
+    static Notes nothing;
+    for (;;) {
+        pid_t child = fork();
+        if (child == 0) {
+            Worker own = {.notes = &nothing, .state = (uint64_t)getpid()};
+            for (int i = 0; i < 2000; i++) step(&own);
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+    }
+}
+
+int main(int count, char **arguments) {
+    if (count != 4) return 2;
+    int threads = atoi(arguments[2]);
+    const char *mode = arguments[3];
+    pthread_t ids[MOST_THREADS];
+    size_t length = sizeof(Notes) * (size_t)threads;
+    int file = open(arguments[1], O_RDWR | O_CREAT, 0600);
+    if (ftruncate(file, (off_t)length)) return 1;
+    Notes *notes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    for (int i = 0; i < threads; i++) {
+        workers[i] = (Worker){.notes = &notes[i], .state = (uint64_t)getpid() * 1000 + (uint64_t)i};
+        if (strncmp(mode, "count=", 6) == 0) workers[i].wanted = strtoul(mode + 6, NULL, 10);
+    }
+    if (strcmp(mode, "short") == 0)
+        for (;;) {
+            for (int i = 0; i < threads; i++) pthread_create(&ids[i], NULL, work_briefly, &workers[i]);
+            for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
+        }
+    for (int i = 0; i < threads; i++)
+        if (pthread_create(&ids[i], NULL, work, &workers[i])) return 1;
+    if (strcmp(mode, "fork") == 0) work_in_children();
+    for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
+    return 0;
+}

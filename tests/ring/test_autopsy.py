@@ -1,0 +1,230 @@
+"""What `snug autopsy` says of processes whose end is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snugmalloc.trace import TraceReader
+from snugmalloc.trace.autopsy import Point, growth_of, perform
+from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.ring import Ring
+
+from ..cli.programs import PYTHON, SNUG
+from .conftest import environment_of, running, wait_until
+
+LEAKED = 3000
+MIB = 1 << 20
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def autopsy(ring: Path) -> dict[str, Any]:
+    outcome = subprocess.run([SNUG, "autopsy", ring, "--json", "-"], capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def killed(leak: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ring of a process that was killed when it had 100 MiB, as the kernel does it."""
+    ring = tmp_path_factory.mktemp("killed") / "of.ring"
+    with running(leak, ring=f"ring:4M:{ring}") as process:
+        wait_until(lambda: resident(process.pid) > 100 * MIB)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return ring
+
+
+def test_the_leak_is_named(killed: Path) -> None:
+    found = autopsy(killed)
+    assert (found["end"], found["most"], found["lost_calls"], found["damage"]) == ("killed", "live", 0, None)
+    grown = found["sizes"][0]
+    assert grown["up_to"] == 3072 and grown["grew"] > 60 * MIB
+    assert found["growth"]["live"]["bytes"] > 60 * MIB
+    assert found["growth"]["heap"]["bytes"] > 60 * MIB
+    assert found["growth"]["resident"]["bytes"] > 60 * MIB
+    assert found["at_the_end"]["live"] > 60 * MIB
+    assert 0 < found["window"] <= found["lifetime"]
+    assert found["stayed_by_origin"][0]["name"] == f"{LEAKED:,} bytes"
+    by_thread = found["threads"][0]
+    assert (by_thread["name"], by_thread["most"]["up_to"]) == ("leaker", 3072)
+    assert by_thread["grew"] > 100_000
+    assert found["refused_requests"] == 1
+
+
+def test_it_is_told_to_people(killed: Path) -> None:
+    outcome = subprocess.run(
+        [SNUG, "autopsy", killed], capture_output=True, text=True, env={**os.environ, "COLUMNS": "120"}
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    for words in (
+        "was killed, crashed",
+        "live blocks",
+        "grew from",
+        "every call of the last",
+        "up to 3.0 KiB",
+        f"{LEAKED:,} bytes",
+        "leaker",
+        "The largest requests",
+        "refused",
+    ):
+        assert words in outcome.stdout
+    assert "▁" in outcome.stdout or "█" in outcome.stdout
+
+
+def test_other_commands_read_it(killed: Path, tmp_path: Path) -> None:
+    commands: list[list[str | Path]] = [
+        ["report", killed],
+        ["trace", "info", killed],
+        ["trace", "verify", killed],
+        ["trace", "convert", killed, "-o", tmp_path / "of.snug"],
+        ["report", tmp_path / "of.snug"],
+    ]
+    for words in commands:
+        outcome = subprocess.run([SNUG, *words], capture_output=True, text=True)
+        assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+def test_a_process_that_runs_still(leak: Path, tmp_path: Path) -> None:
+    ring = tmp_path / "of.ring"
+    with running(leak, ring=f"ring:1M:{ring}") as process:
+        wait_until(lambda: resident(process.pid) > 30 * MIB)
+        found = autopsy(ring)
+    assert (found["end"], found["pid"]) == ("running", process.pid)
+    assert found["sizes"][0]["up_to"] == 3072
+
+
+def test_a_process_that_came_to_its_end(tmp_path: Path) -> None:
+    outcome = subprocess.run(
+        [SNUG, "record", "--ring", "1M", "-o", "of.ring", "--", PYTHON, "-c", "x = bytes(3_000_000); del x"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "snug: the last calls are there: snug autopsy of.ring\n")
+    found = autopsy(tmp_path / "of.ring")
+    assert found["end"] == "exit"
+    assert found["about"]["program"].startswith(PYTHON)
+    assert found["largest"][0]["size"] == 3_000_033 and not found["largest"][0]["is_live"]
+
+
+def test_the_command_tells_where_the_ring_is_of_a_program_that_is_killed(tmp_path: Path) -> None:
+    script = "import os, signal; x = bytes(3_000_000); os.kill(os.getpid(), signal.SIGKILL)"
+    outcome = subprocess.run(
+        [SNUG, "record", "--ring", "1M", "-o", "%p.ring", "--", PYTHON, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    (ring,) = tmp_path.iterdir()
+    assert outcome.returncode == -signal.SIGKILL
+    assert outcome.stderr.splitlines()[-1] == f"snug: the last calls are there: snug autopsy {ring.name}"
+    found = autopsy(ring)
+    assert (found["end"], found["largest"][0]["size"]) == ("killed", 3_000_033)
+    assert found["largest"][0]["is_live"]
+
+
+def test_free_memory_is_no_leak(leak: Path, tmp_path: Path) -> None:
+    ring = tmp_path / "of.ring"
+    with running(leak, "fragment", ring=f"ring:1M:{ring}") as process:
+        assert process.stdout and process.stdout.readline() == "done\n"
+        wait_until(lambda: autopsy(ring)["most"] == "free")
+    assert autopsy(ring)["at_the_end"]["live"] < 40 * MIB
+
+
+def test_memory_that_is_not_of_malloc(leak: Path, tmp_path: Path) -> None:
+    ring = tmp_path / "of.ring"
+    with running(leak, "map", ring=f"ring:1M:{ring}"):
+        wait_until(lambda: ring.exists() and autopsy(ring)["most"] == "other")
+    found = autopsy(ring)
+    assert found["at_the_end"]["other"] > 140 * MIB and found["growth"]["live"] is None
+
+
+def test_growth_begins_where_a_figure_was_still_low() -> None:
+    def curve(*values: int) -> list[Point]:
+        return [
+            Point(float(len(values) - 1 - at), value * MIB, value * MIB, 0) for at, value in enumerate(values)
+        ]
+
+    grown = growth_of(curve(50, 10, 10, 11, 10, 40, 70, 100), lambda point: point.live)
+    assert grown and (grown.since, grown.low, grown.high) == (3.0, 10 * MIB, 100 * MIB)
+    assert grown.per_second == 30 * MIB
+    for steady in ((10, 90, 10), (100, 100), (100, 95, 100), (7,)):
+        assert growth_of(curve(*steady), lambda point: point.live) is None
+
+
+# ---- What is no ring, or damaged ----
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", bytes(5000)])
+def test_what_is_no_ring_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "of.ring"
+    file.write_bytes(content)
+    outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
+    assert outcome.returncode == 1 and len(outcome.stderr.splitlines()) == 1
+    assert "is no ring" in outcome.stderr
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A ring of the least size."""
+    ring = tmp_path_factory.mktemp("small") / "of.ring"
+    subprocess.run([PYTHON, "-c", "import json"], env=environment_of(f"ring:1M:{ring}"), check=True)
+    return ring.read_bytes()
+
+
+@pytest.mark.parametrize("length", [64, 500, 5000, 320_000, 400_000, 700_000])
+def test_a_ring_that_is_cut_off_is_read_as_far_as_it_goes(killed: Path, tmp_path: Path, length: int) -> None:
+    file = tmp_path / "of.ring"
+    file.write_bytes(killed.read_bytes()[:length])
+    outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
+    assert len(outcome.stderr.splitlines()) == 1 and "ends" in outcome.stderr
+    assert outcome.returncode == (1 if length < 2000 else 0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_ring_is_read_or_refused(small: bytes, tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    content = bytearray(small)
+    front = 20_000 if draw.random() < 0.3 else len(content)
+    for _ in range(draw.choice((1, 20, 500))):
+        at = draw.randrange(front)
+        content[at : at + 8] = draw.randbytes(draw.choice((1, 8))).ljust(8, b"\xff")[: len(content) - at]
+    for _ in range(seed % 2 * 20):  # what is said of the ring itself, and of its slots
+        at = draw.choice((64, 300_000, 302_000)) + draw.randrange(2000)
+        content[at : at + 8] = draw.randbytes(8)
+    file = tmp_path / "of.ring"
+    file.write_bytes(content)
+    try:
+        with Ring(file) as ring, TraceReader(file) as reader:
+            found = perform(ring, reader)
+            assert found.newest.live >= 0 and found.curve
+    except TraceError as error:
+        assert "\n" not in str(error) and file.name in str(error)
+
+
+def test_a_ring_of_another_arrangement_is_refused(killed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "of.ring"
+    content = bytearray(killed.read_bytes())
+    content[64] = 99
+    file.write_bytes(content)
+    outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
+    assert outcome.returncode == 1 and len(outcome.stderr.splitlines()) == 1
+    assert "arrangement 99" in outcome.stderr
+
+
+def test_a_trace_is_no_ring(tmp_path: Path) -> None:
+    subprocess.run([SNUG, "record", "-o", "of.snug", PYTHON, "-c", "pass"], cwd=tmp_path, capture_output=True)
+    outcome = subprocess.run([SNUG, "autopsy", tmp_path / "of.snug"], capture_output=True, text=True)
+    assert outcome.returncode == 1 and "snug report" in outcome.stderr
