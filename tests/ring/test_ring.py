@@ -157,6 +157,18 @@ def test_forked_children_write_nothing_into_the_ring(witness: Path, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".ring"] == ["of.ring"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_children_forked_by_a_signal_handler_write_nothing(witness: Path, tmp_path: Path, seed: int) -> None:
+    ring, notes = tmp_path / "of.ring", tmp_path / "notes"
+    with running(witness, notes, 1, "signals", ring=f"ring:1M:{ring}") as process:
+        kill_after(process, notes, 50_000, seed)
+    found, events = read_rows(ring)
+    told = read_witness(notes)
+    assert sum(event.operation is Operation.FORK for event in events) > 0
+    for thread in told.calls:
+        assert assert_last(found[thread], told.calls[thread], told.counts[thread]) > 1_000
+
+
 def test_a_followed_child_has_a_ring_of_its_own(tmp_path: Path) -> None:
     script = "import os, signal\npid = os.fork()\nx = [bytes(5000) for _ in range(50)]\n"
     script += "pid or os.kill(os.getpid(), signal.SIGKILL)\nprint(pid)\nos.wait()\nos.kill(os.getpid(), 9)"
