@@ -272,7 +272,7 @@ def test_without_permission_it_says_so(command: list[str]) -> None:
 AS_NOBODY = f"""
 import os
 from snugmalloc.cli import main
-import snugmalloc.cli.live_report, snugmalloc.live.asking, snugmalloc.live.walk  # while their files may be read
+import snugmalloc.cli.live_report, snugmalloc.cli.record_process  # while their files may be read
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 main()
 """

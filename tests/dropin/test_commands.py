@@ -16,6 +16,7 @@ from snugmalloc.engine.dropin.outside import (
     END_COMMAND,
     NOT_KNOWN,
     NOT_MADE_THERE,
+    ONLY_AS_STARTED,
     RECORDS_ALREADY,
     RECORDS_NOTHING,
     TRIM_COMMAND,
@@ -224,6 +225,24 @@ def test_the_end_of_the_process_ends_a_recording_that_was_asked_for(tmp_path: Pa
     asking.heap.malloc(4321)
     asking.heap.engine.snug_record_end()
     assert sizes(asking.trace(b"/x.snug", tmp_path)).count(4321) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"SNUG_RECORD_SAMPLE": "4096"}, {"SNUG_RECORD_STACKS": "python"}, {"SNUG_RECORD": "ring:1M:/ring"}],
+)
+def test_samples_stacks_and_rings_are_recorded_as_the_program_was_started(settings: dict[str, str]) -> None:
+    asking = Asking(**{"SNUG_RECORD": "/own.snug", **settings})
+    before = set(asking.machine.records)
+    assert asking.asked(TRIM_COMMAND) == DONE
+    assert asking.asked(BEGIN_COMMAND, b"/x.snug") == ONLY_AS_STARTED
+    assert set(asking.machine.records) == before and asking.heap.engine.is_recording()
+    if "ring" not in settings.get("SNUG_RECORD", ""):
+        assert asking.asked(END_COMMAND) == DONE
+        assert asking.asked(BEGIN_COMMAND, b"/x.snug") == ONLY_AS_STARTED
+    else:
+        assert asking.asked(END_COMMAND) == ONLY_AS_STARTED and asking.heap.engine.is_recording()
+    assert asking.asked(TRIM_COMMAND) == DONE and asking.heap.check() == 0
 
 
 @pytest.mark.parametrize("refused", ["open", "write"])
