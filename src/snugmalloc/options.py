@@ -308,16 +308,17 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "record_stacks",
                 re.compile("(python|native|none)(,(python|native|none))*"),
                 "python, native, both with a comma between them, or none",
-                meaning="record the stacks of calls that allocate: lines of Python, functions in machine code",
-                cost="some 30 ns more for each block, and 3 for each Python call that it was made from",
+                meaning="record who allocates, too: lines of Python, functions in machine code",
+                cost="some 30 ns more for each block, and 3 for each Python call that it is from",
             ),
             NumberOption(
                 "record_sample",
                 "bytes",
                 0,
-                1,
+                0,
                 MAX_GAP,
-                meaning="record samples: one block for each so many bytes that are asked for, in the mean",
+                meaning="record samples: one block for each so many bytes that are asked for, in the mean; 0: every"
+                " call",
                 cost="next to nothing",
             ),
         )

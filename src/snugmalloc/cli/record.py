@@ -64,7 +64,7 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     default="none",
     show_default=True,
     callback=lambda _context, _parameter, value: check_stacks(value),
-    help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
+    help="Record which lines of Python or functions of machine code allocate.",
 )
 @click.option(
     "--ring",
@@ -102,8 +102,6 @@ def command(
     \b
         snug record -- python3 app.py
         snug report python3.1234.snug
-
-        snug record --stacks python -- python3 app.py
 
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
     the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
