@@ -17,6 +17,7 @@ from types import MappingProxyType
 from snugmalloc.engine.dropin import options as engine
 from snugmalloc.engine.dropin import ring, switch
 from snugmalloc.engine.dropin.layout import GIB
+from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.engine.dropin.values import MAX_BYTES
 
 PREFIX = "SNUG_"
@@ -309,6 +310,16 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "python, native, both with a comma between them, or none",
                 meaning="record who allocates, too: lines of Python, functions in machine code",
                 cost="some 30 ns more for each block, and 3 for each Python call that it is from",
+            ),
+            NumberOption(
+                "record_sample",
+                "bytes",
+                0,
+                0,
+                MAX_GAP,
+                meaning="record samples: one block for each so many bytes that are asked for, in the mean; 0: every"
+                " call",
+                cost="next to nothing",
             ),
         )
     }

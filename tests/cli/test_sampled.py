@@ -1,4 +1,4 @@
-"""Sampled recordings as a user meets them: made by `snug record`, told as estimates, and refused where all calls are needed."""
+"""Sampled recordings as a user meets them: told as estimates, and refused where every call is needed."""
 
 from __future__ import annotations
 

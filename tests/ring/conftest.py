@@ -98,7 +98,9 @@ def read_notes(file: Path, place: int) -> tuple[int, int, list[Call]]:
         thread, count = struct.unpack("<2Q", notes.read(16))
         calls = [Call(*call) for call in CALL.iter_unpack(notes.read(NOTES * CALL.size))]
     begin = count % NOTES
-    return thread, count, calls[:count] if count <= NOTES else calls[begin:] + calls[:begin]
+    if count < NOTES:
+        return thread, count, calls[:count]
+    return thread, count, calls[begin + 1 :] + calls[:begin]  # the oldest may have been written over
 
 
 def read_witness(file: Path) -> Witness:

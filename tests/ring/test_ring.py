@@ -96,6 +96,19 @@ def test_live_bytes_by_size_are_those_of_the_whole_process(witness: Path, tmp_pa
     assert large <= sum(bins[62:]) <= 1.3 * large + 50_000
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_one_call_gives_back_stays_within_its_slot(witness: Path, tmp_path: Path, threads: int) -> None:
+    ring, notes = tmp_path / "of.ring", tmp_path / "notes"
+    with running(witness, notes, threads, "trim", ring=f"ring:1M:{ring}") as process:
+        kill_after(process, notes, 50_000)
+    found, events = read_rows(ring)
+    told = read_witness(notes)
+    assert sum(event.operation is Operation.PURGE for event in events) > 100
+    assert not any(event.operation is Operation.LOST for event in events)
+    for thread, calls in told.calls.items():
+        assert assert_last(found[thread], calls, told.counts[thread]) > 1000
+
+
 def test_threads_that_live_for_a_moment_do_not_push_out_what_was_before(witness: Path, tmp_path: Path) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 4, "short", ring=f"ring:1M:{ring}") as process:
@@ -143,18 +156,37 @@ def test_threads_without_a_slot_are_counted(witness: Path, tmp_path: Path) -> No
 # ---- Forks, and other programs ----
 
 
+def wait_for_forks(process: subprocess.Popen[str]) -> None:
+    """Until a process has forked some children, which have ended."""
+    assert process.stdout
+    for _ in range(20):
+        assert process.stdout.readline() == "forked\n"
+
+
 def test_forked_children_write_nothing_into_the_ring(witness: Path, tmp_path: Path) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 2, "fork", ring=f"ring:1M:{ring}") as process:
-        kill_after(process, notes, 300_000)
+        wait_for_forks(process)
+        kill_after(process, notes, 50_000)
         pid = process.pid
-    found, events = read_rows(ring)
+    found, _ = read_rows(ring)
     told = read_witness(notes)
-    assert any(event.operation is Operation.FORK for event in events)
     assert set(found) <= {*told.calls, pid}
     for thread in told.calls:
         assert assert_last(found[thread], told.calls[thread], told.counts[thread]) > 1_000
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".ring"] == ["of.ring"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_children_forked_by_a_signal_handler_write_nothing(witness: Path, tmp_path: Path, seed: int) -> None:
+    ring, notes = tmp_path / "of.ring", tmp_path / "notes"
+    with running(witness, notes, 1, "signals", ring=f"ring:1M:{ring}") as process:
+        wait_for_forks(process)
+        kill_after(process, notes, 50_000, seed)
+    found, _ = read_rows(ring)
+    told = read_witness(notes)
+    for thread in told.calls:
+        assert assert_last(found[thread], told.calls[thread], told.counts[thread]) > 1_000
 
 
 def test_a_followed_child_has_a_ring_of_its_own(tmp_path: Path) -> None:

@@ -246,10 +246,12 @@ export class App {
     const begun = performance.now();
     const made = await this.makePanel(now);
     this.panelPause = Math.max(PANEL_EVERY, PANEL_SHARE * (performance.now() - begun));
+    panel.dataset.now = String(now);
+    // What says the same stays: a click on an element that is replaced while it is pressed would be lost.
+    if (panel.firstElementChild?.isEqualNode(made)) return;
     const { scrollTop } = panel;
     panel.replaceChildren(made);
     panel.scrollTop = scrollTop;
-    panel.dataset.now = String(now);
   }
 
   private async makePanel(now: number): Promise<HTMLElement> {

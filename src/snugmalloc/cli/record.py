@@ -14,10 +14,9 @@ from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
-from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.options import OPTIONS, NumberOption, always_on, variables
+from snugmalloc.options import OPTIONS, always_on, variables
 
 PROCESS = "%p"
 ALL = "all"
@@ -26,7 +25,7 @@ DEFAULT_RING = f"/dev/shm/snug-{PROCESS}.ring"
 
 
 def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    gap = NumberOption("sample", "bytes", 0, 1, MAX_GAP, meaning="the mean gap", cost="")
+    gap = OPTIONS["record_sample"]
     try:
         if text != ALL:
             gap.check(text)
@@ -80,7 +79,7 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     metavar="BYTES|all",
     default=ALL,
     callback=_checked_sample,
-    help="Record blocks by samples, one for each BYTES bytes in the mean (512K is usual), and not all, the default.",
+    help="Record samples only: a block for each BYTES bytes in the mean; 512K is usual. Default: all.",
 )
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
@@ -111,8 +110,8 @@ def command(
     thousands of calls of each thread. With --ring nothing is missing, but what has been overwritten: the last
     calls are in the file at any moment, however the program ends.
 
-    With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many as
-    its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
+    With --sample, for programs that run long, blocks are taken by chance, the larger the likelier. Each stands
+    for as many as its size says, and its free is recorded, too; reports of such a trace are estimates.
 
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).

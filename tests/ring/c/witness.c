@@ -1,14 +1,17 @@
 /* Makes random calls in several threads, and notes each in a file that is mapped and shared, so that it is known
    afterwards which calls were the last, however the program ended. A call is noted when it has returned.
 
-       witness FILE THREADS MODE   MODE: forever, fork, short, count=CALLS
+       witness FILE THREADS MODE   MODE: forever, signals, trim, fork, short, count=CALLS
 
-   With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
+   With `signals` a handler interrupts the one thread all the time, and forks a child that goes on where the thread was, and notes
+   nothing in the file; each is told on standard output. With `trim` each thread gives back thousands of ranges of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
    calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of each.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,7 +23,7 @@
 #include <unistd.h>
 
 enum { MALLOC = 1, CALLOC, REALLOC, ALIGNED, FREE };
-enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100 };
+enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100, TRIMMED = 2000, BLOCK = 20000 };
 
 typedef struct {
     uint64_t operation, size, number, old, address;
@@ -81,12 +84,63 @@ static void *work(void *of) {
     return NULL;
 }
 
+static void *work_and_trim(void *of) {
+    static __thread void *blocks[TRIMMED];
+    Worker *worker = of;
+    worker->notes->thread = (uint64_t)syscall(SYS_gettid);
+    for (;;) {
+        for (int i = 0; i < TRIMMED; i++) {
+            blocks[i] = malloc(BLOCK);
+            note(worker, (Call){MALLOC, BLOCK, 0, 0, (uintptr_t)blocks[i]});
+            memset(blocks[i], 1, BLOCK);
+        }
+        for (int first = 0; first < 2; first++) {
+            for (int i = first; i < TRIMMED; i += 2) {
+                uint64_t old = (uintptr_t)blocks[i];
+                free(blocks[i]);
+                note(worker, (Call){FREE, 0, 0, old, 0});
+            }
+            malloc_trim(0);
+        }
+    }
+    return NULL;
+}
+
 static void *work_briefly(void *of) {
     Worker *worker = of;
     worker->notes->thread = (uint64_t)syscall(SYS_gettid);
     worker->notes->count = 0;
     for (int i = 0; i < SHORT; i++) step(worker);
     return NULL;
+}
+
+static Notes *all_notes;
+static size_t notes_length;
+
+static void tell(void) {
+    if (write(1, "forked\n", 7) != 7) _exit(1);
+}
+
+static void fork_here(int signal_number) {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    pid_t child = fork();
+    if (child == 0) {
+        if (mmap(all_notes, notes_length, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED) _exit(1);
+        signal(signal_number, SIG_IGN);
+        signal(SIGALRM, SIG_DFL);
+        ualarm(3000, 0); /* which ends it */
+    } else {
+        waitpid(child, NULL, 0);
+        tell();
+    }
+}
+
+static void interrupt(pthread_t thread) {
+    signal(SIGUSR1, fork_here);
+    for (;;) {
+        usleep(500);
+        pthread_kill(thread, SIGUSR1);
+    }
 }
 
 static void work_in_children(void) {
@@ -99,6 +153,7 @@ static void work_in_children(void) {
             _exit(0);
         }
         waitpid(child, NULL, 0);
+        tell();
     }
 }
 
@@ -111,6 +166,8 @@ int main(int count, char **arguments) {
     int file = open(arguments[1], O_RDWR | O_CREAT, 0600);
     if (ftruncate(file, (off_t)length)) return 1;
     Notes *notes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    all_notes = notes;
+    notes_length = length;
     for (int i = 0; i < threads; i++) {
         workers[i] = (Worker){.notes = &notes[i], .state = (uint64_t)getpid() * 1000 + (uint64_t)i};
         if (strncmp(mode, "count=", 6) == 0) workers[i].wanted = strtoul(mode + 6, NULL, 10);
@@ -121,8 +178,9 @@ int main(int count, char **arguments) {
             for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
         }
     for (int i = 0; i < threads; i++)
-        if (pthread_create(&ids[i], NULL, work, &workers[i])) return 1;
+        if (pthread_create(&ids[i], NULL, strcmp(mode, "trim") ? work : work_and_trim, &workers[i])) return 1;
     if (strcmp(mode, "fork") == 0) work_in_children();
+    if (strcmp(mode, "signals") == 0) interrupt(ids[0]);
     for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
     return 0;
 }

@@ -94,11 +94,11 @@ class Tag(Record, size=8):
 class Leaf(Record):
     """What is known of 512 MiB of pages.
 
-          0  kinds   128 KiB
-     131072  tags    1 MiB
-    1179648  links   2 MiB
-    3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
-    3342336  samples 1 MiB: of each page two halves, see sampled.py
+          0  kinds    128 KiB
+     131072  tags     1 MiB
+    1179648  links    2 MiB
+    3276800  owners   64 KiB: of each granule the heap's control block, or 0 for the process's heap
+    3342336  samples  1 MiB: of each page two halves, see sampled.py
     4390912
     """
 
@@ -190,7 +190,7 @@ def next_granule(page: Word) -> Word:
 
 
 def sample_place(address: Word) -> Word:
-    """Where a sample is noted: of a covered page one that begins with the page, or one that begins inside it."""
+    """Where a sample is noted that begins with a covered page, or inside it."""
     page = page_of(address)
     inside = ONE if address & IN_PAGE != 0 else 0
     return leaf_of_page(page).samples + ((((page & IN_LEAF) << 1) + inside) << 2)

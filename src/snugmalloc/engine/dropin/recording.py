@@ -27,6 +27,7 @@ from .recorder import (
     forget_parent,
     give_up,
     hand_on,
+    have_common,
     is_full,
     is_of_ended,
     newest_recorder,
@@ -36,7 +37,7 @@ from .recorder import (
 )
 from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
-from .sampling import begin_sampling, stir
+from .sampling import begin_sampling, mean_gap, stir
 from .slots import begin_rows, claim_slot, next_slot
 from .texts import append_about, append_left_out, begin_texts, name_run, text_of_name
 from .tracefile import (
@@ -75,6 +76,8 @@ def open_trace() -> None:
         append_header(scratch.rows)
         append_about(scratch)
         give_up(scratch)
+    if mean_gap() != 0:
+        have_common(atomic_add(THREAD_COUNT, ONE))
 
 
 def begin_recording() -> None:
