@@ -117,7 +117,15 @@ def test_no_other_state_is_written_while_threads_run() -> None:
         for definition in definitions
         if isinstance(definition, State)
     }
-    assert set(states.values()) <= {"options", "switch", "requests", "tracefile", "texts", "publish"}
+    assert set(states.values()) <= {
+        "options",
+        "switch",
+        "requests",
+        "sampling",
+        "tracefile",
+        "texts",
+        "publish",
+    }
     assert [name for name, layer in states.items() if layer == "requests"] == ["helper_process"]
 
 

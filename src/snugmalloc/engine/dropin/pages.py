@@ -10,7 +10,7 @@ it would otherwise stand in that page or at the end of the one before. So a page
 back whole, a slab uses its page to the last byte, and a large block can be kept out of a forked child without
 the heap missing anything.
 
-The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
+The tables grow with what the heap uses: 4 MiB of addresses for each 512 MiB, and of those only what is touched
 is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
@@ -94,11 +94,11 @@ class Tag(Record, size=8):
 class Leaf(Record):
     """What is known of 512 MiB of pages.
 
-          0  kinds   128 KiB
-     131072  tags    1 MiB
-    1179648  links   2 MiB
-    3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
-    3342336  samples 1 MiB: of each page two halves, see sampled.py
+          0  kinds    128 KiB
+     131072  tags     1 MiB
+    1179648  links    2 MiB
+    3276800  owners   64 KiB: of each granule the heap's control block, or 0 for the process's heap
+    3342336  samples  1 MiB: of each page two halves, see sampled.py
     4390912
     """
 
