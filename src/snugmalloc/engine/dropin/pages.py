@@ -10,7 +10,7 @@ it would otherwise stand in that page or at the end of the one before. So a page
 back whole, a slab uses its page to the last byte, and a large block can be kept out of a forked child without
 the heap missing anything.
 
-The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
+The tables grow with what the heap uses: 4 MiB of addresses for each 512 MiB, and of those only what is touched
 is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
