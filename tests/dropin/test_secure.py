@@ -38,9 +38,11 @@ VALUES = {
     "deepbind": "1",
     "record": "{folder}/of.snug",
     "record_follow": "1",
+    "record_sample": "512K",
+    "record_stacks": "python",
 }
-UNSEEN = {"align", "deepbind", "heaps", "prealloc", "record_follow"}
-"""What they do is not among what the program tells (the loader asks for the heap's first step)."""
+UNSEEN = {"align", "deepbind", "heaps", "prealloc", "record_follow", "record_sample", "record_stacks"}
+"""What they do alone is not among what the program tells (the loader asks for the heap's first step)."""
 
 
 def set_group_id(program: Path) -> Path:
