@@ -70,7 +70,8 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     "--ring",
     metavar="SIZE",
     callback=_ring_size,
-    help=f"Keep only the last calls, for snug autopsy: in a file in memory of SIZE, such as 8M, {DEFAULT_RING}.",
+    help="Keep only the last calls, for snug autopsy: in a file in memory of SIZE, such as 8M,"
+    f" {DEFAULT_RING}.",
 )
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
 @click.option(
@@ -103,12 +104,13 @@ def command(
         snug report python3.1234.snug
 
     Every call is in the trace, with its thread, time, size and address, and what the allocator did beside.
-    Without --follow that is the process of PROGRAM, but not its children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
-    whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
-    thousands of calls of each thread; --ring keeps these.
+    Without --follow that is the process of PROGRAM, but not its children. A program that the process becomes by
+    exec, as `env` or a script does it, has a file of its own, whose name ends in -2. A program that is killed
+    leaves what it had written by then, which lacks the last thousands of calls of each thread; --ring keeps
+    these.
 
-    With --sample, for programs that run long, blocks are taken by chance, the larger the likelier, and
-    with them their frees; reports of such a trace are estimates.
+    With --sample, for programs that run long, blocks are taken by chance, the larger the likelier; reports
+    of such a trace are estimates.
 
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).
