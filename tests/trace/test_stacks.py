@@ -316,6 +316,28 @@ def test_code_that_comes_and_goes_has_its_own_lines(python: str, tmp_path: Path)
     assert script.lines == {}
 
 
+def test_a_large_module_and_another_at_its_place(python: str, tmp_path: Path) -> None:
+    """Tables of lines are read on from where the last place was, if they are still the same."""
+    script, found = recorded(
+        python,
+        tmp_path,
+        f"""
+        for module in range(3):
+            lines = [f"bytes({SIZE} + {{number % 500}})" + "\\n" * module for number in range(1500)]
+            exec(compile("\\n".join(lines), f"module-{{module}}", "exec"))
+            del lines
+        """,
+    )
+    own = [frame for (frame, *_) in found.elements() if isinstance(frame, SourceFrame)]
+    own = [frame for frame in own if frame.file != str(script.path)]  # where it is compiled
+    assert len(own) == 4500
+    expected = {
+        (f"module-{module}", 1 + number * (module + 1)) for module in range(3) for number in range(1500)
+    }
+    assert {(frame.file, frame.line) for frame in own} == expected
+    assert script.lines == {}
+
+
 def test_names_in_any_letters(python: str, tmp_path: Path) -> None:
     folder = tmp_path / "größe 大小 \U0001f40d"
     folder.mkdir()

@@ -47,6 +47,7 @@ from ..machine import (
 from .classes import SLAB_CLASSES
 from .control import Heap, process_heap
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT
+from .outside import tell_root
 from .refusals import map_or_note
 
 ADDRESS_BITS: Int = 48
@@ -302,6 +303,7 @@ def add_leaf(page: Word) -> bool:
     forbid_huge_pages(root_pages(), ROOT_ENTRIES * 8)
     if not atomic_replace(root_entry(page), 0, (leaf - ROOT - NO_LEAF) & ALL_BITS):
         unmap_memory(leaf, Leaf.SIZE)
+    tell_root(ROOT)
     return True
 
 
