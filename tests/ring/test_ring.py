@@ -82,7 +82,7 @@ def test_live_bytes_by_size_are_those_of_the_whole_process(witness: Path, tmp_pa
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 3, "count=200000", ring=f"ring:1M:{ring}") as process:
         assert process.wait() == 0
-    held: dict[tuple[int, int], int] = {}  # each thread frees its own, at addresses that others had
+    held: dict[tuple[int, int], int] = {}  # by thread: each frees its own, and has addresses that others had
     for thread, calls in read_witness(notes).calls.items():
         for call in calls:
             held.pop((thread, call.old), None)
