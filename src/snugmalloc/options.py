@@ -317,8 +317,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 MAX_GAP,
-                meaning="record samples: one block for each so many bytes that are asked for, in the mean; 0: every"
-                " call",
+                meaning="record samples, one block for each so many bytes in the mean; 0: every call",
                 cost="next to nothing",
             ),
         )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from snugmalloc.engine.dropin.figures import STATS_VERSION
 from snugmalloc.launch.inside import UNDECIDED, Inside
+from snugmalloc.live.asking import Answer, Asked, Kind
 from snugmalloc.live.processes import Missing, Reading, Sample
+from snugmalloc.live.remote import CannotAttach
+from snugmalloc.live.walk import GIVEN, KEPT, LIVE, HeapView, Segment
+from snugmalloc.trace.snapshot import Part
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -64,3 +71,49 @@ class FakeSource:
             ),
             fake_sample(99, "sh", fake_heap(live_bytes=40 << 10, heap_bytes=132 << 10, system_bytes=132 << 10)),
         )
+
+
+def fake_view(pid: int) -> HeapView:
+    """A made-up heap of two segments, with live blocks of four sizes."""
+    states = bytes([LIVE] * 900 + [KEPT] * 300 + [LIVE] * 100 + [GIVEN] * 1500 + [LIVE] * 200)
+    first = Segment("process", 0x5000_0000, 0x5000_0000 + 4096 * len(states), states=states, held=3 * MIB)
+    second = Segment("shard 1", 0x7000_0000, 0x7000_0000 + 4096 * 400, states=bytes([LIVE, KEPT] * 200))
+    view = HeapView(pid, 4096, [first, second], seconds=0.25)
+    for size, blocks, held in (
+        (16, 40_000, 2.5 * MIB),
+        (48, 9000, 0.5 * MIB),
+        (1016, 700, 0.0),
+        (3 * MIB, 2, 0.0),
+    ):
+        view.live[size] = Part(blocks, size * blocks, held)
+    return view
+
+
+class FakeProcess:
+    """A process that answers when it is told to: in the place of `open_mailbox`."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.answer: Answer | None = None
+        self.has_ended = False
+
+    @contextmanager
+    def __call__(self, pid: int) -> Iterator[FakeProcess]:
+        """The place where it is asked."""
+        if self.has_ended:
+            raise CannotAttach(f"process {pid} has ended")
+        yield self
+
+    def ask(self, kind: Kind, path: str = "") -> Asked:
+        """As a mailbox."""
+        self.asked.append(Asked(kind, path, len(self.asked) + 1, 0.0))
+        return self.asked[-1]
+
+    def waits(self, asked: Asked) -> bool:
+        """As a mailbox."""
+        return not self.look(asked)
+
+    def look(self, asked: Asked) -> bool:
+        """As a mailbox."""
+        asked.answer, asked.given_back, asked.answered = self.answer, 12 * MIB, 0.0
+        return self.answer is not None

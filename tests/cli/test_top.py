@@ -8,19 +8,25 @@ import json
 import os
 import pty
 import subprocess
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Sparkline, Static
 
+from snugmalloc.live import screen
+from snugmalloc.live.asking import Answer, Kind
 from snugmalloc.live.history import History, bars
 from snugmalloc.live.processes import Reading, read_one
-from snugmalloc.live.screen import All, One, Top
+from snugmalloc.live.remote import CannotAttach
+from snugmalloc.live.screen import All, One, Top, cells_of
+from snugmalloc.live.walk import GIVEN, KEPT, LIVE, HeapView, Segment
 
-from .live import MIB, FakeSource, fake_heap, fake_sample
+from .live import MIB, FakeProcess, FakeSource, fake_heap, fake_sample, fake_view
 from .programs import PYTHON, SNUG, snug
 from .test_state import REFUSED, running
 
@@ -72,6 +78,147 @@ def rows(app: Top) -> list[list[str]]:
 @pytest.mark.parametrize("act", [readings, in_detail])
 def test_the_screens_look_as_they_did(act: Act, size: tuple[int, int], snap_compare: Any) -> None:
     assert snap_compare(Top(FakeSource().read, NEVER), run_before=act, terminal_size=size)
+
+
+async def with_a_map(pilot: Pilot[None]) -> None:
+    """The same, with its heap."""
+    await in_detail(pilot)
+    await pilot.press("m")
+    for worker in [worker for worker in pilot.app.workers if worker.name == "walk"]:
+        await worker.wait()
+    pilot.app.screen.query_one(VerticalScroll).scroll_end(animate=False)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", [SIZE, (80, 24)])
+def test_the_map_looks_as_it_did(size: tuple[int, int], snap_compare: Any) -> None:
+    app = Top(FakeSource().read, NEVER, walk=fake_view)
+    assert snap_compare(app, run_before=with_a_map, terminal_size=size)
+
+
+async def recorded(pilot: Pilot[None]) -> None:
+    """A process that records, and was asked to give back what is free."""
+    await in_detail(pilot)
+    await pilot.press("r")
+    await readings(pilot, 1)
+    await pilot.press("t")
+    await readings(pilot, 1)
+
+
+def test_what_was_asked_for_looks_as_it_did(snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = FakeProcess()
+    process.answer = Answer.DONE
+    monkeypatch.setattr(screen, "open_mailbox", process)
+    monkeypatch.setattr(
+        time, "strftime", lambda form, *_: form.replace("%H%M%S", "123456").replace("%H:%M:%S", "12:34:56")
+    )
+    app = Top(FakeSource().read, NEVER, folder=Path("/folder"))
+    assert snap_compare(app, run_before=recorded, terminal_size=SIZE)
+
+
+# ---- Asked for ----
+
+
+def test_a_trim_is_asked_for_and_told_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = FakeProcess()
+    monkeypatch.setattr(screen, "open_mailbox", process)
+    app = Top(FakeSource().read, NEVER)
+
+    async def act(pilot: Pilot[None]) -> None:
+        await in_detail(pilot)
+        assert not app.screen.query_one("#asked").display
+        await pilot.press("t")
+        await readings(pilot, 1)
+        assert words(app, "#asked") == "trim: asked; done at the process's next work"
+        await pilot.press("r")  # not before that is done
+        assert words(app, "#asked") == "trim: asked; done at the process's next work"
+        process.answer = Answer.DONE
+        await readings(pilot, 1)
+        assert words(app, "#asked").startswith("trimmed at ")
+        assert words(app, "#asked").endswith(": 12.0 MiB given back")
+        assert [asked.kind for asked in process.asked] == [Kind.TRIM]
+
+    play(app, act)
+
+
+def test_a_recording_is_begun_and_ended_by_the_same_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    process = FakeProcess()
+    process.answer = Answer.DONE
+    monkeypatch.setattr(screen, "open_mailbox", process)
+    app = Top(FakeSource().read, NEVER, folder=tmp_path)
+
+    async def act(pilot: Pilot[None]) -> None:
+        await in_detail(pilot)
+        await pilot.press("r")
+        await readings(pilot, 1)
+        assert words(app, "#asked").startswith("recording since ")
+        await pilot.press("r")
+        await readings(pilot, 1)
+        assert words(app, "#asked").startswith("recorded until ")
+        begun, ended = process.asked
+        assert (begun.kind, ended.kind) == (Kind.BEGIN, Kind.END) and begun.path == ended.path
+        assert Path(begun.path).parent == tmp_path and Path(begun.path).name.startswith("python3.4711-")
+        process.answer = Answer.NOT_MADE
+        await pilot.press("r")
+        await readings(pilot, 1)
+        assert "could not make the file" in words(app, "#asked")
+        await pilot.press("r")  # it does not record: so this begins again
+        assert process.asked[-1].kind is Kind.BEGIN
+
+    play(app, act)
+
+
+def test_a_process_that_cannot_be_asked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = FakeProcess()
+    process.has_ended = True
+    monkeypatch.setattr(screen, "open_mailbox", process)
+
+    def cannot_walk(pid: int) -> HeapView:
+        raise CannotAttach(f"process {pid} may not be looked at: Permission denied (try sudo)")
+
+    app = Top(FakeSource().read, NEVER, walk=cannot_walk)
+
+    async def act(pilot: Pilot[None]) -> None:
+        await with_a_map(pilot)
+        assert "may not be looked at" in words(app, "#map")
+        await pilot.press("t")
+        await readings(pilot, 1)
+        assert words(app, "#asked") == "process 4711 has ended"
+
+    play(app, act)
+
+
+def test_a_real_process_gives_back_and_shows_its_map() -> None:
+    code = "import threading, time\nkept = [bytes(3000) for _ in range(30_000)]\ndel kept[::2]\n"
+    code += "def work():\n while True: [bytes(20_000) for _ in range(500)]; time.sleep(0.01)\n"
+    code += "threading.Thread(target=work, daemon=True).start()"
+    with running(code, SNUG_PURGE_DELAY="1G") as pid:
+        app = Top(functools.partial(read_one, pid), NEVER, pid=pid)
+
+        async def act(pilot: Pilot[None]) -> None:
+            await readings(pilot, 1)
+            await pilot.press("t", "m")
+            for _ in range(600):
+                await readings(pilot, 1)
+                if (
+                    "given back" in words(app, "#asked")
+                    and app.screen.query_one("#map", Static).size.height > 8
+                ):
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError(words(app, "#asked"))
+
+        play(app, act)
+
+
+def test_cells_show_what_most_of_their_pages_are() -> None:
+    states = bytes([LIVE] * 10 + [KEPT] * 10 + [GIVEN] * 5)
+    segments = [Segment("process", 0, 0, states=states[:12]), Segment("shard 1", 0, 0, states=states[12:])]
+    assert cells_of(segments, 5) == [LIVE, LIVE, KEPT, KEPT, GIVEN]
+    assert cells_of(segments, 100) == list(states)
+    assert cells_of([], 5) == []
 
 
 # ---- Made-up processes ----

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ SOURCE = Path(__file__).with_name("c") / "sampled.c"
 LIBRARY = Path(snugmalloc.get_library("snugmalloc"))
 ERRORS = 6
 """An estimate is at most so many standard errors wrong: more once in 500 million times."""
-PLAIN_OPTIONS: list[dict[str, str]] = [
+NONE: Mapping[str, str] = {}
+OPTIONS: list[dict[str, str]] = [
     {},
     {"SNUG_STATS": "1"},
     {"SNUG_THREAD_CACHE": "0"},
@@ -72,7 +74,12 @@ def checking_library() -> Path:
 
 
 def sample(
-    program: Path, folder: Path, gap: int, *arguments: object, on: Path = LIBRARY, **options: str
+    program: Path,
+    folder: Path,
+    gap: int,
+    *arguments: object,
+    on: Path = LIBRARY,
+    options: Mapping[str, str] = NONE,
 ) -> Ended:
     """Run the program on the library, and read its trace."""
     file = folder / "of.snug"
@@ -132,18 +139,20 @@ def test_what_was_allocated_and_what_stayed_is_estimated(
     assert_all_estimated(ended)
 
 
-@pytest.mark.parametrize("options", PLAIN_OPTIONS[1:], ids=lambda options: "-".join(options))
+@pytest.mark.parametrize("options", OPTIONS[1:], ids=lambda options: "-".join(options))
 def test_that_does_not_depend_on_the_allocators_options(
     program: Path, tmp_path: Path, options: dict[str, str]
 ) -> None:
-    assert_all_estimated(sample(program, tmp_path, 5000, 3, 30_000, 2, "keep", **options))
+    assert_all_estimated(sample(program, tmp_path, 5000, 3, 30_000, 2, "keep", options=options))
 
 
-@pytest.mark.parametrize("options", PLAIN_OPTIONS, ids=lambda options: "-".join(options) or "none")
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options) or "none")
 def test_invariants_hold(
     program: Path, tmp_path: Path, checking_library: Path, options: dict[str, str]
 ) -> None:
-    assert_all_estimated(sample(program, tmp_path, 3000, 3, 10_000, 3, "free", on=checking_library, **options))
+    assert_all_estimated(
+        sample(program, tmp_path, 3000, 3, 10_000, 3, "free", on=checking_library, options=options)
+    )
 
 
 def test_with_a_gap_of_a_byte_nearly_every_block_is_a_sample(program: Path, tmp_path: Path) -> None:

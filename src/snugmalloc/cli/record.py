@@ -70,10 +70,16 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     "--ring",
     metavar="SIZE",
     callback=_ring_size,
-    help="Keep only the last calls, in a file of so many bytes in memory, which outlives the program: 8M, for"
-    f" snug autopsy. Without -o it is {DEFAULT_RING}.",
+    help=f"Keep the last calls in memory that outlives PROGRAM, in so many bytes, as 8M, for snug autopsy:"
+    f" {DEFAULT_RING}, or as -o says.",
 )
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
+@click.option(
+    "--pid", type=click.IntRange(min=1), help="Record this process, which runs already on snugmalloc."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), help="With --pid: for so long; else until Ctrl-C or its end."
+)
 @click.option(
     "--sample",
     metavar="BYTES|all",
@@ -83,9 +89,7 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
 )
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
-@click.argument(
-    "program", metavar="[--] PROGRAM [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED
-)
+@click.argument("program", metavar="[--] PROGRAM [ARGUMENT]... | --pid PID", nargs=-1, type=click.UNPROCESSED)
 def command(
     program: tuple[str, ...],
     output: str | None,
@@ -93,29 +97,35 @@ def command(
     stacks: str,
     ring: str | None,
     raw: bool,
+    pid: int | None,
+    seconds: float | None,
     sample: str,
     settings: dict[str, str],
     keep_pymalloc: bool,
 ) -> None:
-    """Run PROGRAM on snugmalloc and record its calls of malloc and the like.
+    """Run PROGRAM on snugmalloc, or take a process that is on it, and record its calls of malloc and the like.
 
     \b
         snug record -- python3 app.py
+        snug record --pid 1234 --seconds 60
         snug report python3.1234.snug
 
-    Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
-    the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
-    children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
-    whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
-    thousands of calls of each thread. With --ring nothing is missing, but what has been overwritten: the last
-    calls are in the file at any moment, however the program ends.
-
-    With --sample, for programs that run long, blocks are taken by chance, the larger the likelier. Each stands
-    for as many as its size says, and its free is recorded, too; reports of such a trace are estimates.
-
-    Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
-    (statically linked, set-user-id, of another architecture).
+    docs/recording.md says what is in a trace, and what recording costs. Exit status: the program's own; 127 if
+    there is no such program, 126 if it cannot be run on the allocator.
     """
+    if output == "":
+        raise click.UsageError("the name of the file is empty")
+    if pid is not None:
+        if program or follow or settings or keep_pymalloc or ring or stacks != "none" or sample != ALL:
+            raise click.UsageError("--pid is for a process that runs: it takes no PROGRAM, nor options for one")
+        from snugmalloc.cli.record_process import record_process  # it needs `packing`, which is a program, too
+
+        record_process(pid, output, seconds, raw)
+        return
+    if not program:
+        raise click.UsageError("Missing argument 'PROGRAM'.")
+    if seconds is not None:
+        raise click.UsageError("--seconds goes with --pid: a program that is started is recorded to its end")
     default = DEFAULT_RING if ring else f"{Path(program[0]).name}.{PROCESS}.snug"
     file = os.path.abspath(output if output is not None else default)
     _check_name(output, file, follow)
@@ -175,8 +185,6 @@ def check_stacks(stacks: str) -> str:
 
 def _check_name(output: str | None, file: str, follow: bool) -> None:
     """Ends the command where the file cannot be, before anything runs."""
-    if output == "":
-        raise click.UsageError("the name of the file is empty")
     if follow and PROCESS not in file:
         raise click.UsageError(f"--follow writes a file for each process: put {PROCESS} into the name {output}")
     if os.path.lexists(file) and not os.path.isfile(file):

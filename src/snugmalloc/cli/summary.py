@@ -1,17 +1,17 @@
-"""`snug report`: what a trace says about the memory of a program."""
+"""`snug report`: what a trace says about the memory of a program, or a running process itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 from snugmalloc.cli.files import json_option, writable_file, write_json, write_text
 from snugmalloc.cli.page import page_maker
 from snugmalloc.cli.report import progress_bar
-from snugmalloc.cli.sections import print_report
+from snugmalloc.cli.sections import Report, print_report
 from snugmalloc.cli.tables import get_console
 from snugmalloc.cli.trace import TRACE, open_trace
 
@@ -41,8 +41,9 @@ def _moment(context: click.Context, parameter: click.Parameter, text: str | None
 
 
 @click.command("report")
-@click.argument("trace", type=TRACE)
-@at_option("The moment of which is told what was live and what held pages back")
+@click.argument("trace", type=TRACE, required=False)
+@click.option("--pid", type=click.IntRange(min=1), help="Of the heap of this running process, and of no trace.")
+@at_option("The moment of which is told what was live and what held pages back", default=None)
 @json_option("the tables")
 @click.option(
     "--html",
@@ -51,7 +52,9 @@ def _moment(context: click.Context, parameter: click.Parameter, text: str | None
     callback=writable_file,
     help="Write the tables as a page to FILE, '-' for standard output: one file that needs no network.",
 )
-def command(trace: Path, at: str, json_file: str | None, html_file: str | None) -> None:
+def command(
+    trace: Path | None, pid: int | None, at: str | None, json_file: str | None, html_file: str | None
+) -> None:
     """Report what a program allocated, what stayed, and what keeps memory from going back.
 
     \b
@@ -59,6 +62,7 @@ def command(trace: Path, at: str, json_file: str | None, html_file: str | None) 
         snug report app.snug
         snug report app.snug --at peak
         snug report app.snug --html app.html
+        snug report --pid 1234
 
     TRACE is a .snug file. The report says how much was allocated by size, lifetime and thread, what was live
     when most was, what grew and never shrank, and what was freed soon after it was allocated. Lifetimes are
@@ -67,14 +71,33 @@ def command(trace: Path, at: str, json_file: str | None, html_file: str | None) 
 
     Held back is memory that is free, but lies on a page of which a small part is still in use. The report says
     by which blocks, for traces with addresses. docs/reports.md says more.
+
+    With --pid it looks into the heap of a process on snugmalloc: what is live by size, free or given back, and
+    what holds pages back now. The process is not stopped. That takes the right to trace it.
     """
+    if (trace is None) == (pid is None):
+        raise click.UsageError("either a TRACE or --pid PID")
+    if pid is not None and at is not None:
+        raise click.UsageError("--at is for traces: a process is looked at now")
+    if json_file is not None and json_file == html_file:
+        raise click.UsageError("--json and --html name the same file")
+    make_page = page_maker() if html_file is not None else None
+    if pid is not None:
+        _report_process(pid, json_file, html_file, make_page)
+    elif trace is not None:
+        _report_trace(trace, at or "end", json_file, html_file, make_page)
+
+
+PageMaker: TypeAlias = Callable[[Report], str]
+
+
+def _report_trace(
+    trace: Path, at: str, json_file: str | None, html_file: str | None, make_page: PageMaker | None
+) -> None:
     from snugmalloc.cli.summary_figures import figures_of
     from snugmalloc.cli.summary_report import report_of
     from snugmalloc.trace.summary import summarize
 
-    if json_file is not None and json_file == html_file:
-        raise click.UsageError("--json and --html name the same file")
-    make_page = page_maker() if html_file is not None else None
     with open_trace(trace) as reader:
         with progress_bar("reading") as told:
             summary = summarize(reader, told, at)
@@ -84,3 +107,22 @@ def command(trace: Path, at: str, json_file: str | None, html_file: str | None) 
             write_text(html_file, make_page(report_of(reader, summary)))
         if json_file is None and html_file is None:
             print_report(get_console(), report_of(reader, summary))
+
+
+def _report_process(
+    pid: int, json_file: str | None, html_file: str | None, make_page: PageMaker | None
+) -> None:
+    from snugmalloc.cli.live_report import figures_of, look_at, program_of, report_of
+    from snugmalloc.live.remote import CannotAttach
+
+    program = program_of(pid)
+    try:
+        view = look_at(pid)
+    except CannotAttach as error:
+        raise click.ClickException(str(error)) from None
+    if json_file is not None:
+        write_json(json_file, figures_of(view, program))
+    if html_file is not None and make_page is not None:
+        write_text(html_file, make_page(report_of(view, program)))
+    if json_file is None and html_file is None:
+        print_report(get_console(), report_of(view, program))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from snugmalloc.cli.summary_report import held_bytes, largest, live_bytes, origin_of
+from snugmalloc.cli.summary_report import held_bytes, largest, live_before, live_bytes, origin_of
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Census, Part
 from snugmalloc.trace.summary import Group, Summary
@@ -32,6 +32,7 @@ def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
         },
         "seconds": summary.duration,
         "mean_gap": summary.mean_gap or None,
+        "live_bytes_before": live_before(reader),
         "refused": history.refused,
         "unknown_frees": history.unknown_frees,
         "missing_frees": history.missing_frees,

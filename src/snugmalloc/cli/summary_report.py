@@ -17,6 +17,7 @@ from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
 from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
+MOST_DIGITS = 20  # of a number of bytes
 LEFT_OUT = "frames left out"
 """In what a recording says of itself: how often a stack was cut, for want of room or of memory to read."""
 BLOCKS = ("blocks", "allocated", "at the peak", "at the end", "short-lived")
@@ -209,6 +210,9 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
         yield "program", reader.about["program"]
     if summary.duration is not None:
         yield "time", f"{summary.duration:,.3f} s"
+    live = live_before(reader)
+    if live is not None:
+        yield "begun", f"while it ran: {size(live)} were live or cached by then, which the trace does not know"
     if summary.mean_gap:
         yield (
             "sampled",
@@ -234,6 +238,12 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     if LEFT_OUT in reader.about:
         yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} times a frame could not be told"
     yield from _notes(summary)
+
+
+def live_before(reader: TraceReader) -> int | None:
+    """How many bytes were live when the recording began; None where it began with the program."""
+    told = reader.about.get("live", "")
+    return int(told) if told.isdecimal() and len(told) <= MOST_DIGITS else None
 
 
 def _estimate(count: float, error: float) -> str:

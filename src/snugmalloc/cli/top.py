@@ -46,8 +46,9 @@ def command(words: tuple[str, ...], interval: float, output: str | None) -> None
         snug top -- python3 app.py   # started here, and ended with the screen
 
     Arrows and Enter choose a process, Escape goes back, s saves what is shown as JSON into the folder that the
-    command was started in, q quits. A PROGRAM that is started here reads nothing. docs/metrics.md says what the
-    figures are.
+    command was started in, q quits. Of one process, m shows the heap by addresses and sizes, t asks it to give
+    back what is free, r to record its calls into that folder and, again, to leave off. A PROGRAM that is
+    started here reads nothing. docs/metrics.md says what the figures are.
     """
     screen = load_extra("snugmalloc.live.screen", "snug top", "top")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -342,9 +342,10 @@ __attribute__((unused)) static Word machine_start_time(void) {
 }
 
 /* Found by its name in the library's table of symbols: family.c. */
-extern Word snug_figures_at, snug_shards_at;
+extern Word snug_figures_at, snug_shards_at, snug_outside_at;
 static inline void machine_publish(Word address) { __atomic_store_n(&snug_figures_at, address, __ATOMIC_RELEASE); }
 static inline void machine_publish_shards(Word address) { __atomic_store_n(&snug_shards_at, address, __ATOMIC_RELEASE); }
+static inline void machine_publish_outside(Word address) { __atomic_store_n(&snug_outside_at, address, __ATOMIC_RELEASE); }
 
 extern void *snug_map_own_file(Text folder, size_t length); /* in family.c */
 static inline Word machine_map_own_file(Word folder, Word length) { return (Word)snug_map_own_file((Text)folder, length); }
@@ -475,8 +476,10 @@ static MachineLock *machine_first_lock = &machine_own_lock;
 static Word machine_forks; /* how many lie between the process that loaded the library and this one */
 static Word machine_forks_noticed; /* in this process, as parent and as child */
 static int machine_record = -1; /* the file that is recorded to */
-static Word machine_child; /* that was forked last, while there is such a file */
 static Word machine_find_child(void);
+/* The children that were forked last, by the number of the fork, while there is such a file. */
+#define MACHINE_CHILDREN 16
+static Word machine_children[MACHINE_CHILDREN], machine_child_before;
 static void machine_leave_ring(void);
 
 /* crtbegin.o would define it. pthread_atfork takes the value for the library whose handlers go when it is unloaded:
@@ -562,15 +565,22 @@ static bool machine_is_any_owner(void) {
         if (machine_is_owner(lock)) return true;
     return false;
 }
-static void machine_before_fork(void) {
-    machine_fork_holds_streams = false;
-    if (!machine_has_threads()) return;
+static void machine_lock_for_fork(void) {
     bool may_wait = !machine_is_any_owner(); /* else whoever has another lock may wait for ours */
     machine_fork_holds_streams = _IO_list_lock && may_wait;
     if (machine_fork_holds_streams) _IO_list_lock();
     for (MachineLock *lock = machine_first_lock; lock; lock = lock->next) {
         if (may_wait ? machine_lock((Word)lock) : machine_take_free_lock(lock)) lock->is_held_by_fork = true;
     }
+}
+static void machine_before_fork(void) {
+    machine_fork_holds_streams = false;
+    if (machine_has_threads()) machine_lock_for_fork();
+    if (machine_record >= 0) machine_child_before = machine_find_child(); /* it may be the last in the list still */
+}
+static void machine_note_child(void) {
+    Word child = machine_record >= 0 ? machine_find_child() : 0;
+    machine_children[machine_forks_noticed % MACHINE_CHILDREN] = child != machine_child_before ? child : 0;
 }
 static void machine_release_after_fork(MachineLock *lock) {
     if (!lock->is_held_by_fork || !machine_is_owner(lock)) return;
@@ -589,7 +599,7 @@ static void machine_after_fork_in_child(void) {
 }
 static void machine_after_fork(void) {
     machine_forks_noticed++;
-    if (machine_record >= 0) machine_child = machine_find_child();
+    machine_note_child();
     machine_end_fork();
     if (machine_fork_holds_streams) _IO_list_unlock();
 }
@@ -763,16 +773,29 @@ __attribute__((unused)) static Word machine_thread_name(Word thread, Word addres
     memcpy((void *)address, text, length);
     return length;
 }
-/* This thread's newest child, the last in the list; 0 where that is not there, or too long. */
+/* This thread's newest child, the last in a list of numbers, each with a blank behind it; 0 where that is not there. */
 __attribute__((noinline, cold)) static Word machine_find_child(void) {
-    char text[MACHINE_CHUNK];
-    machine_read_of_thread(machine_thread_id(), "/children", text, sizeof text);
-    size_t length = strlen(text);
-    while (length && text[length - 1] == ' ') text[--length] = 0;
-    Text number = strrchr(text, ' ');
-    return length < sizeof text - 16 ? strtoul(number ? number + 1 : text, NULL, 10) : 0;
+    char path[64] = "/proc/self/task/", text[256];
+    strcpy(machine_write_number(path + strlen(path), machine_thread_id(), 10), "/children");
+    int kept = errno;
+    long length, file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    Word number = 0, last = 0;
+    while (file >= 0 && (length = syscall(SYS_read, file, text, sizeof text)) > 0)
+        for (long at = 0; at < length; at++) {
+            if (text[at] != ' ') {
+                number = number * 10 + (Word)(text[at] - '0');
+            } else {
+                last = number;
+                number = 0;
+            }
+        }
+    if (file >= 0) syscall(SYS_close, file);
+    errno = kept;
+    return last;
 }
-static inline Word machine_newest_child(void) { return machine_child; }
+static inline Word machine_forked_child(Word fork) {
+    return fork + MACHINE_CHILDREN > machine_forks_noticed ? machine_children[fork % MACHINE_CHILDREN] : 0;
+}
 __attribute__((unused)) static Word machine_command_line(Word address, Word count) {
     int kept = errno;
     long file = syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);

@@ -296,6 +296,11 @@ def publish_shards(address: Word) -> None:
     backend.publish_shards(address)
 
 
+def publish_outside(address: Word) -> None:
+    """The same of what they may look at beside the figures, and ask for."""
+    backend.publish_outside(address)
+
+
 def map_own_file(folder: Word, length: Word) -> Word:
     """Make the file PID.snugstats in the folder of that name, `length` zero bytes, and map it; or 0.
 
@@ -490,9 +495,12 @@ def forks_seen() -> Word:
     return backend.forks_seen()
 
 
-def newest_child() -> Word:
-    """The process id of the child that this process forked last; 0 if the system does not tell."""
-    return backend.newest_child()
+def forked_child(fork: Word) -> Word:
+    """The process id of the child of a fork, by its number in `forks_seen`; 0 if that is not known.
+
+    It is known of the last 16 while calls are recorded, unless the child has ended and is forgotten by then.
+    """
+    return backend.forked_child(fork)
 
 
 def start_helper() -> bool:

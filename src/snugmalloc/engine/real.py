@@ -191,6 +191,9 @@ class RealMachine:
     def publish_shards(self, address: int) -> None:
         """Nor at those beside it."""
 
+    def publish_outside(self, address: int) -> None:
+        """Nor does anybody ask for anything."""
+
     def map_own_file(self, folder: int, length: int) -> int:
         """Nor is there a file of it."""
         return 0
@@ -296,7 +299,7 @@ class RealMachine:
     def forks_seen(self) -> int:
         return 0
 
-    def newest_child(self) -> int:
+    def forked_child(self, fork: int) -> int:
         return 0
 
     def start_helper(self) -> bool:

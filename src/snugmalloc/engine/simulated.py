@@ -87,6 +87,7 @@ class SimulatedMachine:
     parent_told: set[bytes] = field(default_factory=set)
     published: int = 0
     published_shards: int = 0
+    published_outside: int = 0
     refusal: int = 0
     libc_calls: list[str] = field(default_factory=list)
     forks: int = 0
@@ -389,6 +390,9 @@ class SimulatedMachine:
     def publish_shards(self, address: int) -> None:
         self.published_shards = address
 
+    def publish_outside(self, address: int) -> None:
+        self.published_outside = address
+
     def map_own_file(self, folder: int, length: int) -> int:
         if self._read_text(folder) not in self.folders:
             return 0
@@ -530,8 +534,8 @@ class SimulatedMachine:
     def forks_seen(self) -> int:
         return self.forks + self.children
 
-    def newest_child(self) -> int:
-        return self.process + self.children
+    def forked_child(self, fork: int) -> int:
+        return self.process + fork - self.forks
 
     def start_helper(self) -> bool:
         """There is one thread; a test calls ``snug_background_step`` in the helper's place."""

@@ -1,8 +1,9 @@
 """The figures of the drop-in malloc in another process, read from outside: from its memory in /proc.
 
-The library exports two words: `snug_figures_at` holds the address of the first heap's figures, once the options
-are read, and `snug_shards_at` that of a list of the other heaps, once there are some. They are found by the
-symbol table that the loader has in memory, so it does not matter where the file is by now.
+The library exports three words: `snug_figures_at` holds the address of the first heap's figures, once the
+options are read, `snug_shards_at` that of a list of the other heaps, once there are some, and `snug_outside_at`
+that of what `snugmalloc.live` looks at and asks for. They are found by the symbol table that the loader has in
+memory, so it does not matter where the file is by now.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from snugmalloc.heap import ProcessStats
 
 FIGURES = b"snug_figures_at"
 SHARDS = b"snug_shards_at"
+OUTSIDE = b"snug_outside_at"
 ELF_64_LITTLE = b"\x7fELF\x02\x01"
 HEADER = struct.Struct("<32xQ14xHH")  # of an ELF file: where the program headers are, their size, how many
 SEGMENT = struct.Struct("<I12xQ16xQ")  # kind, address, size in memory
@@ -117,7 +119,7 @@ def read_inside(folder: Path, base: int) -> Inside | None:
     """
     try:
         with (folder / "mem").open("rb", buffering=0) as file:
-            memory = _Memory(file.fileno())
+            memory = Memory(file.fileno())
             place = memory.find_symbol(base, FIGURES)
             if place is None:
                 return None
@@ -126,7 +128,7 @@ def read_inside(folder: Path, base: int) -> Inside | None:
         raise NotReadable(error.strerror or str(error)) from None
 
 
-def _read_figures(memory: _Memory, address: int, shards_at: int | None) -> Inside | None:
+def _read_figures(memory: Memory, address: int, shards_at: int | None) -> Inside | None:
     """The sums of all heaps' figures: what stands only once, such as the version, is 0 in the shards."""
     if address == 0:
         return UNDECIDED
@@ -141,7 +143,7 @@ def add_up(figures: list[tuple[int, ...]]) -> Inside | None:
 
 
 @dataclass(frozen=True)
-class _Memory:
+class Memory:
     """The memory of a process, open at `descriptor`. Every method raises OSError where there is none."""
 
     descriptor: int
@@ -152,6 +154,11 @@ class _Memory:
         if len(found) != count:
             raise OSError("the memory ends there")
         return found
+
+    def write(self, address: int, content: bytes) -> None:
+        """Put `content` at `address`."""
+        if os.pwrite(self.descriptor, content, address) != len(content):
+            raise OSError("the memory ends there")
 
     def word(self, address: int) -> int:
         """The 8 bytes at `address`."""

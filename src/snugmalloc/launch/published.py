@@ -40,6 +40,22 @@ def read_published(process: Path) -> Inside | None:
     return _figures(content) if start is not None and _start(content) == start else None
 
 
+def open_published(process: Path) -> int:
+    """A descriptor of the file that the process of a folder of /proc publishes, to be written to as well.
+
+    Raises OSError where there is none, or it is not the process's.
+    """
+    folder = published_folder(process)
+    if folder is None:
+        raise FileNotFoundError
+    owners = (os.geteuid(), process.stat().st_uid)
+    descriptor = _open(folder / f"{process.name}.snugstats", owners, os.O_RDWR)
+    if _start(os.pread(descriptor, publish.FILE_BYTES, 0)) != start_time(process):
+        os.close(descriptor)
+        raise FileNotFoundError
+    return descriptor
+
+
 def start_time(process: Path) -> int | None:
     """When the process of a folder of /proc began, in the kernel's ticks; None when it has ended."""
     try:
@@ -71,14 +87,20 @@ def _is_stale(file: Path, process: Path) -> bool:
 
 def _read(file: Path, owners: tuple[int, ...]) -> bytes:
     """The file, if it is one and belongs to one of these users. Raises OSError."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = _open(file, owners, os.O_RDONLY)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
-            raise PermissionError
         return os.read(descriptor, publish.FILE_BYTES)
     finally:
         os.close(descriptor)
+
+
+def _open(file: Path, owners: tuple[int, ...], how: int) -> int:
+    descriptor = os.open(file, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
+        os.close(descriptor)
+        raise PermissionError
+    return descriptor
 
 
 def _start(content: bytes) -> int | None:
@@ -93,5 +115,5 @@ def _word(content: bytes, offset: int) -> int:
 
 
 def _figures(content: bytes) -> Inside | None:
-    slots = range(publish.SLOTS, publish.FILE_BYTES, WORDS.size)
+    slots = range(publish.SLOTS, publish.COMMAND_AT, WORDS.size)
     return add_up([WORDS.unpack_from(content, slot) for slot in slots])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -19,12 +20,20 @@ from textual.widgets import DataTable, Footer, Sparkline, Static
 
 from snugmalloc.launch.diagnosis import bytes_text
 from snugmalloc.launch.inside import REASONS
+from snugmalloc.live.asking import Answer, Asked, Kind, open_mailbox
 from snugmalloc.live.history import History, bars
 from snugmalloc.live.processes import Missing, Reading, Sample
+from snugmalloc.live.remote import PAGE, CannotAttach
+from snugmalloc.live.walk import GIVEN, KEPT, LIVE, HeapView, Segment, grouped, walk_process
+from snugmalloc.trace.bounds import SIZE_BOUNDS, bound_of
 
 CURVE_WIDTH = 20
 BAR_WIDTH = 60
-LIVE, KEPT, GIVEN = "#56B4E9", "#E69F00", "#808080"  # told apart by people who do not see all colours
+BLUE, ORANGE, GREY = "#56B4E9", "#E69F00", "#808080"  # told apart by people who do not see all colours
+LOOKS = {LIVE: ("█", BLUE), KEPT: ("▓", ORANGE), GIVEN: ("░", GREY)}
+MAP_ROWS = 8
+WALK_SECONDS = 5.0  # from one walk through a heap to the next, while its map is shown,
+WALK_SHARE = 20  # and so many times what a walk takes
 WORDS = {
     Missing.ENDED: "ended",
     Missing.NOT_PERMITTED: "not permitted to read",
@@ -134,7 +143,7 @@ class All(Figures):
         yield Text(sample.program)
         for figure in figures:
             yield Text(figure, justify="right")
-        yield Text(bars(curve, CURVE_WIDTH), style=LIVE)
+        yield Text(bars(curve, CURVE_WIDTH), style=BLUE)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Enter: the process in detail."""
@@ -156,15 +165,24 @@ def summary(reading: Reading) -> str:
 class One(Figures):
     """One process in detail."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "back", "All processes")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "back", "All processes"),
+        ("t", "trim", "Trim now"),
+        ("r", "record", "Record"),
+        ("m", "map", "Map"),
+    ]
 
     def __init__(self, pid: int) -> None:
         super().__init__()
         self.pid = pid
+        self.wants_map = False
+        self.walked = 0.0  # when the last walk ended
+        self.found: HeapView | None = None
 
     def compose(self) -> ComposeResult:
         """The parts of the screen."""
         yield Static(id="title")
+        yield Static(id="asked", markup=False)
         with VerticalScroll():
             yield Static(id="bar")
             with Horizontal(id="parts"):
@@ -174,6 +192,7 @@ class One(Figures):
                         yield Static(id=f"{name}-words")
                         yield Sparkline([], id=name, summary_function=max)
             yield Static(id="refused")
+            yield Static(id="map")
         yield Footer()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -184,11 +203,55 @@ class One(Figures):
         """Show all processes."""
         self.app.pop_screen()
 
+    def action_trim(self) -> None:
+        """Ask the process to give back what is free."""
+        assert isinstance(self.app, Top) and self.pid is not None
+        self.app.asks.ask(self.pid, Kind.TRIM)
+        self.show()
+
+    def action_record(self) -> None:
+        """Ask the process to record, or to leave off."""
+        assert isinstance(self.app, Top) and self.pid is not None
+        sample = self.history.last(self.pid)
+        self.app.asks.ask_to_record(self.pid, sample.program if sample else "process")
+        self.show()
+
+    def action_map(self) -> None:
+        """Show the heap by addresses and sizes, or show it no more."""
+        self.wants_map = not self.wants_map
+        self.walked = 0.0
+        self.query_one("#map").display = self.wants_map
+        self.query_one("#map", Static).update("walking through the heap ..." if self.wants_map else "")
+        self.walk_if_due()
+
+    def walk_if_due(self) -> None:
+        """Walk through the heap, if its map is shown and the last walk is long ago."""
+        pause = max(WALK_SECONDS, WALK_SHARE * self.found.seconds if self.found else 0)
+        if self.wants_map and time.monotonic() - self.walked >= pause:
+            self.run_worker(self._walk(), name="walk", exclusive=True)
+
+    async def _walk(self) -> None:
+        assert isinstance(self.app, Top) and self.pid is not None
+        self.walked = time.monotonic()
+        try:
+            self.found = await asyncio.to_thread(self.app.walk_process, self.pid)
+        except CannotAttach as error:
+            self.query_one("#map", Static).update(Text(f"no map: {error}"))
+            return
+        finally:
+            self.walked = time.monotonic()
+        self.query_one("#map", Static).update(map_of(self.found))
+
     def show(self) -> None:
         """Show the latest figures; those of a process that has ended stay."""
         assert self.pid is not None
         sample = self.history.last(self.pid)
         self.query_one("#title", Static).update(self._title(sample))
+        assert isinstance(self.app, Top)
+        told = self.app.asks.told(self.pid)
+        self.query_one("#asked", Static).update(told)
+        self.query_one("#asked").display = bool(told)
+        self.walk_if_due()
         if sample is None:
             return
         self.query_one("#bar", Static).update(bar(sample))
@@ -246,16 +309,16 @@ def bar(sample: Sample) -> Text:
     """The heap's addresses: what is in use, free but kept, and given back."""
     heap = sample.heap
     parts = [
-        (heap.live_bytes, LIVE, "█", "live or cached"),
-        (heap.kept_free_bytes, KEPT, "▓", "free but kept"),
-        (heap.purged_bytes, GIVEN, "░", "given back"),
+        (heap.live_bytes, *LOOKS[LIVE], "live or cached"),
+        (heap.kept_free_bytes, *LOOKS[KEPT], "free but kept"),
+        (heap.purged_bytes, *LOOKS[GIVEN], "given back"),
     ]
     total = sum(count for count, *_ in parts) or 1
     text = Text()
-    for count, colour, character, _ in parts:
+    for count, character, colour, _ in parts:
         text.append(character * round(count / total * BAR_WIDTH), style=colour)
     text.append("\n")
-    for count, colour, character, words in parts:
+    for count, character, colour, words in parts:
         text.append(character, style=colour)
         text.append(f" {words} {bytes_text(count)}  ")
     return text
@@ -273,11 +336,101 @@ def refusals(sample: Sample) -> Text:
     return text
 
 
+def map_of(view: HeapView) -> Group:
+    """The heap by addresses, and its live blocks by size."""
+    cells = cells_of(view.segments, BAR_WIDTH * MAP_ROWS)
+    picture = Text()
+    for row in range(0, len(cells), BAR_WIDTH):
+        for cell in cells[row : row + BAR_WIDTH]:
+            picture.append(*LOOKS[cell])
+        picture.append("\n")
+    pages = sum(len(segment.states) for segment in view.segments)
+    each = bytes_text(max(1, -(-pages // max(1, len(cells)))) * PAGE)
+    what = f"{len(view.segments)} segments" if len(view.segments) != 1 else "1 segment"
+    picture.append(f"by address, {each} a cell, {what}; walked through in {view.seconds:.2f} s\n", style="dim")
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right", "right"):
+        table.add_column(justify=justify)
+    table.add_row(*(Text(title, style="bold") for title in ("live, up to", "blocks", "bytes", "held back")))
+    parts = grouped(view.live, lambda block: bound_of(SIZE_BOUNDS, block))
+    for bound, part in sorted(parts.items(), key=lambda entry: (entry[0] is None, entry[0] or 0)):
+        size = "more" if bound is None else bytes_text(bound)
+        held = bytes_text(round(part.held)) if part.held else ""
+        table.add_row(size, number(part.blocks), bytes_text(round(part.bytes)), held)
+    return Group(picture, table)
+
+
+def cells_of(segments: Iterable[Segment], most: int) -> list[int]:
+    """At most so many cells for the pages of all segments: what most of the pages of each are."""
+    states = b"".join(segment.states for segment in segments)
+    each = max(1, -(-len(states) // most))
+    parts = (states[at : at + each] for at in range(0, len(states), each))
+    return [max((LIVE, KEPT, GIVEN), key=part.count) for part in parts]
+
+
+class Asks:
+    """What the processes on the screen were asked for, and what became of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._newest: dict[int, Asked] = {}
+        self._begun: dict[int, Asked] = {}
+        """The recordings that were asked for, until their end is."""
+        self._errors: dict[int, str] = {}
+
+    def ask(self, pid: int, kind: Kind, path: str = "") -> bool:
+        """Ask for something, unless what was asked before is still to be done. Whether it is asked."""
+        self._errors.pop(pid, None)
+        before = self._newest.get(pid)
+        try:
+            with open_mailbox(pid) as mailbox:
+                if before is not None and mailbox.waits(before):
+                    return False
+                self._newest[pid] = mailbox.ask(kind, path)
+        except CannotAttach as error:
+            self._errors[pid] = str(error)
+            return False
+        return True
+
+    def ask_to_record(self, pid: int, program: str) -> None:
+        """Ask a process to record, or to leave off if it was asked to record, or says that it records."""
+        begun = self._begun.get(pid)
+        if begun is not None and (not begun.refusal or begun.answer is Answer.RECORDS_ALREADY):
+            if self.ask(pid, Kind.END, begun.path):
+                del self._begun[pid]
+            return
+        name = f"{Path(program).name}.{pid}-{time.strftime('%H%M%S')}.snug"
+        if self.ask(pid, Kind.BEGIN, str((self._folder / name).absolute())):
+            self._begun[pid] = self._newest[pid]
+
+    def look(self) -> None:
+        """Whether there are answers."""
+        for pid, asked in self._newest.items():
+            if asked.answer is not None:
+                continue
+            try:
+                with open_mailbox(pid) as mailbox:
+                    mailbox.look(asked)
+            except CannotAttach as error:
+                self._errors[pid] = str(error)
+
+    def told(self, pid: int) -> str:
+        """What to tell of a process."""
+        asked = self._newest.get(pid)
+        words = [self._errors[pid]] if pid in self._errors else [str(asked)] if asked else []
+        begun = self._begun.get(pid)
+        if begun is not None and begun is not asked and begun.answer is Answer.DONE:
+            words.append(str(begun))
+        return "; ".join(words)
+
+
 class Top(App[None]):
     """The application: takes readings, and shows them."""
 
     CSS = """
     #summary, #title { padding: 0 1; background: $panel; height: 1; }
+    #asked { padding: 0 1; height: auto; color: $accent; }
+    #map { padding: 0 2 1 2; height: auto; display: none; }
     #none { padding: 1 2; }
     DataTable { height: 1fr; }
     #bar { padding: 1 2; }
@@ -300,10 +453,16 @@ class Top(App[None]):
         pid: int | None = None,
         ending: Callable[[], str] = str,
         folder: Path = Path(),
+        walk: Callable[[int], HeapView] = walk_process,
     ) -> None:
-        """Shows all processes of `read` or, in detail, `pid`; `ending` says how that ended, if it is known."""
+        """Shows all processes of `read` or, in detail, `pid`; `ending` says how that ended, if it is known.
+
+        `walk` goes through the heap of a process.
+        """
         super().__init__()
         self.history = History()
+        self.asks = Asks(folder)
+        self.walk_process = walk
         self.ending = ending
         self._read = read
         self._interval = interval
@@ -324,6 +483,7 @@ class Top(App[None]):
     async def take_reading(self) -> None:
         """Read all figures, without holding up the keys meanwhile, and show them."""
         self.history.add(await asyncio.to_thread(self._read))
+        await asyncio.to_thread(self.asks.look)
         if isinstance(self.screen, Figures):
             self.screen.show()
 

@@ -66,7 +66,8 @@ from .lists import (
     push,
     raise_limit,
 )
-from .options import fills_memory, max_heaps, read_options, thread_cache
+from .options import fills_memory, max_heaps, read_options, serve_and_more, thread_cache
+from .outside import IN_MEMORY, has_order, look_at, own_command
 from .pages import is_slab_kind, kind_at
 from .publish import is_publishing, publish_figures
 from .purge import is_time, is_use_falling, take_step
@@ -113,6 +114,13 @@ def enter(heap: Heap) -> bool:
     return held
 
 
+def look_outside() -> None:
+    """Without a lock: whether somebody outside asks for something. The next calls that come by know of it."""
+    look_at(own_command(), IN_MEMORY * ONE)
+    if unlikely(has_order()):
+        serve_and_more()
+
+
 def look_after(heap: Heap) -> None:
     """Without a lock: what is done now and then. Memory that nobody needs goes back."""
     take_step(heap)
@@ -124,6 +132,7 @@ def look_after(heap: Heap) -> None:
         publish_figures(heap, number_of(heap))
     if unlikely(has_ring()):
         follow_figures()
+    look_outside()
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)

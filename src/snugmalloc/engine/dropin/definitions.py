@@ -204,7 +204,7 @@ def pass_definitions() -> None:
 
 
 def pass_in_time() -> None:
-    """In a ring: the same at once, for the process may be killed; but of many that come together some at a time."""
+    """In a ring: the same at once, for the process may be killed; of many that come together some at a time."""
     global last_pass
     if pending_count == 0:
         return

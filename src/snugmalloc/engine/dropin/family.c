@@ -31,9 +31,9 @@ static snug_stats_t figures(void) {
     return stats;
 }
 
-/* Where the figures are of the process's heap, once the options are read, and a list of the shards once there are some:
- * `snug doctor` reads them from outside by these symbols. */
-uint64_t snug_figures_at, snug_shards_at;
+/* Where the figures are of the process's heap, once the options are read, a list of the shards once there are some, and
+ * what others may look at and ask for: `snug doctor` and its like read them from outside by these symbols. */
+uint64_t snug_figures_at, snug_shards_at, snug_outside_at;
 
 /* ---- A file of this process's own: SNUG_PUBLISH ---- */
 

@@ -19,6 +19,7 @@ from ..machine import (
     store_word,
 )
 from .cache import enter, give_up_cache, is_own_cache_sound, leave, look_after, reclaim, total_all
+from .commands import give_all_now
 from .control import Heap, process_heap
 from .fast import allocate_cleared, allocate_fast, allocate_on, allocate_on_next, free_fast, reallocate
 from .figures import PUBLISHED, Figures
@@ -28,7 +29,7 @@ from .options import hands_over, read_options, set_mmap_threshold
 from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
-from .recorded import answer_aligned, answer_product, begin_trim, end_trim, recorder_of_call
+from .recorded import answer_aligned, answer_product, recorder_of_call
 from .recording import end_recording, end_thread
 from .requests import dispose, is_power_of_two, look_closely
 from .shards import TOTALS, heap_count, heap_number
@@ -221,12 +222,8 @@ def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
     if hands_over():
         return libc_trim(pad)
-    before = begin_trim()
-    reclaim()
-    any_given = False
-    for number in range(heap_count()):
-        any_given = give_all_back(heap_number(number), pad) or any_given
-    end_trim(before)
+    recorder_of_call()
+    any_given, _count = give_all_now(pad)
     return 1 if any_given else 0
 
 
@@ -240,6 +237,7 @@ def snug_background_step() -> None:
     recorder_of_call()
     for number in range(heap_count()):
         look_after(heap_number(number))
+    recorder_of_call()
     held = enter(process_heap())
     raise_figure(process_heap(), Figures.background_steps, 1)
     leave(process_heap(), held, 0)

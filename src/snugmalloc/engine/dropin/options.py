@@ -15,6 +15,7 @@ from ..machine import (
     environment_is_known,
     is_secure,
     publish,
+    publish_outside,
     reserve,
     text_after,
     watch_exit,
@@ -24,6 +25,7 @@ from .classes import LISTED_LIMIT
 from .control import PROCESS_HEAP, Heap, lock_heap, process_heap, unlock_heap
 from .figures import STATS_VERSION, Figures
 from .layout import GIB, MIB
+from .outside import OUTSIDE, tell_layout
 from .publish import begin_publishing, choose_folder, stop_publishing
 from .recording import begin_recording
 from .sampling import read_sample_option
@@ -60,7 +62,7 @@ MAX_HEAPS = 64
 ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
 SERVED = 1  # and calls are served by the heap,
 HANDED_OVER = 2  # or by libc
-RECORDED = 3  # or by the heap, and recorded
+RECORDED = 3  # or by the heap, and recorded, or there is something else to do
 
 threshold_bytes: Word = 0
 prealloc_bytes: Word = 0
@@ -83,8 +85,18 @@ def is_serving() -> bool:
 
 
 def is_serving_only() -> bool:
-    """The same, and nothing was ever recorded."""
+    """The same, and nothing was ever recorded, and nobody outside asked for anything."""
     return atomic_load(ARE_READ) == SERVED
+
+
+def serve_and_more() -> None:
+    """From now on a call that finds nothing in its thread's lists does more than to be served."""
+    atomic_store(ARE_READ, RECORDED)
+
+
+def serve_only() -> None:
+    """Nothing was ever recorded, and nothing else is to be done: calls are only served again."""
+    atomic_store(ARE_READ, SERVED)
 
 
 def mmap_threshold() -> Word:
@@ -246,6 +258,8 @@ def settle() -> None:
     else:
         begin_recording()
     publish(PROCESS_HEAP)
+    tell_layout()
+    publish_outside(OUTSIDE)
     begin_publishing()
     if is_off():
         atomic_store(ARE_READ, HANDED_OVER)

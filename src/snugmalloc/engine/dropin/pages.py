@@ -10,7 +10,7 @@ it would otherwise stand in that page or at the end of the one before. So a page
 back whole, a slab uses its page to the last byte, and a large block can be kept out of a forked child without
 the heap missing anything.
 
-The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
+The tables grow with what the heap uses: 4 MiB of addresses for each 512 MiB, and of those only what is touched
 is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
@@ -47,6 +47,7 @@ from ..machine import (
 from .classes import SLAB_CLASSES
 from .control import Heap, process_heap
 from .layout import ALL_BITS, IN_PAGE, PAGE, PAGE_SHIFT
+from .outside import tell_root
 from .refusals import map_or_note
 
 ADDRESS_BITS: Int = 48
@@ -302,6 +303,7 @@ def add_leaf(page: Word) -> bool:
     forbid_huge_pages(root_pages(), ROOT_ENTRIES * 8)
     if not atomic_replace(root_entry(page), 0, (leaf - ROOT - NO_LEAF) & ALL_BITS):
         unmap_memory(leaf, Leaf.SIZE)
+    tell_root(ROOT)
     return True
 
 

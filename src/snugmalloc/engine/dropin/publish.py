@@ -6,6 +6,7 @@ which that heap fills at each of its steps, so that `malloc` and `free` have not
      0  MAGIC, written last
      8  START  when the process began, as in /proc/PID/stat: another process may get its number
     64  SLOTS  the figures of the process's heap, and of each shard
+        COMMAND_AT  what is asked of the process: see outside.py
 
 A child that was forked gets a file of its own at its first step, and so does one of a bare clone, of which
 nobody is told: the kernel is asked for the process at each step. Where there can be none, the first process
@@ -18,6 +19,7 @@ from ..common.sizes import ONE
 from ..machine import Word, atomic_store, copy_bytes, load_byte, map_own_file, process_id, start_time
 from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import PUBLISHED
+from .outside import IN_FILE, Command, look_at
 from .switch import SLASH
 from .values import MALFORMED, complain
 
@@ -26,7 +28,8 @@ PUBLISHED_MAGIC = 0x3153_5441_5453_4E53  # SNSTATS1
 START = 8
 SLOTS = 64
 MAX_SLOTS = 64  # there are no more heaps: options.py
-FILE_BYTES = SLOTS + MAX_SLOTS * PUBLISHED
+COMMAND_AT = SLOTS + MAX_SLOTS * PUBLISHED
+FILE_BYTES = COMMAND_AT + Command.SIZE
 
 folder: Word = 0  # its name, or 0 where nothing is published
 folder_entry: Word = 0
@@ -76,8 +79,18 @@ def begin_publishing() -> None:
 
 
 def publish_figures(heap: Heap, number: Word) -> None:
-    """Without a lock: copy the figures of a heap into its slot. The file is changed under the lock alone."""
+    """Without a lock: copy the figures of a heap into its slot, and look what is asked of the process.
+
+    The file is changed under the lock alone.
+    """
     held = lock_heap(process_heap())
     if is_publishing() and (published_process == process_id() or make_file()):
         copy_bytes(published + SLOTS + number * PUBLISHED, heap, PUBLISHED)
+        look_at(published_command(), IN_FILE * ONE)
     unlock_heap(process_heap(), held)
+
+
+def published_command() -> Command:
+    """Under the lock: the command in this process's file; or 0 where it has none, or still its parent's."""
+    is_own = is_publishing() and published_process == process_id()
+    return Command(published + COMMAND_AT if is_own else 0)

@@ -11,7 +11,6 @@ Blocks of private heaps are not recorded: their heap may go as a whole.
 
 from __future__ import annotations
 
-from ..common.figures import figure
 from ..machine import Word, clear_bytes, frame_address, inline, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
 from .chunks import (
@@ -23,11 +22,11 @@ from .chunks import (
     MALLOC_CALL,
     REALLOC_CALL,
     REFUSED,
-    TRIM_EVENT,
 )
-from .figures import Figures
+from .commands import obey
 from .layout import ALL_BITS
 from .options import is_serving_only, read_options
+from .outside import has_order
 from .pages import is_slab_kind, kind_at
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
@@ -37,7 +36,6 @@ from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_si
 from .rows import (
     ask_resize,
     record_block,
-    record_event,
     record_refused,
     record_resize,
     write_free,
@@ -55,7 +53,6 @@ from .sampled import (
     sample_resize,
 )
 from .sampling import takes_samples
-from .shards import heap_count, heap_number
 from .stacks import note_free, note_stack
 from .tally import bytes_before, count_given, count_resized, count_taken
 from .tracefile import has_recorded, is_recording, takes_stacks
@@ -64,6 +61,8 @@ from .tracefile import has_recorded, is_recording, takes_stacks
 def recorder_of_call() -> Recorder:
     """Where a call is to be recorded, once the options are known; 0 if it is not."""
     read_options()
+    if unlikely(has_order()):
+        obey()
     if likely(is_recording()):
         return own_recorder()
     if has_recorded():
@@ -72,8 +71,10 @@ def recorder_of_call() -> Recorder:
 
 
 def has_samples() -> bool:
-    """Whether `sampled` answers, once the options are known."""
+    """Whether `sampled` answers, once the options are known, and what was asked from outside is done."""
     read_options()
+    if unlikely(has_order()):
+        obey()
     return takes_samples()
 
 
@@ -272,26 +273,3 @@ def answer_product(pointer: Word) -> Word:
             note_stack(recorder, frame_address())
         record_refused(recorder, REALLOC_CALL, HAS_OLD, ALL_BITS, 0)
     return answer
-
-
-# ---- Giving back as the program asks ----
-
-
-def returned_bytes() -> Word:
-    """What malloc's heaps have given back so far."""
-    total: Word = 0
-    for number in range(heap_count()):
-        total += figure(heap_number(number), Figures.returned_bytes)
-    return total
-
-
-def begin_trim() -> Word:
-    """Before memory is given back: what went so far."""
-    recorder = recorder_of_call()
-    return returned_bytes() if recorder != 0 else 0
-
-
-def end_trim(before: Word) -> None:
-    """And afterwards."""
-    if unlikely(is_recording()):
-        record_event(TRIM_EVENT, HAS_SIZE, returned_bytes() - before, 0, 0)

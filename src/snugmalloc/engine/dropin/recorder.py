@@ -5,8 +5,9 @@ write to the end of the file. Nothing is allocated and threads share no lock. Re
 grows; one whose thread has ended waits there for the next thread. In a ring recorders are its slots, of which
 nothing is handed on: see ring.py and slots.py.
 
-Whoever ends the process hands on all recorders, those of running threads as well: a row counts once `done` says
-so, and a recorder that was taken for good is not handed on again by its thread.
+Whoever ends the recording hands on all recorders, those of running threads as well: a row counts once `done`
+says so, and a recorder that was taken for good is not handed on again by its thread. If another recording
+begins, its thread finds it full, sees that it is of an earlier one, and gets a new one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..machine import (
     Record,
     Word,
     array,
+    atomic_add,
     atomic_exchange,
     atomic_load,
     atomic_replace,
@@ -30,7 +32,7 @@ from ..machine import (
 )
 from .chunks import CHECKED_FROM, CHUNK_MARK, ROWS, ChunkHead, adler
 from .ring import ROWS_IN_SLOT, give_back, is_slot
-from .tracefile import append, stop
+from .tracefile import append, is_own_file, stop
 
 NO_ROOM = b"snugmalloc: the recording ends here, there is no memory for it: "
 
@@ -70,7 +72,8 @@ class Recorder(Record, align=64):
     144  stack         of the next row of a call, or 0
     152  is_stacking   the stack of a call is being read
     160  chain         what its thread was in, if stacks are recorded
-    168  unused
+    168  session       the number of the recording that it is of
+    176  unused
     192  head
     256  rows
     65536
@@ -97,7 +100,8 @@ class Recorder(Record, align=64):
     stack: Word
     is_stacking: Word
     chain: Word
-    unused: Array[Word] = array(3)
+    session: Word
+    unused: Array[Word] = array(2)
     head: Array[ChunkHead] = array(1)
     rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 
@@ -107,6 +111,7 @@ ROWS_END = RECORDER_BYTES - ROWS_AT - LARGEST_ROW
 NEWEST_RECORDER = reserve(8)
 COMMON_RECORDER = reserve(8)
 COMMON_TAKEN = reserve(8)
+SESSION = reserve(8)  # the number of the recording: each that begins while the program runs has a new one
 
 rows_end: Word = 0  # in a recorder, the last place where a row may begin
 
@@ -159,10 +164,10 @@ def empty(recorder: Recorder) -> None:
 
 
 def hand_on(recorder: Recorder, for_good: bool) -> bool:
-    """Write what a recorder holds to the file, if nobody else does. Whether it was done."""
+    """Write what a recorder holds to this process's file, if nobody else does. Whether it was done."""
     if is_slot(recorder):
         return True
-    if atomic_exchange(recorder + Recorder.is_handed_on, ONE) != 0:
+    if not is_own_file() or atomic_exchange(recorder + Recorder.is_handed_on, ONE) != 0:
         return False
     done = atomic_load(recorder + Recorder.done)
     if done != 0:
@@ -197,11 +202,13 @@ def claim_recorder() -> Recorder:
     """An empty recorder for this thread alone; or 0, and the recording ends."""
     recorder = claim_free()
     if recorder != 0:
+        recorder.session = atomic_load(SESSION)
         return recorder
     recorder = Recorder(map_memory(RECORDER_BYTES * ONE))
     if recorder == 0:
         stop(NO_ROOM)
         return recorder
+    recorder.session = atomic_load(SESSION)
     recorder.next_recorder = atomic_load(NEWEST_RECORDER)
     while not atomic_replace(NEWEST_RECORDER, recorder.next_recorder, recorder):
         recorder.next_recorder = atomic_load(NEWEST_RECORDER)
@@ -281,3 +288,32 @@ def forget_parent() -> None:
             give_up(recorder)
         recorder = Recorder(recorder.next_recorder)
     store_thread_recorder(0)
+
+
+# ---- One recording after another ----
+
+
+def is_of_session(recorder: Recorder) -> bool:
+    """Whether a recorder is of the recording that is under way, and not of an earlier one."""
+    return recorder.session == atomic_load(SESSION)
+
+
+def begin_session() -> None:
+    """A recording is about to begin while threads run: what they have of an earlier one looks full to them."""
+    atomic_add(SESSION, ONE)
+    recorder = newest_recorder()
+    while recorder != 0:
+        if recorder.is_free == 0 and recorder.is_handed_on != 0:
+            atomic_store(recorder + Recorder.done, rows_end)
+        recorder = Recorder(recorder.next_recorder)
+
+
+def leave_recorder(recorder: Recorder) -> None:
+    """This thread needs its recorder no more, what it held was taken for good: it is for the next thread."""
+    store_thread_recorder(0)
+    if recorder.is_busy != 0:  # a signal handler interrupted the thread while it wrote a row
+        recorder.is_free = ABANDONED
+        return
+    empty(recorder)
+    recorder.is_handed_on = 0
+    give_up(recorder)

@@ -7,14 +7,17 @@ from ..machine import (
     Word,
     atomic_add,
     atomic_store,
+    close_record,
+    forked_child,
     forks_seen,
     inline,
     likely,
     load_thread_recorder,
-    newest_child,
     reserve,
     store_thread_recorder,
+    store_thread_word,
     thread_id,
+    thread_without_cache,
     tick,
     watch_thread_end,
 )
@@ -23,6 +26,7 @@ from .definitions import begin_definitions, left_out, pass_definitions
 from .recorder import (
     RECORDER_BYTES,
     Recorder,
+    begin_session,
     claim_recorder,
     forget_parent,
     give_up,
@@ -30,6 +34,8 @@ from .recorder import (
     have_common,
     is_full,
     is_of_ended,
+    is_of_session,
+    leave_recorder,
     newest_recorder,
     set_room,
     take_for_good,
@@ -37,9 +43,9 @@ from .recorder import (
 )
 from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
-from .sampling import begin_sampling, mean_gap, stir
+from .sampling import begin_sampling, mean_gap, stir, takes_samples
 from .slots import begin_rows, claim_slot, next_slot
-from .texts import append_about, append_left_out, begin_texts, name_run, text_of_name
+from .texts import append_about, append_left_out, append_live, begin_texts, name_run, text_of_name
 from .tracefile import (
     append_header,
     hide_options,
@@ -50,9 +56,11 @@ from .tracefile import (
     is_recording,
     leave_file,
     leave_off,
-    note_fork,
+    note_forks,
     open_file,
+    open_named,
     take_no_stacks,
+    take_up,
     takes_stacks,
 )
 
@@ -80,6 +88,31 @@ def open_trace() -> None:
         have_common(atomic_add(THREAD_COUNT, ONE))
 
 
+def begin_recording_to(path: Word, live: Word) -> bool:
+    """While the program runs, and nothing is recorded: record to this file. Whether it is made.
+
+    So many bytes are live by now. The beginning of the file is there before the first thread may hand on its
+    rows. Numbers of threads go on.
+    """
+    if is_forked():
+        forget_parent()
+        leave_file()
+    set_room(RECORDER_BYTES * ONE)
+    begin_session()
+    begin_texts()
+    begin_definitions(False)
+    scratch = Recorder(claim_recorder() if open_named(path) else 0)
+    if scratch != 0:
+        append_header(scratch.rows)
+        append_about(scratch)
+        append_live(scratch, live)
+        give_up(scratch)
+        take_up()
+    if not is_recording():
+        close_record()
+    return is_recording()
+
+
 def begin_recording() -> None:
     """The options are read, and this process is on the heap: record if they say so."""
     if is_asked_for():
@@ -101,6 +134,14 @@ def begin_in_child() -> None:
         leave_off()
 
 
+def record_forks(seen: Word) -> None:
+    """This process has forked so many times: an event for each of which there is none."""
+    count = note_forks(seen)
+    while count != 0:
+        count -= 1
+        record_event(FORK_EVENT, HAS_NUMBER, 0, forked_child(seen - count), 0)
+
+
 def look_at_forks() -> None:
     """Before a row: is this process a new one, or has it forked?"""
     seen = forks_seen()
@@ -108,9 +149,9 @@ def look_at_forks() -> None:
         return
     if is_forked():
         begin_in_child()
-        note_fork(seen)
-    elif note_fork(seen):
-        record_event(FORK_EVENT, HAS_NUMBER, 0, newest_child(), 0)
+        note_forks(seen)
+    elif thread_recorder() != 0:  # else the next call does it
+        record_forks(seen)
 
 
 # ---- Threads ----
@@ -126,6 +167,8 @@ def begin_thread() -> Recorder:
     if has_ring():
         begin_rows(recorder)
     store_thread_recorder(recorder)
+    if not takes_samples():
+        store_thread_word(thread_without_cache())  # from now on all of its calls come by
     write_row(recorder, BEGIN_EVENT, tick(), HAS_NUMBER, 0, recorder.system_thread, 0, 0)
     watch_thread_end()
     return recorder
@@ -154,6 +197,9 @@ def other_recorder() -> Recorder:
     if is_of_ended(word):
         return late_recorder(word >> 1)
     own = Recorder(word)
+    if not is_of_session(own):
+        leave_recorder(own)
+        return begin_thread()
     if is_full(own):
         if not hand_on_full(own):
             own.lost += 1
@@ -196,7 +242,12 @@ def name_thread(recorder: Recorder) -> None:
 
 def end_thread() -> None:
     """This thread ends. Calls that it makes still are handed on one by one."""
-    if thread_recorder() == 0 or not is_recording():
+    recorder = thread_recorder()
+    if recorder == 0:
+        return
+    if not is_recording():
+        if recorder.is_handed_on != 0:
+            leave_recorder(recorder)
         return
     recorder = own_recorder()
     if recorder == 0:
@@ -221,7 +272,7 @@ def name_last(scratch: Recorder, recorder: Recorder) -> None:
 
 
 def end_recording() -> None:
-    """This process ends, or becomes another program: all that was recorded goes to the file."""
+    """This process ends, becomes another program, or is to record no more: all that it has goes to the file."""
     if not is_recording() or not is_own_file():
         return
     scratch = claim_recorder()
@@ -230,7 +281,7 @@ def end_recording() -> None:
         mark_ended(tick())
     recorder = newest_recorder()
     while recorder != 0:
-        if recorder != scratch and recorder.is_free == 0:
+        if recorder != scratch and recorder.is_free == 0 and is_of_session(recorder):
             take_for_good(recorder)
             if scratch != 0 and recorder.is_late == 0:
                 name_last(scratch, recorder)
@@ -238,3 +289,14 @@ def end_recording() -> None:
     pass_definitions()
     if scratch != 0 and left_out() != 0:
         append_left_out(scratch, left_out())
+    if scratch != 0:
+        give_up(scratch)
+
+
+def end_recording_now() -> bool:
+    """While the program runs: record no more. Whether anything was recorded."""
+    was_recording = is_recording() and is_own_file()
+    end_recording()
+    if was_recording:
+        close_record()
+    return was_recording

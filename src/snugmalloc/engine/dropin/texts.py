@@ -7,6 +7,7 @@ from ..machine import (
     Word,
     clear_bytes,
     command_line,
+    copy_bytes,
     load_byte,
     process_id,
     reserve,
@@ -28,6 +29,8 @@ from .tracefile import PATH_BYTES, put_digits
 
 PROGRAM = 0x006D_6172_676F_7270  # the letters of "program",
 PROGRAM_BYTES = 7  # so many
+LIVE_NAME = 0x6576_696C  # and of "live"
+LIVE_NAME_BYTES = 4
 LEFT_OUT_FIRST = 0x6C20_7365_6D61_7266  # of "frames left out"
 LEFT_OUT_LAST = 0x0074_756F_2074_6665
 LEFT_OUT_BYTES = 15
@@ -106,4 +109,15 @@ def append_about(scratch: Recorder) -> None:
     for at in range(count):
         letter = load_byte(text + at)
         store_byte(place + at, letter if letter != 0 else SPACE)
+    append_chunk(scratch, ABOUT * ONE, ONE, place + count - scratch.rows)
+
+
+def append_live(scratch: Recorder, live: Word) -> None:
+    """Write how many bytes were live when the recording began: a trace that begins later does not know them."""
+    digits = scratch.rows + PATH_BYTES
+    count = put_digits(digits, live) - digits
+    place = put_number(scratch.rows, LIVE_NAME_BYTES * ONE)
+    store_word(place, LIVE_NAME)
+    place = put_number(place + LIVE_NAME_BYTES, count)
+    copy_bytes(place, digits, count)
     append_chunk(scratch, ABOUT * ONE, ONE, place + count - scratch.rows)

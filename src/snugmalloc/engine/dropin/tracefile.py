@@ -22,6 +22,7 @@ from ..machine import (
     atomic_replace,
     atomic_store,
     close_record,
+    copy_bytes,
     file_exists,
     fork_generation,
     forks_seen,
@@ -137,10 +138,13 @@ def stop(why: Text) -> None:
 
 
 def append(address: Word, count: Word) -> None:
-    """Write to the end of the file, or into the ring, if this is the process that it belongs to."""
-    if not is_own_file():  # a fork that nobody told us about
-        leave_off()
-    elif has_ring():
+    """Write to the end of the file, or into the ring, if this is the process that it belongs to.
+
+    Where nobody told us about a fork it is not: and after vfork what the child writes is its parent's memory.
+    """
+    if not is_own_file():
+        return
+    if has_ring():
         keep_chunk(address, count)
     elif not append_record(address, count):
         stop(NOT_WRITTEN)
@@ -359,6 +363,24 @@ def append_header(place: Word) -> None:
         append(header, TraceHeader.SIZE * ONE)
 
 
+def open_named(path: Word) -> bool:
+    """The file that somebody outside asked for, until `take_up` without a recording. Whether it is made."""
+    global has_failed, ticks_in_second, recorded_process, recorded_generation
+    copy_bytes(PATH, path, PATH_BYTES * ONE)
+    has_failed = False
+    recorded_process = process_id()
+    recorded_generation = fork_generation()
+    atomic_store(FORKS_NOTED, forks_seen())
+    ticks_in_second = start_ticks() if ticks_in_second == 0 else ticks_in_second
+    return open_record(PATH)
+
+
+def take_up() -> None:
+    """From now on calls are recorded, unless the file could not be written."""
+    global state
+    state = OVER if has_failed else UNDER_WAY
+
+
 def open_file() -> bool:
     """A file of this process's own. Whether there is one; where there is none, nothing is recorded."""
     global state, recorded_process, recorded_generation
@@ -382,10 +404,11 @@ def is_noted(forks: Word) -> bool:
     return atomic_load(FORKS_NOTED) == forks and is_ring_ours()
 
 
-def note_fork(forks: Word) -> bool:
-    """The process has forked so many times. True for the one thread that is to record it."""
+def note_forks(forks: Word) -> Word:
+    """The process has forked so many times. How many of them this thread, and no other, is to record."""
     noted = atomic_load(FORKS_NOTED)
-    return noted != forks and atomic_replace(FORKS_NOTED, noted, forks)
+    is_mine = noted < forks and atomic_replace(FORKS_NOTED, noted, forks)
+    return forks - noted if is_mine else 0
 
 
 def is_forked() -> bool:

@@ -1,0 +1,129 @@
+"""Owns what becomes of a command from outside (`outside`): a call that holds no lock obeys it and answers."""
+
+from __future__ import annotations
+
+from ..common.figures import figure
+from ..common.sizes import ONE
+from ..machine import Word, atomic_exchange, load_byte, reserve, watch_exit
+from .cache import reclaim
+from .chunks import HAS_SIZE, TRIM_EVENT
+from .control import lock_heap, process_heap, unlock_heap
+from .figures import Figures
+from .options import serve_only
+from .outside import (
+    BEGIN_COMMAND,
+    DONE,
+    END_COMMAND,
+    IN_MEMORY,
+    NOT_KNOWN,
+    NOT_MADE_THERE,
+    ONLY_AS_STARTED,
+    RECORDS_ALREADY,
+    RECORDS_NOTHING,
+    TRIM_COMMAND,
+    answer_command,
+    begin_order,
+    end_order,
+    is_own_order,
+    order,
+    outside,
+    own_command,
+)
+from .publish import published_command
+from .purge import give_all_back
+from .recording import begin_recording_to, end_recording_now, look_at_forks
+from .ring import has_ring
+from .rows import record_event
+from .sampling import mean_gap
+from .shards import heap_count, heap_number
+from .switch import SLASH
+from .tracefile import has_recorded, is_recording, takes_stacks
+
+EXIT_WATCHED = reserve(8)  # not 0 once the end of the process ends a recording
+
+# ---- Giving back ----
+
+
+def sum_of(which: Word) -> Word:
+    """A figure of all heaps that malloc has."""
+    total: Word = 0
+    for number in range(heap_count()):
+        total += figure(heap_number(number), which)
+    return total
+
+
+def give_all_now(pad: Word) -> tuple[bool, Word]:
+    """All that is free goes back, but for so many bytes below the break. Whether any did, and how much."""
+    before = sum_of(Figures.returned_bytes)
+    reclaim()
+    any_given = False
+    for number in range(heap_count()):
+        any_given = give_all_back(heap_number(number), pad) or any_given
+    count = sum_of(Figures.returned_bytes) - before
+    if is_recording():
+        record_event(TRIM_EVENT, HAS_SIZE, count, 0, 0)
+    return any_given, count
+
+
+# ---- Obeying ----
+
+
+def begin_to(path: Word) -> Word:
+    """Record to this file. How that went."""
+    if load_byte(path) != SLASH:
+        return NOT_KNOWN * ONE
+    if has_ring() or mean_gap() != 0 or takes_stacks():
+        return ONLY_AS_STARTED * ONE
+    if is_recording():
+        look_at_forks()  # a child may have the recording of its parent still
+    if is_recording():
+        return RECORDS_ALREADY * ONE
+    if atomic_exchange(EXIT_WATCHED, ONE) == 0:
+        watch_exit()
+    return ONE * (DONE if begin_recording_to(path, sum_of(Figures.live_bytes)) else NOT_MADE_THERE)
+
+
+def end_now() -> Word:
+    """Record no more. How that went."""
+    if is_recording():
+        look_at_forks()
+    if has_ring():
+        return ONLY_AS_STARTED * ONE
+    return ONE * (DONE if end_recording_now() else RECORDS_NOTHING)
+
+
+def carry_out() -> tuple[Word, Word]:
+    """Do what the order says. How that went, and how many bytes were given back by it."""
+    kind = order().kind
+    count: Word = 0
+    how: Word = NOT_KNOWN
+    if kind == TRIM_COMMAND:
+        how = DONE
+        _any_given, count = give_all_now(0)
+    elif kind == BEGIN_COMMAND:
+        how = begin_to(order().path)
+    elif kind == END_COMMAND:
+        how = end_now()
+    return how, count
+
+
+def tell(how: Word, count: Word) -> None:
+    """Answer where the command came from."""
+    if outside().source == IN_MEMORY:
+        answer_command(own_command(), how, count)
+        return
+    held = lock_heap(process_heap())
+    answer_command(published_command(), how, count)
+    unlock_heap(process_heap(), held)
+
+
+def obey() -> None:
+    """Without a lock, at the beginning of a call: do what was asked, if no other thread does."""
+    if not begin_order():
+        return
+    if is_own_order():
+        how, count = carry_out()
+        tell(how, count)
+    if not is_recording() and not has_recorded():
+        serve_only()
+    end_order()

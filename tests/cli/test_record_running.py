@@ -1,0 +1,341 @@
+"""`snug record --pid`, and what else is asked of running processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import snugmalloc
+from snugmalloc.launch.inside import Inside
+from snugmalloc.live.asking import Answer, Asked, Kind, Mailbox, open_mailbox
+from snugmalloc.live.processes import read_one
+from snugmalloc.live.remote import CannotAttach
+from snugmalloc.trace import Operation, TraceReader
+from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.operations import ALLOCATIONS
+
+from ..builds import build_library
+from .programs import NOBODY, PYTHON, SNUG, snug
+
+LIBRARY = snugmalloc.get_library("snugmalloc")
+MIB = 1 << 20
+WORKER = """
+import os, sys, threading, time
+MARKED = 12_345
+def work(number):
+    kept = {}
+    for i in range(10**9):
+        kept[i % 100] = bytes(MARKED + number), bytes(i * 7919 % 40_000)
+        if i % 20 == 0: time.sleep(0.001)
+for number in range(THREADS - 1):
+    threading.Thread(target=work, args=(number + 1,), daemon=True).start()
+print("there", flush=True)
+"""
+WORKING = WORKER + "work(0)\n"
+FORKING = """
+import os
+while True:
+    kept = [bytes(30_000 + i) for i in range(200)]
+    child = os.fork()
+    if not child:
+        kept = [bytes(33_333) for i in range(200)]
+        os._exit(0)
+    os.write(1, b"%d\\n" % child)
+    os.waitpid(child, 0)
+"""
+SLEEPER = "import sys\nprint('there', flush=True)\nfor line in sys.stdin:\n"
+SLEEPER += (
+    "    kept = [bytes(10_000 + i) for i in range(3000)]\n    del kept\n    print('worked', flush=True)\n"
+)
+
+
+@contextmanager
+def worker(code: str, threads: int = 1, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A preloaded Python that has begun to run `code`."""
+    environment = {**os.environ, "LD_PRELOAD": LIBRARY, "PYTHONMALLOC": "malloc", **settings}
+    words = [PYTHON, "-c", code.replace("THREADS", str(threads))]
+    with subprocess.Popen(
+        words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def record(folder: Path, *arguments: str | int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SNUG, "record", *map(str, arguments)], capture_output=True, text=True, cwd=folder, timeout=120
+    )
+
+
+def marked(path: Path) -> Counter[int]:
+    """How often each size was allocated, in a trace that is whole."""
+    with TraceReader(path) as reader:
+        assert reader.verify() == [] and reader.damage is None
+        return Counter(event.size for event in reader.events() if event.operation in ALLOCATIONS)
+
+
+def figures(pid: int) -> Inside:
+    (sample,) = read_one(pid).samples
+    return sample.heap
+
+
+def wait_for(mailbox: Mailbox, asked: Asked) -> Answer | None:
+    """The answer of a process that works."""
+    for _ in range(1200):
+        if mailbox.look(asked):
+            return asked.answer
+        time.sleep(0.05)
+    return None
+
+
+# ---- Recording ----
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("settings", [{}, {"SNUG_THREAD_CACHE": "0"}])
+def test_a_process_is_recorded_for_some_time_and_runs_on(
+    tmp_path: Path, threads: int, settings: dict[str, str]
+) -> None:
+    with worker(WORKING, threads, **settings) as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "0.7", "-o", "of.snug")
+        assert process.poll() is None
+        state = figures(process.pid)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stderr.splitlines()
+    assert lines[0] == f"snug: process {process.pid} is recorded to of.snug for 0.7 s"
+    assert re.fullmatch(r"snug: recorded [0-9,]+ calls, [0-9.]+ bytes a call: snug report of.snug", lines[1])
+    found = marked(tmp_path / "of.snug")
+    assert all(found[12_345 + 33 + number] > 20 for number in range(threads))
+    with TraceReader(tmp_path / "of.snug") as reader:
+        history = read_history(reader)
+        assert reader.header.pid == process.pid and not reader.has_rows
+        assert abs(int(reader.about["live"]) - state.live_bytes) < state.live_bytes
+    assert history.missing_frees < history.call_count // 100 and history.unknown_frees > 0
+    report = snug("report", str(tmp_path / "of.snug"))
+    assert report.returncode == 0
+    assert "were live or cached by then, which the trace does not know" in " ".join(report.stdout.split())
+
+
+def test_it_can_be_recorded_again_and_is_named_after_its_program(tmp_path: Path) -> None:
+    with worker(WORKING, 3) as process:
+        for turn in range(3):
+            folder = tmp_path / str(turn)
+            folder.mkdir()
+            ended = record(folder, "--pid", process.pid, "--seconds", "0.3", *(["--raw"] if turn == 1 else []))
+            assert ended.returncode == 0, ended.stderr
+        for turn in range(3):
+            (path,) = (tmp_path / str(turn)).iterdir()
+            assert path.name == f"{Path(PYTHON).name}.{process.pid}.snug"
+            assert all(marked(path)[12_345 + 33 + number] > 5 for number in range(3))
+        assert not any("snug" in os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir())
+
+
+def test_ctrl_c_ends_it(tmp_path: Path) -> None:
+    with (
+        worker(WORKING) as process,
+        subprocess.Popen(
+            [SNUG, "record", "--pid", str(process.pid), "-o", "of.snug"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command,
+    ):
+        assert command.stderr is not None
+        assert command.stderr.readline().endswith("until Ctrl-C\n")
+        time.sleep(0.5)
+        command.send_signal(signal.SIGINT)
+        assert command.stderr.readline().startswith("snug: recorded ")
+        assert command.wait() == 0 and process.poll() is None
+    assert marked(tmp_path / "of.snug")[12_345 + 33] > 20
+
+
+def test_the_end_of_the_process_ends_it(tmp_path: Path) -> None:
+    code = SLEEPER.replace("print('worked'", "break; print('worked'")
+    with (
+        worker(code) as process,
+        subprocess.Popen(
+            [SNUG, "record", "--pid", str(process.pid), "-o", "of.snug"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command,
+    ):
+        assert command.stderr is not None and process.stdin is not None
+        assert command.stderr.readline().startswith(f"snug: process {process.pid} is asked to record")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.wait()
+        command.communicate()
+    if (tmp_path / "of.snug").exists():  # else it ended before
+        assert marked(tmp_path / "of.snug").total() > 100
+
+
+def test_a_process_that_sleeps_begins_and_ends_with_its_work(tmp_path: Path) -> None:
+    with worker(SLEEPER) as process:
+        assert process.stdin is not None and process.stdout is not None
+
+        def work() -> None:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "worked\n"
+
+        with open_mailbox(process.pid) as mailbox:
+            begun = mailbox.ask(Kind.BEGIN, str(tmp_path / "of.snug"))
+            time.sleep(0.3)
+            assert not mailbox.look(begun) and not (tmp_path / "of.snug").exists()
+            work()
+            work()
+            assert mailbox.look(begun) and begun.answer is Answer.DONE
+            end = mailbox.ask(Kind.END)
+            time.sleep(0.3)
+            assert not mailbox.look(end)
+            work()
+            work()
+            assert mailbox.look(end) and end.answer is Answer.DONE
+    assert marked(tmp_path / "of.snug")[10_033 + 500] >= 1
+
+
+def test_a_helper_thread_looks_while_the_program_sleeps(tmp_path: Path) -> None:
+    code = "kept = [bytes(3000) for _ in range(20_000)]; " + SLEEPER
+    with worker(code, SNUG_BACKGROUND="1") as process, open_mailbox(process.pid) as mailbox:
+        assert wait_for(mailbox, mailbox.ask(Kind.TRIM)) is Answer.DONE
+
+
+@pytest.mark.parametrize("name", ["none/of.snug", "there.snug/of.snug"])
+def test_a_file_that_the_process_cannot_make_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "there.snug").write_text("mine")
+    with worker(WORKING) as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "1", "-o", name)
+        assert process.poll() is None
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"snug: process {process.pid}: it could not make the file {tmp_path / name}: that must be new,"
+        " in a folder it may write to\n"
+    )
+
+
+def test_a_process_that_records_already_goes_on(tmp_path: Path) -> None:
+    with worker(WORKING, SNUG_RECORD=str(tmp_path / "own.snug")) as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "1", "-o", "of.snug")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        f"snug: process {process.pid}: it records already\n",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["own.snug"]
+
+
+def test_forks_are_recorded_with_their_children_who_do_not_record(tmp_path: Path) -> None:
+    with worker(FORKING) as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "0.7", "-o", "of.snug")
+        process.send_signal(signal.SIGSTOP)
+        assert process.stdout is not None
+        process.kill()
+        children = {int(line) for line in process.stdout}
+    assert ended.returncode == 0, ended.stderr
+    with TraceReader(tmp_path / "of.snug") as reader:
+        forks = [event.number for event in reader.events() if event.operation is Operation.FORK]
+    assert len(forks) > 3 and set(forks) <= children and len(set(forks)) == len(forks)
+    assert marked(tmp_path / "of.snug")[33_333 + 33] == 0
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_shards_are_recorded_and_trimmed(tmp_path: Path) -> None:
+    moving = str(build_library("snugmalloc", "shards"))
+    with worker(WORKING, 4, LD_PRELOAD=moving, SNUG_HEAPS="4") as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "0.5", "-o", "of.snug")
+        with open_mailbox(process.pid) as mailbox:
+            assert wait_for(mailbox, mailbox.ask(Kind.TRIM)) is Answer.DONE
+        assert process.poll() is None
+    assert ended.returncode == 0, ended.stderr
+    assert marked(tmp_path / "of.snug").total() > 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--pid", "1", "--", "true"], "--pid is for a process that runs"),
+        (["--pid", "1", "--follow"], "--pid is for a process that runs"),
+        (["--seconds", "1", "--", "true"], "--seconds goes with --pid"),
+        (["--pid", "1", "-o", ""], "the name of the file is empty"),
+        ([], "Missing argument 'PROGRAM'."),
+    ],
+)
+def test_wrong_usage_is_told(arguments: list[str], words: str) -> None:
+    ended = snug("record", *arguments)
+    assert ended.returncode == 2 and words in ended.stderr and ended.stderr.count("\n") == 1
+
+
+# ---- Trimming ----
+
+
+def test_a_trim_gives_back_what_is_free() -> None:
+    code = "kept = [bytes(3000) for _ in range(60_000)]; del kept\n" + SLEEPER
+    with worker(code, SNUG_PURGE_DELAY="1G") as process, open_mailbox(process.pid) as mailbox:
+        assert process.stdin is not None and process.stdout is not None
+        before = figures(process.pid)
+        asked = mailbox.ask(Kind.TRIM)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "worked\n"
+        assert mailbox.look(asked) and asked.answer is Answer.DONE
+        after = figures(process.pid)
+    assert asked.given_back > 0
+    assert after.returned_bytes >= before.returned_bytes + asked.given_back
+
+
+def test_a_process_that_ends_while_it_is_asked_is_told() -> None:
+    with (
+        worker(WORKING) as process,
+        pytest.raises(CannotAttach, match=f"process {process.pid} has ended"),
+        open_mailbox(process.pid) as mailbox,
+    ):
+        process.kill()
+        process.wait()
+        mailbox.ask(Kind.TRIM)
+
+
+# ---- Where memory may not be read ----
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_its_own_user_asks_through_the_published_file(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    (tmp_path / "published").mkdir(mode=0o777)
+    (tmp_path / "published").chmod(0o777)
+    code = f"import os, ctypes\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    code += "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody but root may trace it\n"
+    ask = f"""
+import os, sys, time
+from snugmalloc.live.asking import Kind, open_mailbox
+from snugmalloc.launch import published
+os.environ["SNUG_PUBLISH"] = {str(tmp_path / "published")!r}
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+with open_mailbox(int(sys.argv[1])) as mailbox:
+    asked = mailbox.ask(Kind.TRIM)
+    while not mailbox.look(asked):
+        time.sleep(0.01)
+print(asked.answer.name)
+"""
+    with worker(code + WORKING, SNUG_PUBLISH=str(tmp_path / "published")) as process:
+        for name in (tmp_path / "published").iterdir():
+            os.chown(name, NOBODY, NOBODY)
+        ended = subprocess.run(
+            [sys.executable, "-c", ask, str(process.pid)], capture_output=True, text=True, cwd="/", timeout=60
+        )
+    assert (ended.stdout, ended.returncode) == ("DONE\n", 0), ended.stderr
