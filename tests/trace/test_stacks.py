@@ -338,6 +338,14 @@ def test_a_large_module_and_another_at_its_place(python: str, tmp_path: Path) ->
     assert script.lines == {}
 
 
+def test_functions_that_look_alike_share_a_table_of_lines(python: str, tmp_path: Path) -> None:
+    functions = "\n".join(f"def f{number}():\n    return bytes({SIZE})\n" for number in range(20))
+    calls = "\n".join(f"f{number}()" for number in range(20))
+    script, found = recorded(python, tmp_path, f"{functions}\n{calls}\n")
+    own = {stack[0] for stack in found}
+    assert own == {SourceFrame(str(script.path), 2 + 3 * number, f"f{number}") for number in range(20)}
+
+
 def test_names_in_any_letters(python: str, tmp_path: Path) -> None:
     folder = tmp_path / "größe 大小 \U0001f40d"
     folder.mkdir()

@@ -61,7 +61,7 @@ class Mark(Record, size=40):
      0  table
      8  generation  of what is known of code: with another one the table may be, too
     16  unit        the first that the next entry is about
-    24  line        before that entry
+    24  lines       from the first of the code to the one before that entry: alike code has one table
     32  place       where it begins
     40
     """
@@ -69,7 +69,7 @@ class Mark(Record, size=40):
     table: Word
     generation: Word
     unit: Word
-    line: Word
+    lines: Word
     place: Word
 
 
@@ -213,13 +213,13 @@ def find_mark(unit: Word) -> Mark:
     return Mark(0 if takes_samples() or not has_room() else mark)
 
 
-def set_mark(unit: Word, line: Word, place: Word) -> None:
+def set_mark(unit: Word, lines: Word, place: Word) -> None:
     """The table was read up to an entry."""
     mark = mark_of_table()
     mark.table = table_begin
     mark.generation = generation()
     mark.unit = unit
-    mark.line = line
+    mark.lines = lines
     mark.place = place
 
 
@@ -230,7 +230,7 @@ def line_at(first_line: Word, unit: Word) -> Word:
     begin: Word = 0  # the first unit of an entry
     mark = find_mark(unit)
     if mark != 0:
-        line = mark.line
+        line = (first_line + mark.lines) & ALL_BITS
         begin = mark.unit
         table_at = mark.place
     while table_at < table_end:
@@ -244,7 +244,7 @@ def line_at(first_line: Word, unit: Word) -> Word:
             line = next_line(line)
         end = begin + (head & UNITS_MASK) + 1
         if unit < end:
-            set_mark(begin, before, place)
+            set_mark(begin, (before - first_line) & ALL_BITS, place)
             return first_line if kind == NO_LINE else line
         begin = end
     return first_line
