@@ -97,15 +97,20 @@ def obtain_at_once(size: Word) -> tuple[Word, Word]:
 
 def answer_malloc(size: Word) -> Word:
     """As malloc."""
-    return serve(size) if likely(is_serving_only()) else record_malloc(size)
+    return serve(size) if likely(is_serving_only()) else count_malloc(size)
+
+
+def count_malloc(size: Word) -> Word:
+    """The same where it may be that calls are recorded: by samples, as far as that is known."""
+    return sample_malloc(size) if takes_samples() else record_malloc(size)
 
 
 def record_malloc(size: Word) -> Word:
-    """The same where it may be that calls are recorded."""
-    if unlikely(has_samples()):
-        return sample_malloc(size)
+    """The same where it may be that each is recorded."""
     recorder = known_recorder()
     if unlikely(recorder == 0):
+        if has_samples():  # the options were not known yet
+            return sample_malloc(size)
         recorder = recorder_of_call()
         if recorder == 0:
             return obtain(size)

@@ -150,6 +150,7 @@ def take_unsampled(size: Word) -> Word:
     return pointer
 
 
+@inline
 def sample_malloc(size: Word) -> Word:
     """As malloc."""
     pointer = take_unsampled(size)
