@@ -17,6 +17,7 @@ from types import MappingProxyType
 from snugmalloc.engine.dropin import options as engine
 from snugmalloc.engine.dropin import ring, switch
 from snugmalloc.engine.dropin.layout import GIB
+from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.engine.dropin.values import MAX_BYTES
 
 PREFIX = "SNUG_"
@@ -307,8 +308,17 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 "record_stacks",
                 re.compile("(python|native|none)(,(python|native|none))*"),
                 "python, native, both with a comma between them, or none",
-                meaning="record the stacks of calls that allocate, too: lines of Python, functions in machine code",
-                cost="some 30 ns more for each block, and 3 for each Python call that it was made from",
+                meaning="record who allocates, too: lines of Python, functions in machine code",
+                cost="some 30 ns more for each block, and 3 for each Python call that it is from",
+            ),
+            NumberOption(
+                "record_sample",
+                "bytes",
+                0,
+                0,
+                MAX_GAP,
+                meaning="record samples, one block for each so many bytes in the mean; 0: every call",
+                cost="next to nothing",
             ),
         )
     }

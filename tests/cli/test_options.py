@@ -19,6 +19,7 @@ TEXTS = {
     "disable_file": (["/nonexistent", "relative name", "/" * 3000], [""]),
     "publish": (["/dev/shm"], ["", "folder", "./folder"]),
     "except": (["", "java", "chromium, java", "a-name-of-more-than-15-characters,"], ["/usr/bin/java", "a,/"]),
+    "record_stacks": (["python", "native,python", "none"], ["", "lines", "python,", "native;python"]),
     # what it takes makes a file: tests/trace/test_record.py, tests/ring/test_ring.py
     "record": ([], ["", "ring:", "ring:8", "ring:8X", "ring:2G", "ring:8M:"]),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from .heaps import InterpretedHeap
 
 LIBRARY = snugmalloc.get_library("snugmalloc")
 MIB = 1 << 20
+CLONE = 56 if platform.machine() == "x86_64" else 220  # the number of the system call
 PROC = Path("/proc")
 GROW = "kept = [bytearray(3000) for _ in range(30000)]\n"
 
@@ -71,13 +73,15 @@ def test_each_step_brings_the_copy_up_to_date() -> None:
     assert len(machine.own_files) == 1 and machine.warnings == []
 
 
-def test_a_forked_child_gets_a_file_of_its_own() -> None:
+@pytest.mark.parametrize("forks", [0, 1], ids=["clone", "fork"])
+def test_a_forked_child_gets_a_file_of_its_own(forks: int) -> None:
     machine = SimulatedMachine(folders={b"/run/x"})
     heap = interpreted(machine, SNUG_PUBLISH="/run/x")
     for _ in range(500):
         heap.malloc(5000)
     before = copied(machine)
-    machine.forks += 1
+    machine.process += 1
+    machine.forks += forks
     for _ in range(500):
         heap.malloc(5000)
     first, second = machine.own_files
@@ -110,6 +114,7 @@ def test_a_child_that_can_have_no_file_is_silent() -> None:
     machine = SimulatedMachine(folders={b"/run/x"})
     heap = interpreted(machine, SNUG_PUBLISH="/run/x")
     heap.malloc(5000)
+    machine.process += 1
     machine.forks += 1
     machine.folders.clear()
     for _ in range(500):
@@ -159,6 +164,20 @@ def test_children_publish_for_themselves(tmp_path: Path) -> None:
         assert all(published(child).live_bytes > own + 80 * MIB for child in children)
         for child in children:
             os.kill(child, 9)
+
+
+def test_a_child_of_a_bare_clone_publishes_for_itself(tmp_path: Path) -> None:
+    """Nothing of libc is told of it."""
+    code = f"import ctypes, os\n{GROW}read, write = os.pipe()\n"
+    code += "child = ctypes.CDLL(None).syscall(CLONE, 17, 0, 0, 0, 0)\n".replace("CLONE", str(CLONE))
+    code += "if not child:\n    more = [bytearray(3000) for _ in range(30000)]\n"
+    code += "    os.write(write, b'x'); input(); os._exit(0)\n"
+    code += f"os.read(read, 1); open({str(tmp_path / 'child')!r}, 'w').write(str(child))"
+    with running(code, SNUG_PUBLISH=str(tmp_path)) as pid:
+        child = int((tmp_path / "child").read_text())
+        own = published(pid).live_bytes
+        assert own < 140 * MIB and published(child).live_bytes > own + 80 * MIB
+        os.kill(child, 9)
 
 
 def test_a_program_that_is_executed_has_the_file_anew(tmp_path: Path) -> None:

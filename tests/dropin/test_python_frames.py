@@ -247,7 +247,7 @@ def test_every_instruction_has_its_line(code: CodeType) -> None:
     assert engine.find_layout() and engine.is_code(place)
     expected = {at: line for begin, end, line in code.co_lines() for at in range(begin, end, 2)}
     lines = engine.Layout(engine.LAYOUT).lines_in_code
-    for at, line in expected.items():
+    for at, line in [*expected.items(), *reversed(expected.items()), *sorted(expected.items(), key=str)]:
         assert engine.open_lines(interpreter.machine.load(place + lines, 8))
         found = engine.line_at(code.co_firstlineno, at // 2)
         assert found == (line if line is not None else code.co_firstlineno)

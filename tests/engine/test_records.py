@@ -118,7 +118,7 @@ def test_no_other_state_is_written_while_threads_run() -> None:
         for definition in definitions
         if isinstance(definition, State)
     }
-    recording = {"tracefile", "ring", "recorder", "definitions", "modules", "pylines", "pyframes"}
+    recording = {"tracefile", "sampling", "ring", "recorder", "definitions", "modules", "pylines", "pyframes"}
     assert set(states.values()) <= {"options", "switch", "requests", "publish"} | recording
     assert [name for name, layer in states.items() if layer == "requests"] == ["helper_process"]
 

@@ -135,6 +135,35 @@ def test_the_command_tells_where_the_ring_is_of_a_program_that_is_killed(tmp_pat
     assert found["largest"][0]["is_live"]
 
 
+LEAKS_BY_LINE = """
+import os, signal
+kept = []
+def keep(number):
+    kept.append(bytearray(20_000 + number % 3))
+def use():
+    return len(bytes(30_000))
+for number in range(3_000):
+    keep(number)
+    use()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_with_stacks_the_line_is_named(tmp_path: Path) -> None:
+    script, ring = tmp_path / "app.py", tmp_path / "of.ring"
+    script.write_text(LEAKS_BY_LINE)
+    subprocess.run(
+        [SNUG, "record", "--stacks", "python", "--ring", "2M", "-o", ring, "--", PYTHON, script],
+        capture_output=True,
+    )
+    found = autopsy(ring)
+    assert (found["end"], found["origin"]) == ("killed", "line")
+    line, stack = found["stayed_by_origin"][0], found["stayed_by_stack"][0]
+    assert line["name"].startswith("keep (") and line["name"].endswith("app.py:5)")
+    assert line["blocks"] >= 3_000 and line["bytes"] >= 60_000_000
+    assert stack["name"].startswith("keep (") and " < " in stack["name"]
+
+
 def test_free_memory_is_no_leak(leak: Path, tmp_path: Path) -> None:
     ring = tmp_path / "of.ring"
     with running(leak, "fragment", ring=f"ring:1M:{ring}") as process:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -314,6 +316,28 @@ def test_code_that_comes_and_goes_has_its_own_lines(python: str, tmp_path: Path)
     assert script.lines == {}
 
 
+def test_a_large_module_and_another_at_its_place(python: str, tmp_path: Path) -> None:
+    """Tables of lines are read on from where the last place was, if they are still the same."""
+    script, found = recorded(
+        python,
+        tmp_path,
+        f"""
+        for module in range(3):
+            lines = [f"bytes({SIZE} + {{number % 500}})" + "\\n" * module for number in range(1500)]
+            exec(compile("\\n".join(lines), f"module-{{module}}", "exec"))
+            del lines
+        """,
+    )
+    own = [frame for (frame, *_) in found.elements() if isinstance(frame, SourceFrame)]
+    own = [frame for frame in own if frame.file != str(script.path)]  # where it is compiled
+    assert len(own) == 4500
+    expected = {
+        (f"module-{module}", 1 + number * (module + 1)) for module in range(3) for number in range(1500)
+    }
+    assert {(frame.file, frame.line) for frame in own} == expected
+    assert script.lines == {}
+
+
 def test_names_in_any_letters(python: str, tmp_path: Path) -> None:
     folder = tmp_path / "größe 大小 \U0001f40d"
     folder.mkdir()
@@ -445,6 +469,60 @@ def test_signal_handlers(python: str, tmp_path: Path) -> None:
     assert all(stack[0] == script.frame("handler", "handler") for stack in found)
 
 
+def test_a_killed_program_leaves_no_stack_that_is_not_defined(python: str, tmp_path: Path) -> None:
+    script = Script(
+        tmp_path / "program.py",
+        """
+        import os, signal
+        kept = []
+        for number in range(30_000):
+            exec(compile("kept.append(object())", f"file-{number}", "exec"))
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    trace = tmp_path / "of.snug"
+    outcome = subprocess.run(
+        [python, str(script.path)],
+        env={
+            **os.environ,
+            "LD_PRELOAD": LIBRARY,
+            "PYTHONMALLOC": "malloc",
+            "SNUG_RECORD": str(trace),
+            "SNUG_RECORD_STACKS": "python",
+        },
+    )
+    assert outcome.returncode == -signal.SIGKILL
+    with TraceReader(trace) as reader:
+        assert not reader.has_index
+        stacks = [event.stack for event in reader.events()]
+        assert max(stacks) < len(reader.tables.stacks)
+        assert sum(map(bool, stacks)) > 10_000
+        assert len([file for file in reader.tables.texts if file.startswith("file-")]) > 10_000
+
+
+def test_without_memory_for_the_table_there_are_no_stacks_and_a_line(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (20 << 20, 20 << 20))
+
+    trace = tmp_path / "of.snug"
+    outcome = subprocess.run(
+        [sys.executable, "-c", f"bytes({SIZE})"],
+        env={
+            **os.environ,
+            "LD_PRELOAD": LIBRARY,
+            "PYTHONMALLOC": "malloc",
+            "SNUG_RECORD": str(trace),
+            "SNUG_RECORD_STACKS": "python",
+        },
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+    )
+    assert outcome.returncode == 0
+    assert len(outcome.stderr.splitlines()) == 1 and "no memory for stacks" in outcome.stderr
+    assert stacks_of(trace) == {(): 1}
+
+
 def test_without_stacks_there_are_none(python: str, tmp_path: Path) -> None:
     _, found = recorded(python, tmp_path, f"bytes({SIZE})", stacks="none")
     assert found == {(): 1}
@@ -476,12 +554,14 @@ def chain(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     return build(tmp_path_factory.mktemp("chain"), [*WITH_FRAMES, *request.param])
 
 
-def build(folder: Path, flags: list[str]) -> Path:
+def build(folder: Path, flags: list[str], name: str = "chain.c") -> Path:
     built = folder / "chain"
-    source = Path(__file__).with_name("c") / "chain.c"
+    source = Path(__file__).with_name("c") / name
+    compiler = "g++" if name.endswith(".cpp") else "gcc"
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-parentheses"]
     subprocess.run(
-        ["gcc", "-O2", "-pthread", *warnings, "-fno-builtin", *flags, str(source), "-o", str(built)], check=True
+        [compiler, "-O2", "-pthread", *warnings, "-fno-builtin", *flags, str(source), "-o", str(built)],
+        check=True,
     )
     return built
 
@@ -507,6 +587,15 @@ def test_functions_by_frame_pointers(chain: Path, tmp_path: Path, mode: str) -> 
     assert len(found) == 5
     for names in found:
         assert names[:5] == [*CHAIN, "thread" if mode == "thread" else "main"]
+
+
+def test_operators_and_relatives_of_malloc(tmp_path: Path) -> None:
+    program = build(tmp_path, WITH_FRAMES, "chain.cpp")
+    run([str(program)], tmp_path / "of.snug", stacks="native")
+    found = functions_of(tmp_path / "of.snug")
+    assert len(found) == 7
+    for way, names in enumerate(found):
+        assert names[:5] == [*CHAIN, "main"], way
 
 
 def test_a_signal_handler_on_a_stack_of_its_own(chain: Path, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from snugmalloc.cli.handover import hand_over
 from snugmalloc.cli.preparing import prepare, tell_ignored, wants_plain_python
 from snugmalloc.cli.run import become_or_exit, get_own_library
 from snugmalloc.cli.settings import settings_option
-from snugmalloc.engine.dropin.sampling import MAX_GAP
 from snugmalloc.launch.launcher import launch_command
 from snugmalloc.launch.preload import PreloadError, additions
-from snugmalloc.options import OPTIONS, NumberOption, always_on, variables
+from snugmalloc.options import OPTIONS, always_on, variables
 
 PROCESS = "%p"
 ALL = "all"
@@ -26,7 +25,7 @@ DEFAULT_RING = f"/dev/shm/snug-{PROCESS}.ring"
 
 
 def _checked_sample(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    gap = NumberOption("sample", "bytes", 0, 1, MAX_GAP, meaning="the mean gap", cost="")
+    gap = OPTIONS["record_sample"]
     try:
         if text != ALL:
             gap.check(text)
@@ -65,14 +64,14 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     default="none",
     show_default=True,
     callback=lambda _context, _parameter, value: check_stacks(value),
-    help="Record who allocated: the lines of Python, the functions of machine code by frame pointers, or both.",
+    help="Record which lines of Python or functions of machine code allocate.",
 )
 @click.option(
     "--ring",
     metavar="SIZE",
     callback=_ring_size,
-    help="Keep only the last calls, in a file of so many bytes in memory, which outlives the program: 8M, for"
-    f" snug autopsy. Without -o it is {DEFAULT_RING}.",
+    help=f"Keep the last calls in memory that outlives PROGRAM, in so many bytes, as 8M, for snug autopsy:"
+    f" {DEFAULT_RING}, or as -o says.",
 )
 @click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
 @click.option(
@@ -86,8 +85,7 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     metavar="BYTES|all",
     default=ALL,
     callback=_checked_sample,
-    help="Record blocks by samples, one for each BYTES bytes in the mean (512K is usual), and not all, the"
-    " default.",
+    help="Record samples only: a block for each BYTES bytes in the mean; 512K is usual. Default: all.",
 )
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
@@ -105,30 +103,15 @@ def command(
     settings: dict[str, str],
     keep_pymalloc: bool,
 ) -> None:
-    """Run PROGRAM on snugmalloc and record its calls of malloc and the like.
+    """Run PROGRAM on snugmalloc, or take a process that is on it, and record its calls of malloc and the like.
 
     \b
         snug record -- python3 app.py
-        snug report python3.1234.snug
         snug record --pid 1234 --seconds 60
-        snug record --stacks python -- python3 app.py
+        snug report python3.1234.snug
 
-    Every call is in the trace, with its thread, time, size and address, and what the allocator did beside: how
-    the heap grew, and what was given back. Without --follow that is the process of PROGRAM, but not its
-    children. A program that the process becomes by exec, as `env` or a script does it, has a file of its own,
-    whose name ends in -2. A program that is killed leaves what it had written by then, which lacks the last
-    thousands of calls of each thread. With --ring nothing is missing, but what has been overwritten: the last
-    calls are in the file at any moment, however the program ends.
-
-    With --sample, for programs that run long, most blocks cost nothing. Each sampled block stands for as many
-    as its size says, and its free and its reallocs are recorded, too; reports of such a trace are estimates.
-
-    With --pid a process on snugmalloc is asked to record, and to leave off after --seconds or at Ctrl-C. It
-    does both at its next work, and writes the file itself. Blocks from before are not in the trace. That takes
-    the right to trace the process, or SNUG_PUBLISH in its environment.
-
-    Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
-    (statically linked, set-user-id, of another architecture).
+    docs/recording.md says what is in a trace, and what recording costs. Exit status: the program's own; 127 if
+    there is no such program, 126 if it cannot be run on the allocator.
     """
     if output == "":
         raise click.UsageError("the name of the file is empty")

@@ -59,7 +59,8 @@ def figures_of(reader: TraceReader, summary: Summary) -> dict[str, Any]:
     if not summary.mean_gap:
         return figures
     errors = summary.errors._asdict()
-    return _without_unknown(figures) | {"standard_errors": errors, "by_calls": None, "short_lived": None}
+    unknown = {"by_calls": None, "short_lived": None}
+    return {**_without_unknown(figures), **unknown, "standard_errors": errors}
 
 
 def _without_unknown(figures: Any) -> Any:

@@ -8,7 +8,7 @@ from itertools import compress
 from operator import mul
 
 from snugmalloc.trace.columns import NO_BLOCK
-from snugmalloc.trace.operations import CALLS, Operation
+from snugmalloc.trace.operations import CALLS, IS_CALL, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
 from snugmalloc.trace.vectors import listed
 from snugmalloc.trace.weight import blocks_behind
@@ -46,7 +46,10 @@ def survey(reader: TraceReader) -> Survey:
         counts = [blocks_behind(size, mean_gap) for size in sizes] if mean_gap else [1] * len(sizes)
         found.blocks += sum(counts)
         found.bytes += sum(map(mul, sizes, counts))
-        found.threads.update(listed(columns.thread))
+        threads = listed(columns.thread)
+        if mean_gap:  # one of them stands for all that have no sample
+            threads = list(compress(threads, bytes(columns.operation).translate(IS_CALL)))
+        found.threads.update(threads)
         found.last_time = max(found.last_time, *listed(columns.time))
     found.blocks, found.bytes = round(found.blocks), round(found.bytes)
     return found

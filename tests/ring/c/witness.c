@@ -1,14 +1,15 @@
 /* Makes random calls in several threads, and notes each in a file that is mapped and shared, so that it is known
    afterwards which calls were the last, however the program ended. A call is noted when it has returned.
 
-       witness FILE THREADS MODE   MODE: forever, signals, fork, short, count=CALLS
+       witness FILE THREADS MODE   MODE: forever, signals, trim, fork, short, count=CALLS
 
    With `signals` a handler interrupts the one thread all the time, and forks a child that goes on where the thread was, and notes
-   nothing in the file. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
+   nothing in the file; each is told on standard output. With `trim` each thread gives back thousands of ranges of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
    calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of each.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 enum { MALLOC = 1, CALLOC, REALLOC, ALIGNED, FREE };
-enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100 };
+enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100, TRIMMED = 2000, BLOCK = 20000 };
 
 typedef struct {
     uint64_t operation, size, number, old, address;
@@ -83,6 +84,28 @@ static void *work(void *of) {
     return NULL;
 }
 
+static void *work_and_trim(void *of) {
+    static __thread void *blocks[TRIMMED];
+    Worker *worker = of;
+    worker->notes->thread = (uint64_t)syscall(SYS_gettid);
+    for (;;) {
+        for (int i = 0; i < TRIMMED; i++) {
+            blocks[i] = malloc(BLOCK);
+            note(worker, (Call){MALLOC, BLOCK, 0, 0, (uintptr_t)blocks[i]});
+            memset(blocks[i], 1, BLOCK);
+        }
+        for (int first = 0; first < 2; first++) {
+            for (int i = first; i < TRIMMED; i += 2) {
+                uint64_t old = (uintptr_t)blocks[i];
+                free(blocks[i]);
+                note(worker, (Call){FREE, 0, 0, old, 0});
+            }
+            malloc_trim(0);
+        }
+    }
+    return NULL;
+}
+
 static void *work_briefly(void *of) {
     Worker *worker = of;
     worker->notes->thread = (uint64_t)syscall(SYS_gettid);
@@ -94,6 +117,10 @@ static void *work_briefly(void *of) {
 static Notes *all_notes;
 static size_t notes_length;
 
+static void tell(void) {
+    if (write(1, "forked\n", 7) != 7) _exit(1);
+}
+
 static void fork_here(int signal_number) {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     pid_t child = fork();
@@ -102,8 +129,10 @@ static void fork_here(int signal_number) {
         signal(signal_number, SIG_IGN);
         signal(SIGALRM, SIG_DFL);
         ualarm(3000, 0); /* which ends it */
-    } else
+    } else {
         waitpid(child, NULL, 0);
+        tell();
+    }
 }
 
 static void interrupt(pthread_t thread) {
@@ -124,6 +153,7 @@ static void work_in_children(void) {
             _exit(0);
         }
         waitpid(child, NULL, 0);
+        tell();
     }
 }
 
@@ -148,7 +178,7 @@ int main(int count, char **arguments) {
             for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
         }
     for (int i = 0; i < threads; i++)
-        if (pthread_create(&ids[i], NULL, work, &workers[i])) return 1;
+        if (pthread_create(&ids[i], NULL, strcmp(mode, "trim") ? work : work_and_trim, &workers[i])) return 1;
     if (strcmp(mode, "fork") == 0) work_in_children();
     if (strcmp(mode, "signals") == 0) interrupt(ids[0]);
     for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);

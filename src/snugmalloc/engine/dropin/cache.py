@@ -244,7 +244,7 @@ def keep_listed(pointer: Word, kind: Word) -> bool:
 
 @inline
 def take_counted(size: Word) -> Word:
-    """The same where blocks are sampled: there the fast path of free finds the lists, and that of malloc does not."""
+    """The same where blocks are sampled: there free's fast path finds the lists, and malloc's does not."""
     if unlikely(size > LISTED_LIMIT):
         return 0
     size_class = load_byte(COUNTED_CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT))

@@ -7,11 +7,11 @@
 
 Larger ones are blocks, for these coalesce: one object in use keeps its whole slab.
 
-Two tables answer in one load. Until they are filled, before the first thread's cache is made, they say 0, a
+Tables answer in one load. Until they are filled, before the first thread's cache is made, they say 0, a
 class of which no cache has a list.
 
-    CLASSES          for each number of units that a request may have: its class, as the fast path of malloc finds it
-    COUNTED_CLASSES  the same, filled in place of the other where each request is to come past the fast path
+    CLASSES          for each number of units that a request may have: its class, for malloc's fast path
+    COUNTED_CLASSES  the same, filled in place of the other where each request is to come past that
     BLOCK_CLASSES    for each number of units of a block: the class whose blocks are just so large, or 0
 """
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from ..common.sizes import ONE
 from ..machine import (
+    Int,
     Record,
     Word,
     atomic_add,
@@ -35,12 +36,13 @@ from ..machine import (
     multiply,
     purge_memory,
     reserve,
+    tick,
     unlikely,
     warn,
 )
 from .chunks import NATIVE_DEFINITION, SOURCE_DEFINITION, STACK_DEFINITION, TABLES, TEXT_DEFINITION, put_number
 from .recorder import PATIENCE, ROWS_END, Recorder, append_chunk, claim_recorder
-from .tracefile import PATH
+from .tracefile import PATH, ticks_of_second
 
 NO_TABLE = b"snugmalloc: there is no memory for stacks, and none are recorded: "
 TABLE_FULL = b"snugmalloc: there are too many stacks: from here on new ones are cut or left out: "
@@ -57,6 +59,7 @@ INDEX_SLOTS = 1 << 20
 IN_INDEX = INDEX_SLOTS - 1
 MOST_DEFINITIONS = INDEX_SLOTS // 4 * 3
 INDEX_SLOT_SHIFT = 3
+PASS_SHIFT: Int = 10  # of a second: a chunk has a head of 64 bytes, a definition some five
 MIX_FIRST = 0x9E37_79B9_7F4A_7C15
 MIX_SECOND = 0xC2B2_AE3D_27D4_EB4F
 MIX_SHIFT = 29
@@ -99,6 +102,7 @@ pending_count: Word = 0
 pending_end: Word = 0  # where they end
 is_table_full: bool = False
 file_count: Word = 0
+last_pass: Word = 0  # the clock when definitions went to a ring
 
 
 # ---- One at a time ----
@@ -197,6 +201,17 @@ def pass_definitions() -> None:
     if pending_count != 0 and take_definitions():
         hand_on_definitions()
         leave_definitions()
+
+
+def pass_in_time() -> None:
+    """In a ring: the same at once, for the process may be killed; of many that come together some at a time."""
+    global last_pass
+    if pending_count == 0:
+        return
+    now = tick()
+    if now - last_pass > ticks_of_second() >> PASS_SHIFT:
+        last_pass = now
+        pass_definitions()
 
 
 def place_alone() -> Word:

@@ -10,7 +10,7 @@ it would otherwise stand in that page or at the end of the one before. So a page
 back whole, a slab uses its page to the last byte, and a large block can be kept out of a forked child without
 the heap missing anything.
 
-The tables grow with what the heap uses: 3 MiB of addresses for each 512 MiB, and of those only what is touched
+The tables grow with what the heap uses: 4 MiB of addresses for each 512 MiB, and of those only what is touched
 is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
@@ -95,11 +95,11 @@ class Tag(Record, size=8):
 class Leaf(Record):
     """What is known of 512 MiB of pages.
 
-          0  kinds   128 KiB
-     131072  tags    1 MiB
-    1179648  links   2 MiB
-    3276800  owners  64 KiB: of each granule the heap's control block, or 0 for the process's heap
-    3342336  samples 1 MiB: of each page two halves, see sampled.py
+          0  kinds    128 KiB
+     131072  tags     1 MiB
+    1179648  links    2 MiB
+    3276800  owners   64 KiB: of each granule the heap's control block, or 0 for the process's heap
+    3342336  samples  1 MiB: of each page two halves, see sampled.py
     4390912
     """
 
@@ -191,7 +191,7 @@ def next_granule(page: Word) -> Word:
 
 
 def sample_place(address: Word) -> Word:
-    """Where a sample is noted: of a covered page one that begins with the page, or one that begins inside it."""
+    """Where a sample is noted that begins with a covered page, or inside it."""
     page = page_of(address)
     inside = ONE if address & IN_PAGE != 0 else 0
     return leaf_of_page(page).samples + ((((page & IN_LEAF) << 1) + inside) << 2)

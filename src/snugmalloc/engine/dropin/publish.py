@@ -8,14 +8,15 @@ which that heap fills at each of its steps, so that `malloc` and `free` have not
     64  SLOTS  the figures of the process's heap, and of each shard
         COMMAND_AT  what is asked of the process: see outside.py
 
-A child that was forked gets a file of its own at its first step. Where there can be none, the first process
+A child that was forked gets a file of its own at its first step, and so does one of a bare clone, of which
+nobody is told: the kernel is asked for the process at each step. Where there can be none, the first process
 reports it in one line and publishes nothing.
 """
 
 from __future__ import annotations
 
 from ..common.sizes import ONE
-from ..machine import Word, atomic_store, copy_bytes, fork_generation, load_byte, map_own_file, start_time
+from ..machine import Word, atomic_store, copy_bytes, load_byte, map_own_file, process_id, start_time
 from .control import Heap, lock_heap, process_heap, unlock_heap
 from .figures import PUBLISHED
 from .outside import IN_FILE, Command, look_at
@@ -33,7 +34,7 @@ FILE_BYTES = COMMAND_AT + Command.SIZE
 folder: Word = 0  # its name, or 0 where nothing is published
 folder_entry: Word = 0
 published: Word = 0  # where the file is mapped, or 0
-published_forks: Word = 0  # and in which process
+published_process: Word = 0  # and in which process
 
 
 def choose_folder(entry: Word, value: Word) -> None:
@@ -59,8 +60,8 @@ def stop_publishing() -> None:
 
 def make_file() -> bool:
     """Under the lock of the process's heap: give this process a file of its own, if there can be one."""
-    global published, published_forks
-    published_forks = fork_generation()
+    global published, published_process
+    published_process = process_id()
     published = map_own_file(folder, FILE_BYTES * ONE)
     if published == 0:
         stop_publishing()
@@ -83,7 +84,7 @@ def publish_figures(heap: Heap, number: Word) -> None:
     The file is changed under the lock alone.
     """
     held = lock_heap(process_heap())
-    if is_publishing() and (published_forks == fork_generation() or make_file()):
+    if is_publishing() and (published_process == process_id() or make_file()):
         copy_bytes(published + SLOTS + number * PUBLISHED, heap, PUBLISHED)
         look_at(published_command(), IN_FILE * ONE)
     unlock_heap(process_heap(), held)
@@ -91,5 +92,5 @@ def publish_figures(heap: Heap, number: Word) -> None:
 
 def published_command() -> Command:
     """Under the lock: the command in this process's file; or 0 where it has none, or still its parent's."""
-    is_own = is_publishing() and published_forks == fork_generation()
+    is_own = is_publishing() and published_process == process_id()
     return Command(published + COMMAND_AT if is_own else 0)

@@ -2,15 +2,19 @@
 
 That is found out when the place is first seen, by the one thread that adds definitions. Everything is read with
 a system call that fails where there is no memory: an object that looks like code may be none.
+
+A table of lines is read from its beginning, or from where the last place in it was: that of a large module has
+many places, which are seen one after the other.
 """
 
 from __future__ import annotations
 
 from ..common.sizes import ONE
-from ..machine import Word, load_byte, load_half, load_word, read_memory, reserve, store_byte
-from .definitions import number_source, number_text
+from ..machine import Record, Word, load_byte, load_half, load_word, multiply, read_memory, reserve, store_byte
+from .definitions import generation, has_room, number_source, number_text
 from .layout import ALL_BITS
 from .pylayout import BYTES_AT, LARGEST_CODE, LAYOUT, LENGTH_AT, STATE_AT, TYPE_AT, Layout
+from .sampling import takes_samples
 
 OBJECT_BYTES = 40  # the head of a text, up to where its letters may begin
 MOST_LETTERS = 4096  # of a text; the rest is left out
@@ -47,9 +51,34 @@ VARINT_MASK = 63
 VARINT_SHIFT = 6
 MOST_SHIFT = 60
 
+MARKS_SHIFT = 6  # bits of the number of a mark
+MARKS_MIX = 0x9E37_79B9_7F4A_7C15
+
+
+class Mark(Record, size=40):
+    """How far a table of lines was read.
+
+     0  table
+     8  generation  of what is known of code: with another one the table may be, too
+    16  unit        the first that the next entry is about
+    24  line        before that entry
+    32  place       where it begins
+    40
+    """
+
+    table: Word
+    generation: Word
+    unit: Word
+    line: Word
+    place: Word
+
+
+MARKS = reserve(Mark.SIZE << MARKS_SHIFT)
+
 window_begin: Word = 0  # the addresses that WINDOW has the bytes of
 window_end: Word = 0
-table_at: Word = 0  # the next byte of the table of lines
+table_begin: Word = 0  # of the table of lines
+table_at: Word = 0  # its next byte
 table_end: Word = 0
 
 
@@ -158,32 +187,66 @@ def next_head() -> Word:
 
 def open_lines(lines: Word) -> bool:
     """Begin to read the table of lines that this object is. Whether it is one."""
-    global window_begin, window_end, table_at, table_end
+    global window_begin, window_end, table_begin, table_at, table_end
     window_begin = 0
     window_end = 0
     if not read_memory(lines, BYTES_AT * ONE, OBJECT):
         return False
     if load_word(OBJECT + TYPE_AT) != Layout(LAYOUT).bytes_type:
         return False
-    table_at = lines + BYTES_AT
+    table_begin = lines + BYTES_AT
+    table_at = table_begin
     table_end = table_at + load_word(OBJECT + LENGTH_AT)
     return True
 
 
+def mark_of_table() -> Mark:
+    """Where it is noted how far the table was read; or another one that was read since."""
+    return Mark(MARKS + (multiply(table_begin, MARKS_MIX) >> 64 - MARKS_SHIFT) * Mark.SIZE)
+
+
+def find_mark(unit: Word) -> Mark:
+    """The mark in the table before this unit; or 0. Without one where nobody would tell that the table goes."""
+    mark = mark_of_table()
+    if mark.table != table_begin or mark.generation != generation() or mark.unit > unit:
+        return Mark(0)
+    return Mark(0 if takes_samples() or not has_room() else mark)
+
+
+def set_mark(unit: Word, line: Word, place: Word) -> None:
+    """The table was read up to an entry."""
+    mark = mark_of_table()
+    mark.table = table_begin
+    mark.generation = generation()
+    mark.unit = unit
+    mark.line = line
+    mark.place = place
+
+
 def line_at(first_line: Word, unit: Word) -> Word:
     """The line of an instruction by the table that was opened; where that has none the first of the code."""
+    global table_at
     line = first_line
+    begin: Word = 0  # the first unit of an entry
+    mark = find_mark(unit)
+    if mark != 0:
+        line = mark.line
+        begin = mark.unit
+        table_at = mark.place
     while table_at < table_end:
+        place = table_at
+        before = line
         head = next_head()
         kind = head >> LINE_KIND_SHIFT & LINE_KIND_MASK
         if kind >= ONE_LINE and kind < NO_COLUMNS:
             line += kind - ONE_LINE
         elif kind >= NO_COLUMNS and kind < NO_LINE:
             line = next_line(line)
-        units = (head & UNITS_MASK) + 1
-        if unit < units:
+        end = begin + (head & UNITS_MASK) + 1
+        if unit < end:
+            set_mark(begin, before, place)
             return first_line if kind == NO_LINE else line
-        unit -= units
+        begin = end
     return first_line
 
 

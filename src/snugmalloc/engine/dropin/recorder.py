@@ -109,6 +109,8 @@ class Recorder(Record, align=64):
 ROWS_END = RECORDER_BYTES - ROWS_AT - LARGEST_ROW
 
 NEWEST_RECORDER = reserve(8)
+COMMON_RECORDER = reserve(8)
+COMMON_TAKEN = reserve(8)
 SESSION = reserve(8)  # the number of the recording: each that begins while the program runs has a new one
 
 rows_end: Word = 0  # in a recorder, the last place where a row may begin
@@ -239,12 +241,42 @@ def thread_recorder() -> Recorder:
     return Recorder(0 if is_of_ended(word) else word)
 
 
+# ---- One that threads share ----
+
+
+def have_common(thread: Word) -> None:
+    """From now on there is a recorder for events of threads that have none; its rows are of this thread."""
+    common = claim_recorder()
+    if common != 0:
+        common.thread = thread
+        common.system_thread = 0
+    atomic_store(COMMON_TAKEN, 0)
+    atomic_store(COMMON_RECORDER, common)
+
+
+def take_common() -> Recorder:
+    """The recorder that threads share, for this one until `leave_common`; 0 if it cannot be had."""
+    looks = PATIENCE * ONE if atomic_load(COMMON_RECORDER) != 0 else 0
+    while looks != 0 and atomic_exchange(COMMON_TAKEN, ONE) != 0:
+        looks -= 1
+    return Recorder(atomic_load(COMMON_RECORDER) if looks != 0 else 0)
+
+
+def leave_common() -> None:
+    """It is for the next thread."""
+    atomic_store(COMMON_TAKEN, 0)
+
+
+# ---- Forks ----
+
+
 def forget_parent() -> None:
     """In a forked child: what the parent's threads had not handed on is the parent's to write.
 
     The recorder of this thread is left: a signal handler that forks may have interrupted it.
     """
     own = load_thread_recorder()
+    atomic_store(COMMON_RECORDER, 0)
     recorder = newest_recorder()
     while recorder != 0:
         if recorder == own:

@@ -31,6 +31,7 @@ from .recorder import (
     forget_parent,
     give_up,
     hand_on,
+    have_common,
     is_full,
     is_of_ended,
     is_of_session,
@@ -42,7 +43,7 @@ from .recorder import (
 )
 from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
-from .sampling import begin_sampling, stir, takes_samples
+from .sampling import begin_sampling, mean_gap, stir, takes_samples
 from .slots import begin_rows, claim_slot, next_slot
 from .texts import append_about, append_left_out, append_live, begin_texts, name_run, text_of_name
 from .tracefile import (
@@ -83,6 +84,8 @@ def open_trace() -> None:
         append_header(scratch.rows)
         append_about(scratch)
         give_up(scratch)
+    if mean_gap() != 0:
+        have_common(atomic_add(THREAD_COUNT, ONE))
 
 
 def begin_recording_to(path: Word, live: Word) -> bool:

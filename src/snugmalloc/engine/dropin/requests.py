@@ -41,7 +41,7 @@ from .classes import LISTED_LIMIT, MAX_LISTED_UNITS, SLAB_LIMIT, class_of, objec
 from .control import process_heap
 from .figures import Figures, OwnFigures
 from .heap import free_block
-from .large import free_large, owner_of, unmap_spares
+from .large import free_large, is_mapped_block, owner_of, unmap_spares
 from .layout import IN_PAGE, MIB, PAGE, PAGED, UNIT, units_for
 from .options import hands_over, is_hardened, is_serving, mmap_threshold, wants_helper
 from .pages import BLOCKS, FOREIGN, MAPPING, PRIVATE, SPARE, is_block_kind, is_heap_kind, is_slab_kind, kind_at
@@ -56,6 +56,7 @@ from .places import (
     usable,
 )
 from .private import is_of_private_heap, resize_private
+from .recording import own_recorder
 from .refusals import count_refusal, note_reason
 from .rows import note_refusal, record_move
 from .shards import heap_count, heap_number
@@ -107,6 +108,7 @@ def look_closely(pointer: Word) -> None:
 def refuse() -> Word:
     """NULL, because there is no memory to be had."""
     if unlikely(is_recording()):
+        own_recorder()  # a thread that had no sample has none yet
         note_refusal()
     count_refusal(process_heap())
     set_errno(ENOMEM)
@@ -319,10 +321,10 @@ def dispose(pointer: Word) -> None:
 
 
 def comes_back(pointer: Word) -> bool:
-    """Whether `free` of this block in use comes past the fast path, whatever the thread's lists have room for."""
+    """Whether the free of this block in use comes past the fast path, however much room the lists have."""
     kind = kind_at(pointer)
     if pointer & IN_PAGE == 0:
-        return kind == BLOCKS or kind == MAPPING
+        return kind == BLOCKS or is_mapped_block(pointer)
     return kind == BLOCKS and pointer & (UNIT - 1) == 0 and units_of(pointer) > MAX_LISTED_UNITS
 
 

@@ -38,7 +38,19 @@ from .chunks import (
 from .definitions import pass_definitions
 from .figures import Figures
 from .layout import ALL_BITS
-from .recorder import IN_ROWS, ONE_ROW, Recorder, give_up, hand_on, is_at_end, is_full, thread_recorder
+from .recorder import (
+    IN_ROWS,
+    ONE_ROW,
+    Recorder,
+    give_up,
+    hand_on,
+    is_at_end,
+    is_full,
+    leave_common,
+    take_common,
+    thread_recorder,
+)
+from .ring import is_slot
 from .tracefile import is_noted, is_recording
 
 # ---- Rows ----
@@ -242,10 +254,23 @@ def note_refusal() -> None:
 # ---- Other events ----
 
 
+def record_shared(operation: Word, shape: Word, size: Word, number: Word, address: Word) -> None:
+    """An event of a thread that has no recorder: goes to the one that threads share, if there is one."""
+    common = take_common()
+    if common == 0:
+        return
+    if not is_at_end(common) or hand_on_full(common):
+        write_row(common, operation, tick(), shape, size, number, 0, address)
+    leave_common()
+
+
 def record_event(operation: Word, shape: Word, size: Word, number: Word, address: Word) -> None:
-    """What is no call: may be under a lock, and so is left out where this thread has no recorder with room."""
+    """What is no call: may be under a lock, and so is left out where this thread's recorder has no room."""
     recorder = thread_recorder()
-    if recorder == 0 or not is_noted(forks_seen()):
+    if not is_noted(forks_seen()):
+        return
+    if recorder == 0:
+        record_shared(operation, shape, size, number, address)
         return
     if is_at_end(recorder):
         recorder.lost += 1
@@ -259,8 +284,13 @@ def record_range(operation: Word, address: Word, count: Word) -> None:
 
 
 def record_given_back(address: Word, count: Word) -> None:
-    """The system has these bytes back. Without a lock, for one call may give back any number of ranges."""
+    """The system has these bytes back. Without a lock, for one call may give back any number of ranges.
+
+    A slot of a ring is not emptied in the middle of a call: what it has no room for is in the figures alone.
+    """
     recorder = thread_recorder()
     if recorder != 0 and is_noted(forks_seen()) and is_full(recorder):
+        if is_slot(recorder):
+            return
         hand_on_full(recorder)
     record_range(PURGE_EVENT, address, count)

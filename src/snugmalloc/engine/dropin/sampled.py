@@ -1,16 +1,19 @@
 """Owns what becomes of a call where a recording has samples: it is answered, and recorded if its block is one.
 
-Threads have their caches, and the fast path of free puts into their lists. That of malloc finds none: the table by
-which it would is empty, and another one in use. So each request comes by here, where its bytes are counted, and
-nearly all are served from their list at once: `malloc` has no test for that, and no clock is read. A sampled
-block is one whose free comes by here, too: it is larger than what lists have, or begins with a page, which the
-fast path of free leaves alone. Which byte of it was hit is noted beside the page map, where each page has two
-halves: for the block that begins with the page, and for a large one that begins inside it. A free looks there,
-and writes the row that goes with the block's.
+Threads have their caches, and the fast path of free puts into their lists. That of malloc finds none: the table
+by which it would is empty, and another one in use. So each request comes by here, where its bytes are counted,
+and nearly all are served from their list at once. malloc has no test for that, and no clock is read.
 
-A realloc is a request like any other: its new block is sampled or not, whatever its old one was. If only the old
-one was, its row is that of a free; if only the new one is, that of a realloc of NULL. But a small block for which
-there is room where it is must not move: it stays a sample as long as it has the byte that was hit.
+A sampled block is one whose free comes by here, too: it is larger than what lists have, or begins with a page,
+which the fast path of free leaves alone. Which byte of it was hit is noted beside the page map, where each page
+has two halves: for the block that begins with the page, and for a large one that begins inside it. A free looks
+there, and writes the row that goes with the block's.
+
+A realloc is a request like any other: its new block is sampled or not, whatever its old one was. If only the
+old one was, its row is that of a free; if only the new one is, that of a realloc of NULL. But a small block for
+which there is room where it is must not move: it stays a sample as long as it has the byte that was hit.
+
+A thread gets a recorder with its first sample. What the heap does meanwhile is in one that threads share.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from ..machine import (
     Word,
     clear_bytes,
     copy_bytes,
+    forks_seen,
     frame_address,
     inline,
     likely,
@@ -63,15 +67,17 @@ from .requests import (
 from .rows import ask_end, ask_resize, record_block, record_refused, record_resize, write_free, write_row
 from .sampling import count_down, find_hit
 from .stacks import note_stack
-from .tracefile import is_recording, takes_stacks
+from .tracefile import is_noted, is_recording, takes_stacks
 
 LARGEST_LISTED = (MAX_LISTED_UNITS << UNIT_SHIFT) - HEADER  # bytes: a block with room for more is in no list
 MAX_NOTED = 0xFFFF_FFFF
 
 
-def recorder_of_sample() -> Recorder:
-    """Where a sample is to be recorded; 0 if it is not. It has no stack yet."""
-    recorder = Recorder(own_recorder() if is_recording() else 0)
+def recorder_for(is_needed: bool) -> Recorder:
+    """This thread's recorder, without a stack: had when it is needed first, or a fork is noticed; or 0."""
+    if not is_recording() or not (is_needed or not is_noted(forks_seen())):
+        return Recorder(0)
+    recorder = own_recorder()
     if recorder != 0:
         recorder.stack = 0
     return recorder
@@ -118,12 +124,14 @@ def obtain_plainly(call: Word, size: Word, number: Word) -> Word:
 def answer_request(call: Word, shape: Word, size: Word, number: Word) -> Word:
     """A request that this thread's list does not serve, or is a sample: if there is a place for that."""
     hit = hit_of_request(size)
-    recorder = recorder_of_sample()
+    recorder = recorder_for(hit != 0)
     pointer: Word = 0
     if hit != 0 and size <= LARGEST_LISTED and (call != ALIGNED_CALL or number <= PAGE):
         pointer = obtain_apart(size, call == CALLOC_CALL)
     if pointer == 0:
         pointer = obtain_plainly(call, size, number)
+    if pointer == 0:
+        recorder = recorder_for(True)
     if recorder != 0 and (pointer == 0 or make_sample(pointer, hit)):
         if takes_stacks():
             note_stack(recorder, frame_address())
@@ -175,11 +183,11 @@ def sample_free(pointer: Word) -> None:
     """As free."""
     if pointer == 0:
         return
-    recorder = recorder_of_sample()
     if likely(is_slab_kind(kind_at(pointer)) or hit_of(pointer) == 0):
         dispose(pointer)
         return
     end_sample(pointer)
+    recorder = recorder_for(True)
     if recorder != 0:
         write_free(recorder, tick(), pointer)
     dispose_apart(pointer)
@@ -191,7 +199,7 @@ def sample_last(pointer: Word) -> None:
         dispose(pointer)
         return
     end_sample(pointer)
-    recorder = recorder_of_sample()
+    recorder = recorder_for(True)
     if recorder != 0:
         write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose_apart(pointer)
@@ -209,9 +217,7 @@ def ask(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> None:
 
 
 def resize_here(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> Word:
-    """A small block for which there is room where it is; a sample, if `hit` is not 0."""
-    if hit == 0:
-        return resize(pointer, size)
+    """A small block for which there is room where it is, and of which this byte was hit."""
     kept = hit if hit <= size else 0
     ask(recorder, pointer, size, kept)
     is_inside = pointer & IN_PAGE != 0  # and stays one that is in no list
@@ -243,7 +249,7 @@ def move_apart(recorder: Recorder, pointer: Word, size: Word, was_sample: bool, 
 
 
 def resize_sample(recorder: Recorder, pointer: Word, size: Word, before: Word, hit: Word) -> Word:
-    """The block at `pointer`, of which byte `before` was hit, with room for `size` bytes; or NULL with errno."""
+    """The block of which byte `before` was hit, with room for `size` bytes; or NULL with errno."""
     ask(recorder, pointer, size, hit)
     moved = resize(pointer, size)
     if moved == 0:
@@ -258,7 +264,9 @@ def resize_sample(recorder: Recorder, pointer: Word, size: Word, before: Word, h
 def resize_other(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> Word:
     """The block at `pointer`, which was no sample, with room for `size` bytes; or NULL with errno."""
     moved = resize(pointer, size)
-    if moved == 0 or make_sample(moved, hit):
+    if moved == 0:
+        recorder = recorder_for(True)
+    if recorder != 0 and (moved == 0 or make_sample(moved, hit)):
         record_block(recorder, tick(), REALLOC_CALL, HAS_OLD, size, 0, moved)
     return moved
 
@@ -270,17 +278,18 @@ def sample_resize(pointer: Word, size: Word) -> Word:
     before = hit_of(pointer)
     if before != 0:
         end_sample(pointer)
-    recorder = recorder_of_sample()
+    is_small = size <= LARGEST_LISTED
+    stays = is_small and size <= usable(pointer)
+    hit = hit_of_request(size) if not stays else 0
+    recorder = recorder_for(before != 0 or hit != 0)
     if recorder == 0:
-        return resize(pointer, size)
-    if size <= LARGEST_LISTED and size <= usable(pointer):
-        if before != 0 and before <= size and takes_stacks():
-            note_stack(recorder, frame_address())
-        return resize_here(recorder, pointer, size, before)
-    hit = hit_of_request(size)
-    if hit != 0 and takes_stacks():
+        return resize_other(recorder, pointer, size, 0)
+    has_row = before != 0 and before <= size if stays else hit != 0
+    if takes_stacks() and has_row:
         note_stack(recorder, frame_address())
-    if hit != 0 and size <= LARGEST_LISTED:
+    if stays and before != 0:
+        return resize_here(recorder, pointer, size, before)
+    if hit != 0 and is_small:
         moved = move_apart(recorder, pointer, size, before != 0, hit)
         if moved != 0:
             return moved

@@ -54,7 +54,7 @@ def read_sample_option(entry: Word) -> bool:
     value = text_after(entry, RECORD_SAMPLE)
     if value == 0:
         return False
-    number = number_in(entry, value, 1, MAX_GAP)
+    number = number_in(entry, value, 0, MAX_GAP)
     asked_gap = number if number != NONE else 0
     sample_entry = entry
     return True

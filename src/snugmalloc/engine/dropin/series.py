@@ -18,6 +18,7 @@ from ..machine import (
     resident_bytes,
     tick,
 )
+from .definitions import pass_definitions
 from .figures import Figures
 from .layout import ALL_BITS
 from .ring import (
@@ -106,6 +107,7 @@ def add_entry(header: RingHeader) -> None:
             copy_bytes(series_entry(tier, place), entry, Entry.SIZE)
             header.counts[tier] = place + 1
     name_threads(header)
+    pass_definitions()
 
 
 def follow_figures() -> None:

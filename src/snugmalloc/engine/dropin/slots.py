@@ -34,6 +34,7 @@ def make_empty(recorder: Recorder) -> None:
     recorder.lost = 0
     recorder.asked_old = 0
     recorder.reason = 0
+    recorder.asks_end = 0
     recorder.stack = 0
     recorder.is_stacking = 0
 

@@ -6,7 +6,7 @@ Where both kinds are, the functions in machine code that a Python function has c
 from __future__ import annotations
 
 from ..machine import Word, stack_top, unlikely
-from .definitions import pass_definitions
+from .definitions import pass_in_time
 from .native import native_stack
 from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
 from .recorder import Recorder
@@ -55,7 +55,7 @@ def note_stack(recorder: Recorder, here: Word) -> None:
         recorder.is_stacking = 1
         recorder.stack = read_stack(recorder, here)
         if has_ring():
-            pass_definitions()
+            pass_in_time()
         recorder.is_stacking = 0
     else:
         recorder.stack = 0
