@@ -35,8 +35,9 @@ Processor time, and the file that is left, for a workload that is recorded; the 
 the same program on the same allocator without a recording. Medians of {rounds} interleaved rounds
 (minimum-maximum). Python runs with `PYTHONMALLOC=malloc`, but for memray, which hooks Python's own allocators
 (`--trace-python-allocators`): there the multiple is of stock Python. snugmalloc's file is the one that the
-program writes; `snug record` packs it afterwards. heaptrack and memray record stacks, too, of machine code and
-of Python; snugmalloc records none.
+program writes; `snug record` packs it afterwards. It has the stacks of Python where that is said; heaptrack
+records those of machine code, memray those of Python. A ring keeps the last 8 MiB; a sample is taken every
+512 KiB.
 
 {table}
 {left_out}"""
@@ -64,6 +65,7 @@ def recorders(folder: Path) -> list[Recorder]:
     found = [
         Recorder("snugmalloc", added=ours),
         Recorder("snugmalloc, recorded", "snugmalloc", added=recorded),
+        Recorder("snugmalloc, with stacks", "snugmalloc", added={**recorded, "SNUG_RECORD_STACKS": "python"}),
         Recorder("snugmalloc, ring", "snugmalloc", added={**ours, "SNUG_RECORD": ring}),
         Recorder("snugmalloc, sampled", "snugmalloc", added=sampled),
     ]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from snugmalloc.trace import Operation, TraceWriter
+
 SNUG = Path(sys.executable).with_name("snug")
 TEXT = """\
 1: malloc 0xa0 1000
@@ -55,6 +57,16 @@ def test_info_counts(trace: Path) -> None:
     shown = snug("trace", "info", trace).stdout
     assert "1 malloc, 1 calloc, 1 realloc, 1 aligned, 2 free" in shown
     assert "6 calls of 2 threads" in shown
+
+
+def test_what_programs_are_called_is_no_markup(tmp_path: Path) -> None:
+    path = tmp_path / "[red]app.snug"
+    with TraceWriter(path, about={"program": "app [bold]x[/bold]"}) as writer:
+        writer.add(Operation.MALLOC, thread=0, time=0, size=1, address=16)
+    for command in (("trace", "info"), ("report",)):
+        shown = snug(*command, path)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert "[red]app.snug" in shown.stdout and "app [bold]x[/bold]" in shown.stdout
 
 
 def test_report_tells_sizes_and_the_peak(trace: Path) -> None:

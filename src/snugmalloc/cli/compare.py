@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -90,7 +91,7 @@ def _table(comparison: Comparison, narrow: bool = False) -> Table:
     for title in TITLES:
         table.add_column(title, justify="right")
     for series in comparison.series:
-        label = series.allocator.label.replace("-", "-\n" if narrow else "-")
+        label = escape(series.allocator.label.replace("-", "-\n" if narrow else "-"))
         style = "bold" if series.allocator.name == OURS else None
         if series.failure is not None:
             table.add_row(label, "[red]failed[/red]", style=style)

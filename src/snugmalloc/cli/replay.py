@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -154,11 +155,11 @@ def _figures(contest: Contest) -> Table:
     for series in contest.series:
         style = "bold" if series.contestant.is_ours else None
         if series.failure is not None:
-            table.add_row(series.contestant.name, "[red]failed[/red]", style=style)
+            table.add_row(escape(series.contestant.name), "[red]failed[/red]", style=style)
             continue
         speed, fragmentation = series.spread("calls_per_second"), series.spread("fragmentation")
         table.add_row(
-            series.contestant.name,
+            escape(series.contestant.name),
             f"{speed.median / MILLION:,.2f}" if speed else "unknown",
             _cell(contest, series, "cpu_s"),
             *(_cell(contest, series, metric) for metric in BYTES),
@@ -201,7 +202,9 @@ def _over_time(contest: Contest, width: int) -> Table:
         run, faults = series.typical, series.spread("minor_faults")
         calls = f"{sum(series.system_calls.values()):,}" if series.system_calls else ""
         values = [sample.resident for sample in run.samples]
-        table.add_row(*cells(series.contestant.name, values, f"{faults.median:,.0f}" if faults else "", calls))
+        table.add_row(
+            *cells(escape(series.contestant.name), values, f"{faults.median:,.0f}" if faults else "", calls)
+        )
     return table
 
 

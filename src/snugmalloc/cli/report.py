@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from snugmalloc import heap_map
+from snugmalloc.cli.sections import Report, print_report
 from snugmalloc.cli.streams import tell
-from snugmalloc.cli.tables import get_console, print_table
+from snugmalloc.cli.tables import get_console
 from snugmalloc.heapmap import counted
 from snugmalloc.replay import Progress as Told
 from snugmalloc.replay import Replay, TraceError, read_trace, replay
@@ -60,12 +59,8 @@ def progress_bar(what: str) -> Iterator[Told]:
 def show(played: Replay) -> None:
     """Print the figures of `played` as a table, then the heap as it was when most was live."""
     console = get_console()
-    table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _rows(played, curve_width(console, NAMES_WIDTH)):
-        table.add_row(name, value)
-    print_table(console, table)
+    rows = list(_rows(played, curve_width(console, NAMES_WIDTH)))
+    print_report(console, Report(rows[0][1], rows, []))
     show_map(played)
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from snugmalloc.cli.files import check_writable, json_option, write_json
 from snugmalloc.cli.report import progress_bar, size
+from snugmalloc.cli.sections import Report, print_report
 from snugmalloc.cli.streams import tell
-from snugmalloc.cli.tables import get_console, print_table
+from snugmalloc.cli.tables import get_console
 from snugmalloc.heapmap import counted
 
 if TYPE_CHECKING:  # they are loaded by the commands that need them
@@ -116,12 +115,7 @@ def info_command(trace: Path, json_file: str | None) -> None:
         if json_file is not None:
             write_json(json_file, _as_json(reader, found))
             return
-    table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _rows(reader, found):
-        table.add_row(name, value)
-    print_table(get_console(), table)
+    print_report(get_console(), Report(reader.name, list(_rows(reader, found)), []))
 
 
 @command.command("verify")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -264,7 +265,7 @@ class One(Figures):
         self._show_curve("calls", self.history.call_rates(self.pid), number)
 
     def _title(self, sample: Sample | None) -> str:
-        words = f"[b]{sample.program if sample else 'process'}[/b] {self.pid}"
+        words = f"[b]{escape(sample.program) if sample else 'process'}[/b] {self.pid}"
         assert isinstance(self.app, Top) and self.pid is not None
         if self.history.is_running(self.pid):
             return words
