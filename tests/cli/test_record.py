@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from snugmalloc.trace import Operation, TraceReader
-from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
 from ..dropin.programs import C_SOURCE, LUA, NODE, PERL, SQLITE

@@ -21,7 +21,7 @@ from snugmalloc.live.asking import Answer, Asked, Kind, Mailbox, open_mailbox
 from snugmalloc.live.processes import read_one
 from snugmalloc.live.remote import CannotAttach
 from snugmalloc.trace import Operation, TraceReader
-from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
 from ..builds import build_library

@@ -24,7 +24,7 @@ from snugmalloc.engine.dropin.outside import (
     Outside,
 )
 from snugmalloc.trace import Operation, TraceReader
-from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.operations import ALLOCATIONS
 
 from .heaps import InterpretedHeap

@@ -24,7 +24,7 @@ from snugmalloc.play.plan import (
     make_plan,
 )
 from snugmalloc.trace import NO_BLOCK, Operation, TraceError, TraceReader
-from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.format import Flags, Header
 
 from ..trace.sample import WORD, Arguments, for_all, traces, write

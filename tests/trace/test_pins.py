@@ -10,8 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from snugmalloc.trace import Flags, Header, Operation, SourceFrame, TraceReader, TraceWriter
-from snugmalloc.trace.blocks import Blocks, read_history
+from snugmalloc.trace.blocks import Blocks
 from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.importing import convert
 from snugmalloc.trace.moments import find_moment, is_moment
 from snugmalloc.trace.pins import USUAL_PAGE, Ledger, draw_up_ledger

@@ -19,7 +19,7 @@ import pytest
 import snugmalloc
 from snugmalloc.engine import SimulatedMachine
 from snugmalloc.trace import Event, Operation, TraceReader
-from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.operations import CALLS, REFUSED
 
 from ..dropin.heaps import InterpretedHeap, Model

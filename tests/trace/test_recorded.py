@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snugmalloc.trace import Operation, TraceReader
-from snugmalloc.trace.blocks import read_history
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.importing import convert
 
 SOURCES = Path(__file__).with_name("c")

@@ -16,7 +16,8 @@ import pytest
 import snugmalloc
 from snugmalloc.engine import SimulatedMachine
 from snugmalloc.trace import Operation, TraceReader, blocks_behind
-from snugmalloc.trace.blocks import NEVER, Blocks, History, read_history
+from snugmalloc.trace.blocks import NEVER, Blocks, History
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.summary import summarize
 
 from ..builds import build_library

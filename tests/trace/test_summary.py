@@ -16,7 +16,8 @@ from snugmalloc.trace import (
     TraceWriter,
     blocks_behind,
 )
-from snugmalloc.trace.blocks import NEVER, read_history
+from snugmalloc.trace.blocks import NEVER
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.summary import Group, Summary, summarize
 from snugmalloc.trace.survey import survey
 

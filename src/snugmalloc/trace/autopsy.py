@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from snugmalloc.trace.blocks import Progress
+from snugmalloc.trace.following import Progress
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.ring import SIZE_BOUNDS, Figures, Ring
 from snugmalloc.trace.window import Part, Window, by_origin, by_stack, read_window

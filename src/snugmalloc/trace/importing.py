@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from snugmalloc.trace import android, heaptrack, mtrace
-from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.errors import CutOff, TraceError
+from snugmalloc.trace.following import Progress
 from snugmalloc.trace.format import Flags, Header
 from snugmalloc.trace.reader import TraceReader, is_trace
 from snugmalloc.trace.texts import open_text

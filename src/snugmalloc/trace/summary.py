@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, compress, repeat
 from operator import sub
 from typing import NamedTuple, TypeVar
 
-from snugmalloc.trace.blocks import NEVER, Blocks, History, Progress, read_history
+from snugmalloc.trace.blocks import NEVER, Blocks, History
 from snugmalloc.trace.bounds import CALL_BOUNDS, SIZE_BOUNDS, TIME_BOUNDS, bound_of
+from snugmalloc.trace.following import Progress, read_history
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.moments import END, find_moment
 from snugmalloc.trace.operations import Operation
@@ -58,6 +60,7 @@ class Group:
 
     def add(
         self,
+        alike: int,
         count: float,
         size: int,
         at_peak: bool,
@@ -67,7 +70,8 @@ class Group:
         is_cleared: bool,
         moved: int,
     ) -> None:
-        """One more block, which stands for `count`."""
+        """So many more blocks that are alike, each of which stands for `count`."""
+        count *= alike
         many = count * size
         self.blocks += count
         self.bytes += many
@@ -180,42 +184,78 @@ def summarize(
     blocks, peak = history.blocks, history.peak_call
     header = reader.header
     ticks = header.ticks_per_second if Flags.TIMES in header.flags else 0
-    traits = list(_traits(blocks, peak, header.mean_gap))
+    traits = Traits.of(blocks, peak, header.mean_gap)
     has_stacks = any(blocks.stack)
     origins = origins_of(blocks, reader.tables, naming)
-    by_origin = _group(traits, origins)
+    by_origin = traits.grouped(origins)
     _follow_growth(by_origin, history, traits, origins)
     by_calls: dict[int | None, Group] = {}
     is_freed = bytes(ended != NEVER for ended in blocks.ended)
-    freed = list(compress(traits, is_freed))
+    freed = traits.only(is_freed)
     if not header.mean_gap:
         in_calls = map(sub, compress(blocks.ended, is_freed), compress(blocks.begun, is_freed))
-        by_calls = _group(freed, [bound_of(CALL_BOUNDS, life) for life in in_calls])
+        by_calls = freed.grouped(bound_of(CALL_BOUNDS, life) for life in in_calls)
     in_ticks = map(sub, compress(blocks.ended_at, is_freed), compress(blocks.begun_at, is_freed))
     return Summary(
         history=history,
-        total=_group(traits, repeat(None)).get(None, Group()),
+        total=traits.grouped(repeat(None)).get(None, Group()),
         mean_gap=header.mean_gap,
-        errors=_errors(traits) if header.mean_gap else Errors(0, 0, 0),
+        errors=traits.errors() if header.mean_gap else Errors(0, 0, 0),
         peak_call=peak,
         duration=history.last_time / ticks if ticks else None,
-        by_size=_group(traits, [bound_of(SIZE_BOUNDS, size) for size in blocks.size]),
+        by_size=traits.grouped(bound_of(SIZE_BOUNDS, size) for size in blocks.size),
         by_calls=by_calls,
-        by_time=_group(freed, [bound_of(TIME_BOUNDS, life / ticks) for life in in_ticks]) if ticks else {},
-        by_thread=_group(traits, blocks.thread),
+        by_time=freed.grouped(bound_of(TIME_BOUNDS, life / ticks) for life in in_ticks) if ticks else {},
+        by_thread=traits.grouped(blocks.thread),
         by_origin=by_origin,
-        by_stack=_group(traits, blocks.stack) if has_stacks else {},
+        by_stack=traits.grouped(blocks.stack) if has_stacks else {},
         has_stacks=has_stacks,
         snapshot=take_snapshot(header, history, origins, moment),
     )
 
 
-Traits = tuple[float, int, bool, bool, bool, bool, bool, int]
-"""What `Group.add` takes."""
+Trait = tuple[float, int, bool, bool, bool, bool, bool, int]
+"""What `Group.add` takes of a block: how many it stands for, its size, and what else its group counts."""
 
 
-def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Traits]:
-    """Of each block: how many it stands for, its size, and what else its group counts."""
+@dataclass
+class Traits:
+    """The traits of all blocks. There are few different ones beside the blocks: each is kept once."""
+
+    kinds: list[Trait]
+    numbers: array[int]
+    """Of each block which of these it has."""
+
+    @classmethod
+    def of(cls, blocks: Blocks, peak: int, mean_gap: int) -> Traits:
+        """Those of the blocks of a trace, most of which was live after `peak` calls."""
+        known: dict[Trait, int] = {}
+        numbers = array("Q", (known.setdefault(each, len(known)) for each in _traits(blocks, peak, mean_gap)))
+        return cls(list(known), numbers)
+
+    def only(self, chosen: bytes) -> Traits:
+        """Those of the blocks for which there is a 1."""
+        return Traits(self.kinds, array("Q", compress(self.numbers, chosen)))
+
+    def grouped(self, keys: Iterable[Key]) -> dict[Key, Group]:
+        """The blocks by what they have in common: the key of each."""
+        groups: defaultdict[Key, Group] = defaultdict(Group)
+        for (number, key), alike in Counter(zip(self.numbers, keys, strict=False)).items():
+            groups[key].add(alike, *self.kinds[number])
+        return dict(groups)
+
+    def errors(self) -> Errors:
+        """A block that stands for n was sampled with the probability 1/n, whatever the others were."""
+        variances = [0.0, 0.0, 0.0]
+        for number, alike in Counter(self.numbers).items():
+            count, size, at_peak, at_end, *_ = self.kinds[number]
+            variance = alike * count * (count - 1) * size * size
+            for figure, is_there in enumerate((True, at_peak, at_end)):
+                variances[figure] += variance * is_there
+        return Errors(*map(math.sqrt, variances))
+
+
+def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Trait]:
     for size, begun, ended, thread, ended_by, operation, moved in zip(
         blocks.size,
         blocks.begun,
@@ -239,36 +279,17 @@ def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Traits]:
         )
 
 
-def _errors(traits: Iterable[Traits]) -> Errors:
-    """A block that stands for n was sampled with the probability 1/n, whatever the others were."""
-    variances = [0.0, 0.0, 0.0]
-    for count, size, at_peak, at_end, *_ in traits:
-        variance = count * (count - 1) * size * size
-        for figure, is_there in enumerate((True, at_peak, at_end)):
-            variances[figure] += variance * is_there
-    return Errors(*map(math.sqrt, variances))
-
-
-def _group(traits: Iterable[Traits], keys: Iterable[Key]) -> dict[Key, Group]:
-    """The blocks by what they have in common."""
-    groups: defaultdict[Key, Group] = defaultdict(Group)
-    for block, key in zip(traits, keys, strict=False):
-        groups[key].add(*block)
-    return dict(groups)
-
-
-def _follow_growth(
-    groups: dict[str, Group], history: History, traits: Iterable[Traits], keys: Iterable[str]
-) -> None:
+def _follow_growth(groups: dict[str, Group], history: History, traits: Traits, keys: Iterable[str]) -> None:
     """Set the live bytes of each group at CHECKPOINTS calls, the last of which is the last call."""
     calls = history.call_count
     stops = sorted({-(-calls * step // CHECKPOINTS) for step in range(1, CHECKPOINTS + 1)})
     steps = {key: [0.0] * (len(stops) + 1) for key in groups}
     blocks = history.blocks
-    for key, (count, size, *_), begun, ended in zip(keys, traits, blocks.begun, blocks.ended, strict=True):
+    weights = [count * size for count, size, *_ in traits.kinds]
+    for key, number, begun, ended in zip(keys, traits.numbers, blocks.begun, blocks.ended, strict=True):
         changes = steps[key]
-        changes[bisect_left(stops, begun)] += count * size
+        changes[bisect_left(stops, begun)] += weights[number]
         if ended != NEVER:
-            changes[bisect_left(stops, ended)] -= count * size
+            changes[bisect_left(stops, ended)] -= weights[number]
     for key, group in groups.items():
         group.growth = list(accumulate(steps[key][:-1]))

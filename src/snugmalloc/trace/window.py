@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.columns import NO_BLOCK, Columns
+from snugmalloc.trace.following import Progress
 from snugmalloc.trace.operations import IS_CALL, Operation
 from snugmalloc.trace.origins import innermost, nearest, whole_stack
 from snugmalloc.trace.reader import TraceReader

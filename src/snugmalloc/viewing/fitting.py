@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.columns import Event
+from snugmalloc.trace.following import Progress
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import CALLS, Operation
 from snugmalloc.trace.reader import TraceReader

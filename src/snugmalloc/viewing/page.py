@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from snugmalloc.trace.blocks import Progress
 from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.following import Progress
 from snugmalloc.trace.importing import convert
 from snugmalloc.trace.reader import TraceReader, is_trace
 from snugmalloc.trace.symbols import name_frames

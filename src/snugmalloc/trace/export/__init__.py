@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from snugmalloc.trace.blocks import Progress
+from snugmalloc.trace.following import Progress
 from snugmalloc.trace.moments import END
 from snugmalloc.trace.reader import TraceReader
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from snugmalloc.trace.blocks import History, read_history
+from snugmalloc.trace.blocks import History
 from snugmalloc.trace.columns import Event
 from snugmalloc.trace.export import Request
 from snugmalloc.trace.export.profile import clean
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import HAS_ADDRESS, HAS_NUMBER, HAS_SIZE, IS_CALL, Operation
 from snugmalloc.trace.reader import TraceReader

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from snugmalloc.trace.blocks import read_history
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.export import Request
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.moments import Moment, find_moment
 from snugmalloc.trace.origins import UNKNOWN

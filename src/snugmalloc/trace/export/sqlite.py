@@ -13,11 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from snugmalloc.trace.blocks import NEVER, History, read_history
+from snugmalloc.trace.blocks import NEVER, History
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.export import Request
 from snugmalloc.trace.export.profile import clean
 from snugmalloc.trace.export.rows import event_rows
+from snugmalloc.trace.following import read_history
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import Operation
 from snugmalloc.trace.reader import TraceReader
