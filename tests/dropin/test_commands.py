@@ -16,6 +16,7 @@ from snugmalloc.engine.dropin.outside import (
     END_COMMAND,
     NOT_KNOWN,
     NOT_MADE_THERE,
+    NOT_PERMITTED,
     ONLY_AS_STARTED,
     RECORDS_ALREADY,
     RECORDS_NOTHING,
@@ -252,6 +253,32 @@ def test_a_file_that_cannot_be_written_is_told(refused: str) -> None:
     assert asking.asked(BEGIN_COMMAND, b"/x.snug") == NOT_MADE_THERE
     asking.machine.refuse = lambda name, arguments: False
     assert asking.asked(BEGIN_COMMAND, b"/y.snug") == DONE
+
+
+@pytest.mark.parametrize("kind", [BEGIN_COMMAND, END_COMMAND])
+def test_a_file_of_a_process_with_more_rights_is_not_obeyed(kind: int) -> None:
+    """Its user's other processes may write to that, but not to its memory."""
+    asking = Asking(SNUG_PUBLISH="/run/x")
+    in_memory, asking.machine.secure = asking.command, True
+    asking.command = asking.machine.own_files[-1] + publish.COMMAND_AT
+    assert asking.asked(kind, b"/x.snug") == NOT_PERMITTED
+    assert asking.machine.records == {} and asking.asked(TRIM_COMMAND) == DONE
+    asking.command = in_memory
+    assert asking.asked(BEGIN_COMMAND, b"/x.snug") == DONE
+
+
+def test_a_recording_that_ended_by_itself_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    asking = Asking()
+    assert asking.asked(BEGIN_COMMAND, b"/x.snug") == DONE
+    asking.machine.refuse = lambda name, arguments: name == "write"
+    for _ in range(20_000):
+        asking.heap.free(asking.heap.malloc(1234))
+    asking.machine.refuse = lambda name, arguments: False
+    assert not asking.heap.engine.is_recording()
+    assert asking.asked(BEGIN_COMMAND, b"/y.snug") == DONE
+    asking.heap.malloc(4321)
+    assert asking.asked(END_COMMAND) == DONE
+    assert sizes(asking.trace(b"/y.snug", tmp_path)).count(4321) == 1
 
 
 def test_every_fork_has_an_event_with_its_child(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from snugmalloc.engine.dropin.pages import Leaf
+
 from ..targets import Run
 from .conftest import Compile, numbers
 
@@ -80,7 +82,8 @@ def test_so_are_blocks_that_come_from_elsewhere(
 def test_the_page_map_is_kept_from_huge_pages(run: Run, library: Path) -> None:
     program = "print(open('/proc/self/smaps').read())"
     smaps = run(sys.executable, "-c", program, on=library, PYTHONMALLOC="malloc").stdout
-    leaf = re.search(r"^Size: +3264 kB$(?s:.*?)^VmFlags: (.*)$", smaps, re.MULTILINE)
+    size = Leaf.SIZE >> 10
+    leaf = re.search(rf"^Size: +{size} kB$(?s:.*?)^VmFlags: (.*)$", smaps, re.MULTILINE)
     assert leaf and "nh" in leaf[1].split()
     root = re.search(r"^Size: +40\d\d kB$(?s:.*?)^VmFlags: (.*)$", smaps, re.MULTILINE)
     assert root and "nh" in root[1].split()

@@ -6,12 +6,14 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from snugmalloc.engine.dropin.ring import BIN_ROOM, RING_AT, SERIES_AT, Entry, Note, RingHeader
 from snugmalloc.trace import TraceReader
 from snugmalloc.trace.autopsy import Point, growth_of, perform
 from snugmalloc.trace.errors import TraceError
@@ -183,7 +185,8 @@ def test_memory_that_is_not_of_malloc(leak: Path, tmp_path: Path) -> None:
 def test_growth_begins_where_a_figure_was_still_low() -> None:
     def curve(*values: int) -> list[Point]:
         return [
-            Point(float(len(values) - 1 - at), value * MIB, value * MIB, 0) for at, value in enumerate(values)
+            Point(float(len(values) - 1 - at), value * MIB, value * MIB, None)
+            for at, value in enumerate(values)
         ]
 
     grown = growth_of(curve(50, 10, 10, 11, 10, 40, 70, 100), lambda point: point.live)
@@ -191,6 +194,118 @@ def test_growth_begins_where_a_figure_was_still_low() -> None:
     assert grown.per_second == 30 * MIB
     for steady in ((10, 90, 10), (100, 100), (100, 95, 100), (7,)):
         assert growth_of(curve(*steady), lambda point: point.live) is None
+    assert growth_of(curve(10, 100), lambda point: point.resident) is None
+
+
+# ---- Figures of different moments ----
+
+
+class Moment(NamedTuple):
+    """Figures in MiB; `seconds` on a clock that begins behind all that is in the ring."""
+
+    seconds: float
+    resident: int
+    heap: int
+    live: int
+
+
+def with_figures(ring: Path, target: Path, *series: Moment, end: Moment) -> Path:
+    """A ring with these figures in place of its own. `end` has the resident memory of the last entry."""
+    content = bytearray(ring.read_bytes())
+    with Ring(ring) as opened:
+        begin, ticks, places = opened.last_time, opened.header.ticks_per_second, opened.places
+    entries = [packed(moment, begin + round(moment.seconds * ticks)) for moment in (*series, end)]
+    newest = entries.pop()[: Entry.bins]
+    for number, entry in enumerate(entries):
+        place(content, SERIES_AT + number * Entry.SIZE, entry)
+    place(content, RING_AT + RingHeader.counts, struct.pack("<3Q", len(entries), 0, 0))
+    place(content, RING_AT + RingHeader.newest, newest)
+    place(content, RING_AT + RingHeader.base, bins_of(end))
+    for number in range(places.slots):
+        place(content, places.notes_at + number * Note.SIZE, bytes(8 * BIN_ROOM))
+    target.write_bytes(content)
+    return target
+
+
+def place(content: bytearray, at: int, packed: bytes) -> None:
+    content[at : at + len(packed)] = packed
+
+
+def packed(moment: Moment, clock: int) -> bytes:
+    words = (clock, moment.resident * MIB, 0, 0, moment.heap * MIB, 0, 0, 0, 0, 0)
+    return struct.pack("<10Q", *words).ljust(Entry.bins, b"\0") + bins_of(moment)
+
+
+def bins_of(moment: Moment) -> bytes:
+    return struct.pack(
+        f"<{BIN_ROOM}Q", *(moment.live * MIB if number == 9 else 0 for number in range(BIN_ROOM))
+    )
+
+
+def told(ring: Path) -> dict[str, str]:
+    """The first lines of the report, by their names."""
+    outcome = subprocess.run(
+        [SNUG, "autopsy", ring], capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    lines = (line.strip().split("  ", 1) for line in outcome.stdout.splitlines() if "  " in line.strip())
+    return {name: text.strip() for name, text in lines}
+
+
+def test_how_old_resident_memory_is_stands_beside_it(small: Path, tmp_path: Path) -> None:
+    ring = with_figures(small, tmp_path / "of.ring", Moment(1, 2, 1, 1), end=Moment(1.8, 2, 230, 229))
+    lines, found = told(ring), autopsy(ring)
+    assert lines["at the end"] == "resident 2.00 MiB 800 ms before; heap 230.00 MiB, of that live 229.00 MiB"
+    assert lines["most of it"].startswith("live blocks, 100 % of the heap")
+    assert lines["resident"] == "unknown: it is read once a second only"
+    assert found["at_the_end"]["resident_before_end"] == pytest.approx(0.8)
+    assert (found["at_the_end"]["resident"], found["at_the_end"]["other"]) == (2 * MIB, MIB)
+
+
+def test_resident_memory_of_the_same_moment_needs_no_word(small: Path, tmp_path: Path) -> None:
+    ring = with_figures(small, tmp_path / "of.ring", Moment(1, 40, 30, 29), end=Moment(1.1, 40, 31, 30))
+    assert told(ring)["at the end"] == "resident 40.00 MiB; heap 31.00 MiB, of that live 30.00 MiB"
+
+
+@pytest.mark.parametrize(
+    ("before", "end", "most", "other"),
+    [
+        (Moment(1, 230, 10, 9), Moment(1.8, 230, 12, 11), "other", 220),
+        (Moment(1, 230, 10, 9), Moment(1.8, 230, 221, 220), "live", 220),  # the heap grew since
+        (Moment(1, 230, 229, 200), Moment(1.8, 230, 20, 19), "live", 1),  # it shrank
+        (Moment(1, 230, 229, 200), Moment(1.8, 230, 20, 5), "free", 1),
+        (Moment(1, 20, 40, 39), Moment(1.8, 20, 40, 39), "live", 0),  # of the heap not all was touched
+        (Moment(1, 2, 1, 1), Moment(1.8, 2, 10, 12), "live", 1),  # the heap's figure is older
+    ],
+)
+def test_what_is_not_of_malloc_is_found_where_all_figures_are_of_one_moment(
+    small: Path, tmp_path: Path, before: Moment, end: Moment, most: str, other: int
+) -> None:
+    ring = with_figures(small, tmp_path / "of.ring", before, end=end)
+    found, verdict = autopsy(ring), told(ring)["most of it"]
+    assert (found["most"], found["at_the_end"]["other"]) == (most, other * MIB)
+    assert found["at_the_end"]["heap"] == max(end.heap, end.live) * MIB
+    assert ("96 % of what was resident 800 ms before: mappings" in verdict) == (most == "other")
+
+
+def test_resident_memory_grew_until_it_was_read_last(small: Path, tmp_path: Path) -> None:
+    moments = (Moment(1, 10, 8, 7), Moment(2, 100, 90, 80))
+    ring = with_figures(small, tmp_path / "of.ring", *moments, end=Moment(2.8, 100, 300, 299))
+    found, lines = autopsy(ring), told(ring)
+    grew = "grew from 10.00 MiB to 100.00 MiB in 1.0 s, until 800 ms before the end, 90.00 MiB a second"
+    assert lines["resident"] == grew
+    assert lines["live"].startswith("grew from 7.00 MiB to 299.00 MiB in the last 1.8 s")
+    assert [point["resident"] for point in found["curve"]] == [10 * MIB, 100 * MIB, None]
+    steady = (Moment(1, 10, 8, 7), Moment(2, 10, 8, 7))
+    ring = with_figures(small, tmp_path / "steady.ring", *steady, end=Moment(2.8, 10, 300, 299))
+    assert told(ring)["resident"] == "did not grow until 800 ms before the end"
+
+
+def test_without_any_entry_resident_memory_is_unknown(small: Path, tmp_path: Path) -> None:
+    ring = with_figures(small, tmp_path / "of.ring", end=Moment(1, 0, 30, 20))
+    lines = told(ring)
+    assert lines["at the end"] == "resident unknown; heap 30.00 MiB, of that live 20.00 MiB"
+    assert lines["resident"].startswith("unknown")
 
 
 # ---- What is no ring, or damaged ----
@@ -206,11 +321,11 @@ def test_what_is_no_ring_is_told_in_one_line(content: bytes, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ring of the least size."""
     ring = tmp_path_factory.mktemp("small") / "of.ring"
     subprocess.run([PYTHON, "-c", "import json"], env=environment_of(f"ring:1M:{ring}"), check=True)
-    return ring.read_bytes()
+    return ring
 
 
 @pytest.mark.parametrize("length", [64, 500, 5000, 320_000, 400_000, 700_000])
@@ -223,9 +338,9 @@ def test_a_ring_that_is_cut_off_is_read_as_far_as_it_goes(killed: Path, tmp_path
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_damaged_ring_is_read_or_refused(small: bytes, tmp_path: Path, seed: int) -> None:
+def test_a_damaged_ring_is_read_or_refused(small: Path, tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
-    content = bytearray(small)
+    content = bytearray(small.read_bytes())
     front = 20_000 if draw.random() < 0.3 else len(content)
     for _ in range(draw.choice((1, 20, 500))):
         at = draw.randrange(front)

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from snugmalloc.engine import SimulatedMachine
+from snugmalloc.engine.dropin.ring import MOST_RING, RING_AT, RingHeader
 from snugmalloc.trace import Operation, TraceReader
 from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.format import HEAD, Form, Head, Kind, pack_chunk
 from snugmalloc.trace.importing import convert
 from snugmalloc.trace.operations import CALLS
 from snugmalloc.trace.reader import rebuild_index
@@ -350,6 +352,91 @@ def test_a_ring_is_converted_like_any_trace(witness: Path, tmp_path: Path) -> No
     with pytest.raises(TraceError, match="is a ring"):
         rebuild_index(ring)
     assert ring.read_bytes() == before
+
+
+# ---- Chunks that are no rows ----
+
+
+def forge(ring: Path, **words: int) -> None:
+    """Write words of the ring's own header."""
+    with ring.open("r+b") as file:
+        for name, word in words.items():
+            file.seek(RING_AT + getattr(RingHeader, name))
+            file.write(word.to_bytes(8, "little"))
+
+
+def make_huge(ring: Path, part: int) -> None:
+    """Make the file the largest that a ring can be, mostly a hole; such a part of it is for chunks, it says."""
+    with Ring(ring) as opened:
+        places = opened.places
+    slots_at = MOST_RING - places.slot_bytes
+    kept_bytes = min(MOST_RING // part, slots_at - places.kept_at)
+    os.truncate(ring, MOST_RING)
+    forge(ring, file_bytes=MOST_RING, slots=1, slots_at=slots_at, kept_bytes=kept_bytes, kept=MOST_RING)
+
+
+def read_by(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes are read from here on, each time."""
+    counts: list[int] = []
+    read_at = ring.read_at
+
+    def counted(place: int, count: int) -> bytes:
+        counts.append(count)
+        return read_at(place, count)
+
+    monkeypatch.setattr(ring, "read_at", counted)
+    return counts
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    ring = tmp_path / "of.ring"
+    run(f"ring:1M:{ring}")
+    return ring
+
+
+def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ring(plain) as ring:
+        room, kept_at = ring.places.kept_bytes, ring.places.kept_at
+    payloads = [b"%03d" % number * (number % 5) for number in range(400)]
+    chunks = [pack_chunk(Head(Kind.ABOUT, Form.PLAIN, 0, 1), payload) for payload in payloads]
+    kept = b"".join(chunks)
+    assert len(kept) <= room
+    with plain.open("r+b") as file:
+        file.seek(kept_at)
+        file.write(kept)
+    forge(plain, kept=len(kept))
+    with Ring(plain) as ring:
+        counts = read_by(ring, monkeypatch)
+        assert [found[1:] for found in ring.kept_chunks()] == list(zip(payloads, chunks, strict=True))
+    assert sum(counts) == len(kept)
+
+
+def test_what_cannot_be_room_for_chunks_is_refused(plain: Path) -> None:
+    make_huge(plain, 1)
+    with pytest.raises(TraceError, match=r"of\.ring: the ring makes no sense"), Ring(plain):
+        pass
+
+
+def test_of_much_room_for_chunks_no_more_is_read_than_there_are(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Ring(plain) as ring:
+        before = list(ring.kept_chunks())
+    make_huge(plain, 4)
+    with Ring(plain) as ring:
+        counts = read_by(ring, monkeypatch)
+        assert before and list(ring.kept_chunks()) == before
+    assert sum(counts) <= sum(len(chunk) for _, _, chunk in before) + HEAD.size
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1_180_884, 1_199_993, 67_246_895])
+def test_rings_with_room_for_stacks_are_read(size: int, tmp_path: Path) -> None:
+    ring = tmp_path / "of.ring"
+    assert run(f"ring:{size}:{ring}", SNUG_RECORD_STACKS="python", PYTHONMALLOC="malloc").stderr == ""
+    with Ring(ring) as opened:
+        assert size // 4 <= opened.places.kept_bytes <= opened.places.most_kept
+        assert list(opened.kept_chunks())
 
 
 # ---- The interpreted engine ----

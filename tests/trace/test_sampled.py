@@ -300,7 +300,7 @@ def test_programs_that_are_started_do_not_find_the_option(tmp_path: Path) -> Non
     assert (ended.stdout, ended.stderr) == ("None\n", "")
 
 
-@pytest.mark.parametrize("value", ["", "0", "-1", "2G", "all", "512KiB"])
+@pytest.mark.parametrize("value", ["", "-1", "2G", "all", "512KiB"])
 def test_a_value_that_the_option_does_not_take_is_told_in_one_line(tmp_path: Path, value: str) -> None:
     file = tmp_path / "of.snug"
     recording = {"LD_PRELOAD": str(LIBRARY), "SNUG_RECORD": str(file), "SNUG_RECORD_SAMPLE": value}
@@ -450,3 +450,29 @@ def test_the_errors_of_estimates_are_told(program: Path, tmp_path: Path) -> None
         wrong.append((summary.total.bytes - exact) / summary.errors.bytes)
     assert all(abs(one) < ERRORS for one in wrong)
     assert 0.1 < sum(one * one for one in wrong) / len(wrong) < 6
+
+
+@pytest.mark.parametrize("way", ["sampled", "whole"])
+def test_in_a_forked_child_each_thread_has_rows_of_its_own(tmp_path: Path, way: str) -> None:
+    """Also where the thread that forked is not the first to allocate."""
+    built = tmp_path / "forked"
+    subprocess.run(["gcc", "-O1", "-pthread", str(SOURCE.with_name("forked.c")), "-o", str(built)], check=True)
+    recording = {"SNUG_RECORD": f"{tmp_path}/of.%p.snug", "SNUG_RECORD_FOLLOW": "1"}
+    recording |= {"SNUG_RECORD_SAMPLE": "1000"} if way == "sampled" else {}
+    subprocess.run([built], env={**os.environ, "LD_PRELOAD": str(LIBRARY), **recording}, check=True)
+    found = set()
+    for file in tmp_path.glob("of.*.snug"):
+        with TraceReader(file) as reader:
+            assert reader.verify() == []
+            blocks = read_history(reader).blocks
+        threads_of = {
+            least: {
+                thread
+                for thread, size in zip(blocks.thread, blocks.size, strict=True)
+                if least <= size < least + 1000
+            }
+            for least in (1000, 3000)
+        }
+        assert len(threads_of[1000]) == 1 and not threads_of[1000] & threads_of[3000]
+        found.add(len(threads_of[3000]))
+    assert found == {0, 1}  # the parent's trace, and the child's

@@ -82,12 +82,9 @@ def _overview(autopsy: Autopsy) -> Iterator[tuple[str, str]]:
         yield "last heard of", f"{_moment(autopsy.last_moment)}, after {_time(autopsy.lifetime)}"
     yield "at the end", _at_the_end(autopsy)
     yield "most of it", _verdict(autopsy)
-    for name, growth in (
-        ("live", autopsy.live_growth),
-        ("heap", autopsy.heap_growth),
-        ("resident", autopsy.resident_growth),
-    ):
-        yield name, _growth(growth)
+    yield "live", _growth(autopsy.live_growth)
+    yield "heap", _growth(autopsy.heap_growth)
+    yield "resident", _resident_growth(autopsy)
     yield "the ring has", _coverage(autopsy)
     if lost := autopsy.ring.lost + autopsy.window.lost:
         yield "lost", f"{counted(lost, 'call')}: there were more threads than slots, and a larger ring has more"
@@ -104,9 +101,16 @@ def _moment(seconds: float) -> str:
 
 
 def _at_the_end(autopsy: Autopsy) -> str:
-    newest = autopsy.newest
-    resident = size(newest.resident) if newest.resident else "unknown"
-    return f"resident {resident}; heap {size(autopsy.heap)}, of that live {size(newest.live)}"
+    resident = autopsy.measured.resident
+    known = f"{size(resident)}{_how_old(autopsy.resident_before_end)}" if resident else "unknown"
+    return f"resident {known}; heap {size(autopsy.heap)}, of that live {size(autopsy.newest.live)}"
+
+
+def _how_old(seconds: float) -> str:
+    """What is said behind a figure that is of so many seconds before those beside it."""
+    from snugmalloc.trace.autopsy import SAME_MOMENT
+
+    return f" {_time(seconds)} before" if seconds > SAME_MOMENT else ""
 
 
 def _verdict(autopsy: Autopsy) -> str:
@@ -115,23 +119,32 @@ def _verdict(autopsy: Autopsy) -> str:
     heap = autopsy.heap
     match autopsy.verdict:
         case Verdict.LIVE:
-            part = share(min(autopsy.newest.live, heap), heap) or "all"
+            part = share(autopsy.newest.live, heap) or "all"
             return f"live blocks, {part} of the heap: they were allocated and not freed"
         case Verdict.FREE:
             part = share(autopsy.free, heap)
             return f"free, {part} of the heap: not a leak, but memory that fragments or was not given back yet"
         case Verdict.OTHER:
-            part = share(autopsy.other, autopsy.newest.resident)
-            return f"not malloc's, {part} of what was resident: mappings, stacks, files or another allocator"
+            resident = f"{share(autopsy.other, autopsy.measured.resident)} of what was resident"
+            others = "mappings, stacks, files or another allocator"
+            return f"not malloc's, {resident}{_how_old(autopsy.resident_before_end)}: {others}"
 
 
 def _growth(growth: Growth | None) -> str:
     if growth is None:
         return "did not grow"
-    return (
-        f"grew from {size(growth.low)} to {size(growth.high)} in the last {_time(growth.since)},"
-        f" {size(round(growth.per_second))} a second"
-    )
+    when = f"in the last {_time(growth.since)}"
+    if old := _how_old(growth.until):
+        when = f"in {_time(growth.seconds)}, until{old} the end"
+    what = f"grew from {size(growth.low)} to {size(growth.high)}"
+    return f"{what} {when}, {size(round(growth.per_second))} a second"
+
+
+def _resident_growth(autopsy: Autopsy) -> str:
+    if sum(point.resident is not None for point in autopsy.curve) < 2:
+        return "unknown: it is read once a second only"
+    growth, old = autopsy.resident_growth, _how_old(autopsy.resident_before_end)
+    return f"did not grow until{old} the end" if old and growth is None else _growth(growth)
 
 
 def _coverage(autopsy: Autopsy) -> str:
@@ -299,7 +312,8 @@ def _as_json(autopsy: Autopsy) -> dict[str, Any]:
         "lost_calls": autopsy.ring.lost + autopsy.window.lost,
         "refused_requests": autopsy.refusals,
         "at_the_end": {
-            "resident": newest.resident,
+            "resident": autopsy.measured.resident,
+            "resident_before_end": autopsy.resident_before_end,
             "heap": autopsy.heap,
             "live": newest.live,
             "free": autopsy.free,

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -212,6 +213,17 @@ static inline void machine_set_errno(Int code) { errno = code; }
 static inline Int machine_get_errno(void) { return errno; }
 
 static inline bool machine_is_secure(void) { return getauxval(AT_SECURE) != 0; }
+static inline Word machine_loader_base(void) { return getauxval(AT_BASE); }
+__attribute__((unused)) static bool machine_is_traceable(void) {
+    struct { uint32_t version; int pid; } head = {0x20080522, 0}; /* _LINUX_CAPABILITY_VERSION_3 */
+    struct { uint32_t effective, permitted, inheritable; } sets[2];
+    int kept = errno;
+    bool is_plain = syscall(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
+    if (is_plain && geteuid() != 0)
+        is_plain = syscall(SYS_capget, &head, sets) == 0 && !(sets[0].permitted | sets[1].permitted);
+    errno = kept;
+    return is_plain;
+}
 static inline bool machine_option_is_set(Text name) {
     const char *value = secure_getenv(name);
     return value && value[0] == '1' && value[1] == 0;

@@ -314,6 +314,16 @@ def environment_is_known() -> bool:
     return backend.environment_entry(0) is not None
 
 
+def loader_base() -> Word:
+    """Where the dynamic loader is; 0 in a process without one."""
+    return backend.loader_base()
+
+
+def is_traceable() -> bool:
+    """Whether this user's other processes may trace this one: it is dumpable, and has no capabilities."""
+    return backend.is_traceable()
+
+
 def is_secure() -> bool:
     """Whether this process may do what those who started it may not (set-user-id and the like: AT_SECURE).
 

@@ -198,6 +198,12 @@ class RealMachine:
         """Nor is there a file of it."""
         return 0
 
+    def loader_base(self) -> int:
+        return 0
+
+    def is_traceable(self) -> bool:
+        return not self.is_secure()
+
     def is_secure(self) -> bool:
         return bool(_libc.getauxval(AT_SECURE))
 

@@ -399,6 +399,12 @@ class SimulatedMachine:
         self.own_files.append(self.reserve(length))
         return self.own_files[-1]
 
+    def loader_base(self) -> int:
+        return 0
+
+    def is_traceable(self) -> bool:
+        return not self.secure
+
     def is_secure(self) -> bool:
         return self.secure
 

@@ -20,6 +20,8 @@ GROWN = 0.1
 STILL_LOW = 0.05
 """Growth begins when so much of it was there, as a part of all of it."""
 MOSTLY = 0.5
+SAME_MOMENT = 0.2
+"""Seconds: what is no older may stand beside the figures of the end without a word."""
 PROC = Path("/proc")
 STATE_FIELD, START_FIELD = 0, 19  # of /proc/PID/stat, behind the program's name
 
@@ -48,13 +50,16 @@ class Point(NamedTuple):
     live: int
     heap: int
     """Taken from the system and not given back."""
-    resident: int
+    resident: int | None
+    """None where it is not known, as at the end: the engine reads it once a second."""
 
 
 class Growth(NamedTuple):
-    """From when on a figure grew, until the end."""
+    """From when on a figure grew, until it was known last."""
 
     since: float
+    """Seconds before the end."""
+    until: float
     """Seconds before the end."""
     low: int
     high: int
@@ -65,9 +70,14 @@ class Growth(NamedTuple):
         return self.high - self.low
 
     @property
+    def seconds(self) -> float:
+        """How long it grew."""
+        return self.since - self.until
+
+    @property
     def per_second(self) -> float:
         """How fast."""
-        return self.bytes / self.since if self.since else 0.0
+        return self.bytes / self.seconds if self.seconds else 0.0
 
 
 class SizeGrowth(NamedTuple):
@@ -120,6 +130,8 @@ class Autopsy:
     lifetime: float
     covered: float
     """Of so many seconds before the end every call is there."""
+    resident_before_end: float
+    """When resident memory was read last: so many seconds before the end."""
     curve: list[Point]
     live_growth: Growth | None
     heap_growth: Growth | None
@@ -138,8 +150,13 @@ class Autopsy:
 
     @property
     def newest(self) -> Figures:
-        """The figures as they were last."""
+        """The figures as they were last. Of these, resident is older."""
         return self.ring.newest
+
+    @property
+    def measured(self) -> Figures:
+        """The last figures that are of one moment, resident with the others."""
+        return measured_in(self.ring)
 
     @property
     def heap(self) -> int:
@@ -153,20 +170,29 @@ class Autopsy:
 
     @property
     def other(self) -> int:
-        """Resident bytes that are not the allocator's."""
-        return max(0, self.newest.resident - self.heap)
+        """Resident bytes that were not the allocator's, when they were read last."""
+        return max(0, self.measured.resident - heap_of(self.measured))
 
     @property
     def verdict(self) -> Verdict:
         """What most of the memory was."""
-        if self.other > MOSTLY * self.newest.resident:
+        largest_heap = max(self.heap, heap_of(self.measured))  # it may have grown since, or shrunk
+        if self.other > MOSTLY * (self.other + largest_heap):
             return Verdict.OTHER
         return Verdict.FREE if self.free > MOSTLY * self.heap else Verdict.LIVE
 
 
 def heap_of(figures: Figures) -> int:
-    """Bytes that the allocator had of the system, without what it had given back."""
-    return max(0, figures.system_bytes - figures.purged_bytes)
+    """Bytes that the allocator had of the system, without what it had given back.
+
+    What is live is counted in each call, this only at some: so it is as much as is live at least.
+    """
+    return max(figures.live, figures.system_bytes - figures.purged_bytes)
+
+
+def measured_in(ring: Ring) -> Figures:
+    """The last figures of a ring that are of one moment, resident with the others."""
+    return ring.series[-1] if ring.series else ring.newest
 
 
 def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -> Autopsy:
@@ -179,8 +205,8 @@ def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -
     def ago(clock: int) -> float:
         return max(0, last - clock) / ticks
 
-    series = [*ring.series, ring.newest._replace(time=last)]
-    curve = [Point(ago(entry.time), entry.live, heap_of(entry), entry.resident) for entry in series]
+    series = [*ring.series, ring.newest._replace(time=last, resident=0)]
+    curve = [Point(ago(entry.time), entry.live, heap_of(entry), entry.resident or None) for entry in series]
     live_growth = growth_of(curve, lambda point: point.live)
     sizes_since = live_growth.since if live_growth else curve[0].before_end
     return Autopsy(
@@ -191,6 +217,7 @@ def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -
         last_moment=_real_time(ring, last),
         lifetime=ago(header.start),
         covered=ago(horizon),
+        resident_before_end=ago(measured_in(ring).time),
         curve=curve,
         live_growth=live_growth,
         heap_growth=growth_of(curve, lambda point: point.heap),
@@ -217,15 +244,17 @@ def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -
     )
 
 
-def growth_of(curve: Sequence[Point], figure: Callable[[Point], int]) -> Growth | None:
+def growth_of(curve: Sequence[Point], figure: Callable[[Point], int | None]) -> Growth | None:
     """Since when a figure grew, the last of the times at which it was still low; None if it did not grow."""
-    values = [figure(point) for point in curve]
-    low, high = min(values), values[-1]
+    known = [(point.before_end, value) for point in curve if (value := figure(point)) is not None]
+    if not known:
+        return None
+    low, (until, high) = min(value for _, value in known), known[-1]
     if high - low < max(LEAST_GROWTH, GROWN * high):
         return None
     still_low = low + STILL_LOW * (high - low)
-    begin = max(at for at, value in enumerate(values) if value <= still_low)
-    return Growth(curve[begin].before_end, values[begin], high)
+    since, lowest = next(entry for entry in reversed(known) if entry[1] <= still_low)
+    return Growth(since, until, lowest, high)
 
 
 def sizes_between(series: Sequence[Figures], curve: Sequence[Point], since: float) -> list[SizeGrowth]:

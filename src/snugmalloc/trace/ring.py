@@ -96,6 +96,16 @@ class _Geometry(NamedTuple):
     slots_at: int
 
     @property
+    def most_kept(self) -> int:
+        """Room for chunks that the engine gives at most: a part of what was asked for, in whole pages.
+
+        That is the file, and what was left over: less than one slot more would have needed.
+        """
+        left_over = self.slot_bytes + engine.Note.SIZE + 8 + 2 * engine.RING_PAGE
+        room = self.file_bytes + left_over >> engine.KEPT_STACKS_SHIFT
+        return -(-room // engine.RING_PAGE) * engine.RING_PAGE
+
+    @property
     def makes_sense(self) -> bool:
         return (
             self.slot_bytes in (1 << shift for shift in SLOT_SHIFTS)
@@ -106,6 +116,7 @@ class _Geometry(NamedTuple):
             and self.states_at + 8 * self.slots <= self.notes_at
             and self.notes_at + engine.Note.SIZE * self.slots <= self.kept_at
             and self.kept_at + self.kept_bytes <= self.slots_at
+            and self.kept_bytes <= self.most_kept
             and self.slots_at + self.slots * self.slot_bytes == self.file_bytes <= engine.MOST_RING
         )
 
@@ -321,16 +332,21 @@ class Ring:
 
     def kept_chunks(self) -> Iterator[tuple[Head, bytes, bytes]]:
         """The chunks that are no rows: each one's head, payload, and all of it."""
-        kept = self.read_at(self.places.kept_at, min(self.kept, self.places.kept_bytes))
-        while len(kept) > HEAD.size:
+        at = self.places.kept_at
+        end = at + min(self.kept, self.places.kept_bytes)
+        while at + HEAD.size <= end:
+            packed_head = self.read_at(at, HEAD.size)
+            if len(packed_head) < HEAD.size:  # the file is cut off
+                return
+            at += HEAD.size
             try:
-                head = unpack_head(kept[: HEAD.size])
-                payload = kept[HEAD.size : head.size]
-                check_chunk(kept[: HEAD.size], payload)
+                head = unpack_head(packed_head)
+                payload = self.read_at(at, min(head.stored, end - at))
+                check_chunk(packed_head, payload)
             except TraceError:  # the process was killed while it wrote it
                 return
-            yield head, uncompress(head.form, payload), kept[: head.size]
-            kept = kept[head.size :]
+            yield head, uncompress(head.form, payload), packed_head + payload
+            at += head.stored
 
     def write_trace(self, target: BinaryIO) -> None:
         """Write a trace of rows: what is in the ring now."""

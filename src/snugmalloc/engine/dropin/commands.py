@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..common.figures import figure
 from ..common.sizes import ONE
-from ..machine import Word, atomic_exchange, load_byte, reserve, watch_exit
+from ..machine import Word, is_traceable, load_byte
 from .cache import reclaim
 from .chunks import HAS_SIZE, TRIM_EVENT
 from .control import lock_heap, process_heap, unlock_heap
@@ -17,6 +17,7 @@ from .outside import (
     IN_MEMORY,
     NOT_KNOWN,
     NOT_MADE_THERE,
+    NOT_PERMITTED,
     ONLY_AS_STARTED,
     RECORDS_ALREADY,
     RECORDS_NOTHING,
@@ -38,8 +39,6 @@ from .sampling import mean_gap
 from .shards import heap_count, heap_number
 from .switch import SLASH
 from .tracefile import has_recorded, is_recording, takes_stacks
-
-EXIT_WATCHED = reserve(8)  # not 0 once the end of the process ends a recording
 
 # ---- Giving back ----
 
@@ -78,8 +77,6 @@ def begin_to(path: Word) -> Word:
         look_at_forks()  # a child may have the recording of its parent still
     if is_recording():
         return RECORDS_ALREADY * ONE
-    if atomic_exchange(EXIT_WATCHED, ONE) == 0:
-        watch_exit()
     return ONE * (DONE if begin_recording_to(path, sum_of(Figures.live_bytes)) else NOT_MADE_THERE)
 
 
@@ -92,6 +89,15 @@ def end_now() -> Word:
     return ONE * (DONE if end_recording_now() else RECORDS_NOTHING)
 
 
+def is_permitted() -> bool:
+    """Whether who gave the order may have files written.
+
+    Whoever writes to memory may do anything. A file of SNUG_PUBLISH is open to all processes of the user, those
+    with fewer rights than this one too.
+    """
+    return outside().source == IN_MEMORY or is_traceable()
+
+
 def carry_out() -> tuple[Word, Word]:
     """Do what the order says. How that went, and how many bytes were given back by it."""
     kind = order().kind
@@ -100,6 +106,8 @@ def carry_out() -> tuple[Word, Word]:
     if kind == TRIM_COMMAND:
         how = DONE
         _any_given, count = give_all_now(0)
+    elif not is_permitted():
+        how = NOT_PERMITTED
     elif kind == BEGIN_COMMAND:
         how = begin_to(order().path)
     elif kind == END_COMMAND:

@@ -89,7 +89,10 @@ void *snug_map_own_file(const char *folder, size_t length) {
     return own_file;
 }
 
-__attribute__((destructor)) static void remove_own_file(void) {
+/* A recording that was begun from outside is ended here: to register a function for it would take a lock of libc's,
+ * which the call that was asked may be made under. */
+__attribute__((destructor)) static void end_library(void) {
+    snug_record_end();
     if (own_pid && own_pid == syscall(SYS_getpid)) syscall(SYS_unlinkat, AT_FDCWD, own_path, 0);
 }
 

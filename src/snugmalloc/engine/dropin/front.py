@@ -29,7 +29,7 @@ from .options import hands_over, read_options, set_mmap_threshold
 from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
-from .recorded import answer_aligned, answer_product, recorder_of_call
+from .recorded import answer_aligned, answer_product, look_around
 from .recording import end_recording, end_thread
 from .requests import dispose, is_power_of_two, look_closely
 from .shards import TOTALS, heap_count, heap_number
@@ -222,7 +222,7 @@ def snug_trim(pad: Word) -> Int:
     """Give free memory back now."""
     if hands_over():
         return libc_trim(pad)
-    recorder_of_call()
+    look_around()
     any_given, _count = give_all_now(pad)
     return 1 if any_given else 0
 
@@ -234,10 +234,10 @@ def snug_malloc_trim(pad: Word) -> Int:
 
 def snug_background_step() -> None:
     """Look whether memory should go back, and give it: what the helper thread does while the program sleeps."""
-    recorder_of_call()
+    look_around()
     for number in range(heap_count()):
         look_after(heap_number(number))
-    recorder_of_call()
+    look_around()
     held = enter(process_heap())
     raise_figure(process_heap(), Figures.background_steps, 1)
     leave(process_heap(), held, 0)

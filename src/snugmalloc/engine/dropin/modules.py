@@ -86,12 +86,8 @@ def listed_module(address: Word) -> Module:
 
 def module_of(address: Word) -> Module:
     """The module that an address lies in, or 0."""
-    if file_seen != files_begun():
-        look_at_modules()
-    found = listed_module(address)
-    if found == 0 and look_at_modules():
-        found = listed_module(address)
-    return found
+    look_at_modules()  # what lay here may have gone, and something else have come
+    return listed_module(address)
 
 
 # ---- Names ----

@@ -23,8 +23,9 @@ from .definitions import (
     stack_of,
     take_definitions,
 )
+from .layout import ALL_BITS
 from .modules import NATIVE, Module, module_of, name_of_module
-from .pyframes import MOST_ADDRESSES, Chain, is_in_interpreter, is_on_stack
+from .pyframes import MOST_ADDRESSES, Chain, cut_depth, is_in_interpreter, is_on_stack
 
 WORD_MASK = 7
 FRAME_BYTES = 16
@@ -32,6 +33,8 @@ RETURN_AT = 8
 OWN_MODULE = reserve(Module.SIZE)
 OWN_CALLS = 2  # stands for the address of code where places are calls within this library
 MOST_WORDS = 32
+MOST_FRAMES = 1 << 16  # that are counted
+NO_FRAME = ALL_BITS  # what lies in no module
 NOT_FOUND = MOST_WORDS + 1
 WITHIN_CALL = 1  # the address that a call returns to, less so much, is in the line of the call
 
@@ -58,7 +61,8 @@ def seek_caller(chain: Chain, frame: Word, own: Word) -> Word:
             found = words + 1
         words += 1
     found = found if found != 0 else NOT_FOUND * ONE
-    add_place(OWN_CALLS, own, found)
+    if chain.high != 0:  # else nothing could be looked at
+        add_place(OWN_CALLS, own, found)
     leave_definitions()
     return found
 
@@ -78,13 +82,14 @@ def read_addresses(chain: Chain, frame: Word) -> Word:
     """Read what the calls return to that this thread is in, the innermost first. How many."""
     count: Word = 0
     address = called_from(chain, frame)
-    while address != 0 and count < MOST_ADDRESSES:
-        chain.addresses[count] = address
+    while address != 0 and count < MOST_FRAMES:
+        if count < MOST_ADDRESSES:
+            chain.addresses[count] = address
         count += 1
         following = load_word(frame)
         address = load_word(following + RETURN_AT) if is_frame(chain, following, frame) else 0 * ONE
         frame = following
-    return count
+    return cut_depth(count, MOST_ADDRESSES * ONE)
 
 
 def define_native(address: Word) -> Word:
@@ -99,6 +104,8 @@ def define_native(address: Word) -> Word:
         if text != 0:
             frame = number_native(text, address - WITHIN_CALL - module.base)
             add_place(NATIVE, address, frame)
+    else:
+        add_place(NATIVE, address, NO_FRAME)
     leave_definitions()
     return frame
 
@@ -114,7 +121,9 @@ def is_in_library(address: Word) -> bool:
 def native_frame(address: Word) -> Word:
     """The number of the frame that returns to an address; 0 if it is in no module."""
     frame = frame_of(NATIVE, address)
-    return define_native(address) if unlikely(frame == 0) else frame
+    if unlikely(frame == 0):
+        return define_native(address)
+    return frame if likely(frame != NO_FRAME) else 0 * ONE
 
 
 def native_stack(chain: Chain, here: Word, caller: Word) -> Word:

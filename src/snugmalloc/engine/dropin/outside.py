@@ -43,6 +43,7 @@ NOT_KNOWN = 2  # there is no such command, or its path is none
 NOT_MADE_THERE = 3  # the process could not make that file
 RECORDS_ALREADY = 4
 RECORDS_NOTHING = 5
+NOT_PERMITTED = 7  # by the file: the process may do what others of its user may not
 ONLY_AS_STARTED = 6  # samples, stacks and rings are recorded from the beginning of the program
 
 NO_ORDER = 0  # values of `progress`

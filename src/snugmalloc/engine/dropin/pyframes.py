@@ -193,16 +193,27 @@ def read_calls(chain: Chain, state: Word) -> Word:
     chain.chunk = 0
     chain.chunk_end = 0
     frame = first_frame(chain, state)
-    call = Call(chain.following)
-    end = call + CALLS_BYTES
-    while frame != 0 and call < end and is_readable(chain, state, frame):
+    depth: Word = 0
+    while frame != 0 and is_readable(chain, state, frame):
         if load_byte(frame + layout.owner_in_frame) <= PYTHONS_OWN:
-            call.frame = frame
-            call.code = load_word(frame + layout.code_in_frame) & ~TAG_BITS
-            call.instruction = load_word(frame + layout.instruction_in_frame)
-            call = Call(call + Call.SIZE)
+            if depth < MOST_CALLS:
+                call = Call(chain.following + depth * Call.SIZE)
+                call.frame = frame
+                call.code = load_word(frame + layout.code_in_frame) & ~TAG_BITS
+                call.instruction = load_word(frame + layout.instruction_in_frame)
+            depth += 1
         frame = load_word(frame + layout.previous_in_frame)
-    return (call - chain.following) // Call.SIZE
+    return cut_depth(depth, MOST_CALLS * ONE)
+
+
+@inline
+def cut_depth(depth: Word, most: Word) -> Word:
+    """How many of so many calls, the innermost first, a stack has.
+
+    Of many it has half as many as there may be, or more: while a recursion goes on the outermost of them is the
+    same mostly, and what is known of the others stays right.
+    """
+    return depth if depth <= most else (most >> 1) + depth % (most >> 1)
 
 
 # ---- What is known of code ----

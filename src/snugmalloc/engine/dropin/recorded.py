@@ -31,7 +31,7 @@ from .pages import is_slab_kind, kind_at
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
 from .recorder import Recorder
-from .recording import known_recorder, own_recorder
+from .recording import known_recorder, own_recorder, renew_recorder
 from .requests import dispose, obtain, obtain_aligned, obtain_cleared, refuse_size, resize, serve
 from .rows import (
     ask_resize,
@@ -58,11 +58,25 @@ from .tally import bytes_before, count_given, count_resized, count_taken
 from .tracefile import has_recorded, is_recording, takes_stacks
 
 
-def recorder_of_call() -> Recorder:
-    """Where a call is to be recorded, once the options are known; 0 if it is not."""
+def know_orders() -> None:
+    """At the beginning of a call: the options are known, and what was asked from outside is done."""
     read_options()
     if unlikely(has_order()):
         obey()
+
+
+def look_around() -> None:
+    """The same before memory is given back, which may have events of its own."""
+    know_orders()
+    if is_recording():
+        renew_recorder()
+    elif has_recorded():
+        use_own_lists()
+
+
+def recorder_of_call() -> Recorder:
+    """Where a call is to be recorded, once the options are known; 0 if it is not."""
+    know_orders()
     if likely(is_recording()):
         return own_recorder()
     if has_recorded():
@@ -194,14 +208,14 @@ def record_free(pointer: Word) -> None:
     if unlikely(has_samples()):
         sample_free(pointer)
         return
+    if takes_stacks():
+        note_free(pointer)
     recorder = known_recorder()
     if unlikely(recorder == 0):
         recorder = recorder_of_call()
         if recorder == 0:
             dispose(pointer)
             return
-    if takes_stacks():
-        note_free(pointer)
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
         count_taken(recorder, pointer)

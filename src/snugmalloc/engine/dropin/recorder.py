@@ -202,13 +202,13 @@ def claim_recorder() -> Recorder:
     """An empty recorder for this thread alone; or 0, and the recording ends."""
     recorder = claim_free()
     if recorder != 0:
-        recorder.session = atomic_load(SESSION)
+        join_session(recorder)
         return recorder
     recorder = Recorder(map_memory(RECORDER_BYTES * ONE))
     if recorder == 0:
         stop(NO_ROOM)
         return recorder
-    recorder.session = atomic_load(SESSION)
+    join_session(recorder)
     recorder.next_recorder = atomic_load(NEWEST_RECORDER)
     while not atomic_replace(NEWEST_RECORDER, recorder.next_recorder, recorder):
         recorder.next_recorder = atomic_load(NEWEST_RECORDER)
@@ -273,19 +273,15 @@ def leave_common() -> None:
 def forget_parent() -> None:
     """In a forked child: what the parent's threads had not handed on is the parent's to write.
 
-    The recorder of this thread is left: a signal handler that forks may have interrupted it.
+    No recorder that a thread had is given to another one. The thread that forked has one in its word still, and
+    finds that it is of an earlier session; a signal handler that forks may have interrupted it.
     """
-    own = load_thread_recorder()
+    begin_session()
     atomic_store(COMMON_RECORDER, 0)
     recorder = newest_recorder()
     while recorder != 0:
-        if recorder == own:
+        if recorder.is_free == 0:
             recorder.is_free = ABANDONED
-        elif recorder.is_free != ABANDONED:
-            empty(recorder)
-            recorder.is_busy = 0
-            recorder.is_handed_on = 0
-            give_up(recorder)
         recorder = Recorder(recorder.next_recorder)
     store_thread_recorder(0)
 
@@ -293,19 +289,20 @@ def forget_parent() -> None:
 # ---- One recording after another ----
 
 
+@inline
 def is_of_session(recorder: Recorder) -> bool:
     """Whether a recorder is of the recording that is under way, and not of an earlier one."""
     return recorder.session == atomic_load(SESSION)
 
 
+def join_session(recorder: Recorder) -> None:
+    """A recorder is of the recording that is under way."""
+    recorder.session = atomic_load(SESSION)
+
+
 def begin_session() -> None:
-    """A recording is about to begin while threads run: what they have of an earlier one looks full to them."""
+    """Another recording is about to begin: what threads have of an earlier one is not for it."""
     atomic_add(SESSION, ONE)
-    recorder = newest_recorder()
-    while recorder != 0:
-        if recorder.is_free == 0 and recorder.is_handed_on != 0:
-            atomic_store(recorder + Recorder.done, rows_end)
-        recorder = Recorder(recorder.next_recorder)
 
 
 def leave_recorder(recorder: Recorder) -> None:

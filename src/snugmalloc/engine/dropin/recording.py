@@ -97,6 +97,7 @@ def begin_recording_to(path: Word, live: Word) -> bool:
     if is_forked():
         forget_parent()
         leave_file()
+    close_record()  # of a recording that ended by itself
     set_room(RECORDER_BYTES * ONE)
     begin_session()
     begin_texts()
@@ -215,7 +216,7 @@ def known_recorder() -> Recorder:
     if (
         likely(recorder != 0 and is_noted(forks_seen()))
         and likely(is_recording())
-        and likely(not is_full(recorder))
+        and likely(not is_full(recorder) and is_of_session(recorder))
     ):
         return recorder
     return Recorder(0)
@@ -225,6 +226,20 @@ def own_recorder() -> Recorder:
     """This thread's recorder, with room for what a call may bring along; 0 where nothing is recorded."""
     recorder = known_recorder()
     return Recorder(recorder if recorder != 0 else other_recorder())
+
+
+def have_recorder() -> None:
+    """In the middle of a call: this thread gets a recorder if it has none, and goes on."""
+    if load_thread_recorder() == 0:
+        own_recorder()
+
+
+def renew_recorder() -> None:
+    """Before events that are no calls: this thread's recorder has room for some, if the thread goes on."""
+    if is_of_ended(load_thread_recorder()):
+        look_at_forks()
+    else:
+        own_recorder()
 
 
 def name_thread(recorder: Recorder) -> None:
@@ -297,6 +312,6 @@ def end_recording_now() -> bool:
     """While the program runs: record no more. Whether anything was recorded."""
     was_recording = is_recording() and is_own_file()
     end_recording()
-    if was_recording:
+    if is_own_file():
         close_record()
     return was_recording

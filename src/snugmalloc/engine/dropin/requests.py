@@ -56,7 +56,7 @@ from .places import (
     usable,
 )
 from .private import is_of_private_heap, resize_private
-from .recording import own_recorder
+from .recording import have_recorder
 from .refusals import count_refusal, note_reason
 from .rows import note_refusal, record_move
 from .shards import heap_count, heap_number
@@ -108,7 +108,7 @@ def look_closely(pointer: Word) -> None:
 def refuse() -> Word:
     """NULL, because there is no memory to be had."""
     if unlikely(is_recording()):
-        own_recorder()  # a thread that had no sample has none yet
+        have_recorder()  # a thread that had no sample has none yet
         note_refusal()
     count_refusal(process_heap())
     set_errno(ENOMEM)

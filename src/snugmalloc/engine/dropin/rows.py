@@ -46,6 +46,7 @@ from .recorder import (
     hand_on,
     is_at_end,
     is_full,
+    is_of_session,
     leave_common,
     take_common,
     thread_recorder,
@@ -269,7 +270,7 @@ def record_event(operation: Word, shape: Word, size: Word, number: Word, address
     recorder = thread_recorder()
     if not is_noted(forks_seen()):
         return
-    if recorder == 0:
+    if recorder == 0 or not is_of_session(recorder):
         record_shared(operation, shape, size, number, address)
         return
     if is_at_end(recorder):

@@ -28,7 +28,6 @@ from ..machine import (
     inline,
     likely,
     load_half,
-    load_thread_gap,
     store_half,
     tick,
     unlikely,
@@ -65,7 +64,7 @@ from .requests import (
     serve,
 )
 from .rows import ask_end, ask_resize, record_block, record_refused, record_resize, write_free, write_row
-from .sampling import count_down, find_hit
+from .sampling import find_hit, pass_by, take_back
 from .stacks import note_stack
 from .tracefile import is_noted, is_recording, takes_stacks
 
@@ -142,11 +141,11 @@ def answer_request(call: Word, shape: Word, size: Word, number: Word) -> Word:
 @inline
 def take_unsampled(size: Word) -> Word:
     """From the front of this thread's list, if it has one and no byte is hit; or 0, and nothing is counted."""
-    if unlikely(load_thread_gap() <= size):
+    if unlikely(not pass_by(size)):
         return 0
     pointer = take_counted(size)
-    if likely(pointer != 0):
-        count_down(size)
+    if unlikely(pointer == 0):
+        take_back(size)
     return pointer
 
 

@@ -27,6 +27,7 @@ from ..machine import (
     store_thread_gap,
     text_after,
     tick,
+    unlikely,
 )
 from .layout import GIB
 from .values import NONE, number_in
@@ -125,9 +126,21 @@ def draw_gap() -> Word:
 
 
 @inline
-def count_down(count: Word) -> None:
-    """None of this thread's next `count` bytes is hit, as its gap says."""
-    store_thread_gap(load_thread_gap() - count)
+def pass_by(count: Word) -> bool:
+    """Whether none of this thread's next `count` bytes is hit; they are counted then.
+
+    Before anything else: a signal handler that allocates finds a gap that is larger than 0.
+    """
+    gap = load_thread_gap()
+    if unlikely(gap <= count):
+        return False
+    store_thread_gap(gap - count)
+    return True
+
+
+def take_back(count: Word) -> None:
+    """So many bytes were counted, and will be again."""
+    store_thread_gap(load_thread_gap() + count)
 
 
 def find_hit(count: Word) -> Word:

@@ -8,7 +8,7 @@ counted as lost. A thread that has a slot always finds another, or empties its o
 from __future__ import annotations
 
 from ..machine import load_thread_recorder, store_thread_recorder
-from .recorder import Recorder, empty, give_up, thread_recorder
+from .recorder import Recorder, empty, give_up, join_session, thread_recorder
 from .ring import (
     begin_run,
     clear_note,
@@ -60,6 +60,7 @@ def claim_slot() -> Recorder:
 
 def begin_rows(recorder: Recorder) -> None:
     """From here on the rows of a slot are those of its thread."""
+    join_session(recorder)
     before = last_run(recorder)
     if before != 0 and before.thread == recorder.thread + 1:
         return

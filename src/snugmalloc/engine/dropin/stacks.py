@@ -5,13 +5,17 @@ Where both kinds are, the functions in machine code that a Python function has c
 
 from __future__ import annotations
 
-from ..machine import Word, stack_top, unlikely
+from ..common.sizes import ONE
+from ..machine import Word, find_module, load_word, loader_base, reserve, stack_top, unlikely
 from .definitions import pass_in_time
-from .native import native_stack
+from .modules import Module
+from .native import RETURN_AT, native_stack
 from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
 from .recorder import Recorder
 from .ring import has_ring
 from .tracefile import takes_native_stacks, takes_python_stacks
+
+LOADER = reserve(Module.SIZE)
 
 
 def chain_of(recorder: Recorder) -> Chain:
@@ -32,6 +36,28 @@ def look_at_stack(chain: Chain, here: Word) -> None:
         chain.low = here if chain.high != 0 else chain.high
 
 
+def find_loader() -> None:
+    """Know where the dynamic loader is, if there is one."""
+    base = loader_base()
+    if base == 0 or not find_module(base, LOADER):
+        Module(LOADER).begin = ONE
+        Module(LOADER).end = ONE
+
+
+def is_loaders(here: Word) -> bool:
+    """Whether the dynamic loader has made a call.
+
+    It may be loading the interpreter, or making room for variables of threads, which the interpreter asks for.
+    """
+    loader = Module(LOADER)
+    if unlikely(loader.end == 0):
+        find_loader()
+    if loader.begin == loader.end:
+        return False
+    address = load_word(here + RETURN_AT)
+    return address >= loader.begin and address < loader.end
+
+
 def read_stack(recorder: Recorder, here: Word) -> Word:
     """The number of the stack that this thread is in; 0 where there is none to be had."""
     chain = chain_of(recorder)
@@ -39,7 +65,7 @@ def read_stack(recorder: Recorder, here: Word) -> Word:
         return 0
     look_at_stack(chain, here)
     stack: Word = 0
-    if takes_python_stacks():
+    if takes_python_stacks() and not is_loaders(here):
         if unlikely(recorder.done == 0):  # the interpreter may come with a library, any time
             seek_interpreter()
         stack = python_stack(chain)
