@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import snugmalloc
-from snugmalloc.launch.inside import Inside
+from snugcommand import INTERRUPTED
+from snugmalloc.cli.record_process import _open_inside
+from snugmalloc.engine.dropin.outside import Command
+from snugmalloc.launch.inside import Inside, Memory
 from snugmalloc.live.asking import Answer, Asked, Kind, Mailbox, open_mailbox
 from snugmalloc.live.processes import read_one
 from snugmalloc.live.remote import CannotAttach
@@ -277,6 +280,274 @@ def test_shards_are_recorded_and_trimmed(tmp_path: Path) -> None:
 def test_wrong_usage_is_told(arguments: list[str], words: str) -> None:
     ended = snug("record", *arguments)
     assert ended.returncode == 2 and words in ended.stderr and ended.stderr.count("\n") == 1
+
+
+# ---- A file that is there already ----
+
+
+def test_an_old_file_is_recorded_anew(tmp_path: Path) -> None:
+    (tmp_path / "of.snug").write_text("old")
+    with worker(WORKING) as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "0.3", "-o", "of.snug")
+    assert ended.returncode == 0, ended.stderr
+    assert marked(tmp_path / "of.snug").total() > 20
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_old_file_stays_where_nothing_can_be_asked(tmp_path: Path, is_there: bool) -> None:
+    (tmp_path / "keep.snug").write_text("mine")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        if not is_there:
+            process.communicate()
+        ended = record(tmp_path, "--pid", process.pid, "-o", "keep.snug")
+        process.communicate()
+    why = f"process {process.pid} is not on snugmalloc" if is_there else f"there is no process {process.pid}"
+    assert ended.returncode == 1 and ended.stderr.startswith(f"snug: {why}")
+    assert ended.stderr.count("\n") == 1
+    assert (tmp_path / "keep.snug").read_text() == "mine"
+
+
+def test_a_folder_of_that_name_is_told(tmp_path: Path) -> None:
+    (tmp_path / "of.snug").mkdir()
+    with worker(WORKING) as process:
+        ended = record(tmp_path, "--pid", process.pid, "--seconds", "1", "-o", "of.snug")
+    told = "snug: of.snug: is there already, and is no file that could be written anew\n"
+    assert (ended.returncode, ended.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_packing_follows_no_link(tmp_path: Path, is_own: bool) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "of.snug.packing").symlink_to(victim)
+    if is_own:
+        ended = record(tmp_path, "-o", "of.snug", "--", PYTHON, "-c", "bytes(5000)")
+    else:
+        with worker(WORKING) as process:
+            ended = record(tmp_path, "--pid", process.pid, "--seconds", "0.3", "-o", "of.snug")
+    assert ended.returncode == 0, ended.stderr
+    assert victim.read_text() == "mine"
+    assert marked(tmp_path / "of.snug").total() > 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["of.snug", "victim"]
+
+
+# ---- A process with a root folder of its own ----
+
+
+@contextmanager
+def worker_in(root: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A worker that has `root` as its root folder, and there a folder of the same name as `folder`."""
+    (root / folder.relative_to("/")).mkdir(parents=True)
+    with worker(WORKER + f"os.chroot({str(root)!r}); os.chdir('/')\nwork(0)\n") as process:
+        while os.readlink(f"/proc/{process.pid}/root") != str(root):
+            time.sleep(0.01)
+        yield process
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root folder")
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_file_in_another_root_is_copied_and_nothing_is_written_there(tmp_path: Path, raw: bool) -> None:
+    root, folder = tmp_path / "root", tmp_path / "out"
+    folder.mkdir()
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    with worker_in(root, folder) as process:
+        inside = root / folder.relative_to("/")
+        (inside / "of.snug.packing").symlink_to(victim)
+        options = ["--raw"] if raw else []
+        ended = record(folder, "--pid", process.pid, "--seconds", "0.5", "-o", "of.snug", *options)
+    assert ended.returncode == 0, ended.stderr
+    _recorded, copied, told = ended.stderr.splitlines()
+    assert copied.endswith(f"copied from /proc/{process.pid}/root{folder}/of.snug")
+    assert told.startswith("snug: recorded ") and told.endswith(": snug report of.snug")
+    assert victim.read_text() == "mine"
+    assert sorted(path.name for path in inside.iterdir()) == ["of.snug", "of.snug.packing"]
+    assert [path.name for path in folder.iterdir()] == ["of.snug"]
+    assert marked(folder / "of.snug") == marked(inside / "of.snug")
+    assert marked(folder / "of.snug")[12_345 + 33] > 20
+    with TraceReader(folder / "of.snug") as copy, TraceReader(inside / "of.snug") as own:
+        assert own.has_rows and copy.has_rows == raw
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root folder")
+def test_a_file_in_another_root_is_copied_when_the_process_has_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with (
+        worker_in(tmp_path / "root", folder) as process,
+        recording(process.pid, folder) as (command, told),
+    ):
+        assert told().endswith("until Ctrl-C\n")
+        while (tmp_path / "root" / folder.relative_to("/") / "of.snug").stat().st_size < 100_000:
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        assert "copied from" in told() and told().startswith("snug: recorded ")
+        assert command.wait() == 0
+    assert marked(folder / "of.snug")[12_345 + 33] > 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root folder")
+def test_a_folder_in_another_root_that_is_a_link_leads_nowhere(tmp_path: Path) -> None:
+    root, folder, private = tmp_path / "root", tmp_path / "out", tmp_path / "private"
+    folder.mkdir()
+    private.mkdir()
+    (private / "of.snug").write_text("mine")
+    with worker_in(root, private) as process:
+        (root / folder.relative_to("/")).symlink_to(private)
+        ended = record(folder, "--pid", process.pid, "--seconds", "0.3", "-o", "of.snug")
+    assert (root / private.relative_to("/") / "of.snug").exists()
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[1:] == [
+        f"snug: process {process.pid} wrote {folder}/of.snug where it is not seen from here"
+    ]
+    assert (private / "of.snug").read_text() == "mine" and not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("what", ["file", "another's file", "link", "pipe", "folder", "nothing"])
+def test_only_a_file_of_the_process_is_opened_in_its_root(tmp_path: Path, what: str) -> None:
+    process, file = tmp_path / "4711", tmp_path / "root" / "out" / "of.snug"
+    process.mkdir()
+    file.parent.mkdir(parents=True)
+    (process / "root").symlink_to(tmp_path / "root")
+    user = os.geteuid() + (1 if what == "another's file" else 0)
+    (process / "status").write_text(f"Name:\tprogram\nUid:\t7\t8\t9\t{user}\nGid:\t0\t0\t0\t0\n")
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "folder":
+        file.mkdir()
+    elif what != "nothing":
+        made = file.with_name("other") if what == "link" else file
+        made.write_text("recorded")
+        if what == "link":
+            file.symlink_to(made)
+    descriptor = _open_inside(process, Path("/out/of.snug"))
+    assert (descriptor is not None) == (what == "file")
+    if descriptor is not None:
+        with open(descriptor) as opened:
+            assert opened.read() == "recorded"
+
+
+# ---- Interrupted ----
+
+
+@contextmanager
+def recording(pid: int, folder: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
+    """`snug record --pid` to `of.snug`, and what gives the next line that it tells."""
+    with subprocess.Popen(
+        [SNUG, "record", "--pid", str(pid), "-o", "of.snug"], cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stderr is not None
+        try:
+            yield command, command.stderr.readline
+        finally:
+            command.kill()
+
+
+def let_work(process: subprocess.Popen[str]) -> None:
+    """A sleeper works, often enough to notice what is asked and to do it."""
+    assert process.stdin is not None and process.stdout is not None
+    for _ in range(2):
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "worked\n"
+
+
+def interrupt(command: subprocess.Popen[str]) -> None:
+    """Ctrl-C while the command waits: not as it tells its line, which would be told twice."""
+    time.sleep(0.2)
+    command.send_signal(signal.SIGINT)
+
+
+def records(pid: int) -> bool:
+    return any("of.snug" in os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_ctrl_c_before_it_begins_takes_the_question_back(tmp_path: Path) -> None:
+    with worker(SLEEPER) as process, recording(process.pid, tmp_path) as (command, told):
+        assert "is asked to record" in told()
+        interrupt(command)
+        assert told().startswith(f"snug: process {process.pid} is no longer asked to record, but begins")
+        assert told() == "" and command.wait() == INTERRUPTED
+        let_work(process)
+        assert not records(process.pid)
+    assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def interrupted_as_it_begins(
+    folder: Path,
+) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str], Callable[[], str]]]:
+    """A sleeper that has begun to record, and a command that is interrupted before it sees that."""
+    with worker(SLEEPER) as process, recording(process.pid, folder) as (command, told):
+        assert "is asked to record" in told()
+        command.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, command.pid, os.WSTOPPED | os.WNOWAIT)
+        let_work(process)
+        assert records(process.pid)
+        command.send_signal(signal.SIGINT)
+        command.send_signal(signal.SIGCONT)
+        yield process, command, told
+
+
+def test_a_recording_that_begins_at_ctrl_c_is_ended(tmp_path: Path) -> None:
+    with interrupted_as_it_begins(tmp_path) as (process, command, told):
+        while command.poll() is None:
+            let_work(process)
+            time.sleep(0.05)
+        lines = [line for line in iter(told, "")]
+        assert command.returncode == 0 and lines[-1].startswith("snug: recorded "), lines
+        assert not records(process.pid)
+    with TraceReader(tmp_path / "of.snug") as reader:
+        assert not reader.has_rows
+    assert marked(tmp_path / "of.snug").total() > 100
+
+
+def test_a_recording_that_begins_at_ctrl_c_is_not_waited_for_long(tmp_path: Path) -> None:
+    with interrupted_as_it_begins(tmp_path) as (process, command, told):
+        assert command.wait() == 0  # the process sleeps
+        lines = [line for line in iter(told, "")]
+        assert lines[-2].endswith("leaves off with its next work: what of.snug lacks comes then\n"), lines
+        before = marked(tmp_path / "of.snug").total()
+        let_work(process)
+        assert not records(process.pid)
+    assert marked(tmp_path / "of.snug").total() > before
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_end_which_comes_into_the_file(tmp_path: Path) -> None:
+    with worker(SLEEPER) as process, recording(process.pid, tmp_path) as (command, told):
+        assert "is asked to record" in told()
+        let_work(process)
+        assert told().endswith("until Ctrl-C\n")
+        interrupt(command)
+        assert "is asked to leave off" in told()
+        interrupt(command)
+        assert told().endswith("what of.snug lacks comes then\n")
+        assert told().startswith("snug: recorded ") and command.wait() == 0
+        before = marked(tmp_path / "of.snug").total()
+        let_work(process)
+        assert not records(process.pid)
+    assert marked(tmp_path / "of.snug").total() > before
+
+
+# ---- What a process may answer ----
+
+
+@pytest.mark.parametrize("number", [0, 99, 2**64 - 1])
+@pytest.mark.parametrize("kind", Kind)
+def test_an_answer_that_is_not_known_is_told(tmp_path: Path, kind: Kind, number: int) -> None:
+    with (tmp_path / "memory").open("w+b", buffering=0) as file:
+        file.truncate(Command.SIZE)
+        memory = Memory(file.fileno())
+        mailbox = Mailbox(memory, 0, 4711)
+        asked = mailbox.ask(kind, "/of.snug")
+        assert not mailbox.look(asked)
+        memory.write(Command.answer, number.to_bytes(8, "little"))
+        memory.write(Command.answered, asked.number.to_bytes(8, "little"))
+        assert mailbox.look(asked) and not mailbox.waits(asked)
+    assert asked.answer is Answer.UNCLEAR
+    assert asked.refusal == "its answer is not known here: use the snug that belongs to its library"
+    assert str(asked).endswith(f": {asked.refusal}")
 
 
 # ---- Trimming ----

@@ -10,6 +10,7 @@ import pty
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Sparkline, Static
 
+from snugmalloc.engine.dropin.outside import Command
+from snugmalloc.launch.inside import Memory
 from snugmalloc.live import screen
-from snugmalloc.live.asking import Answer, Kind
+from snugmalloc.live.asking import Answer, Kind, Mailbox
 from snugmalloc.live.history import History, bars
 from snugmalloc.live.processes import Reading, read_one
 from snugmalloc.live.remote import CannotAttach
@@ -168,6 +171,27 @@ def test_a_recording_is_begun_and_ended_by_the_same_key(
         assert process.asked[-1].kind is Kind.BEGIN
 
     play(app, act)
+
+
+@pytest.mark.parametrize("key", ["t", "r"])
+def test_an_answer_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str) -> None:
+    with (tmp_path / "memory").open("w+b", buffering=0) as file:
+        file.truncate(Command.SIZE)
+        memory = Memory(file.fileno())
+        monkeypatch.setattr(screen, "open_mailbox", lambda pid: nullcontext(Mailbox(memory, 0, pid)))
+        app = Top(FakeSource().read, NEVER, folder=tmp_path)
+
+        async def act(pilot: Pilot[None]) -> None:
+            await in_detail(pilot)
+            await pilot.press(key)
+            memory.write(Command.answer, (99).to_bytes(8, "little"))
+            memory.write(Command.answered, memory.read(Command.asked, 8))
+            await readings(pilot, 1)
+            assert words(app, "#asked").endswith(
+                ": its answer is not known here: use the snug that belongs to its library"
+            )
+
+        play(app, act)
 
 
 def test_a_process_that_cannot_be_asked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

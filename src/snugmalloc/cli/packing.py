@@ -19,10 +19,10 @@ from snugmalloc.cli.report import progress_bar
 from snugmalloc.cli.streams import check_output, tell
 from snugmalloc.heapmap import counted
 from snugmalloc.trace.errors import TraceError
-from snugmalloc.trace.importing import convert
 from snugmalloc.trace.operations import IS_CALL
 from snugmalloc.trace.reader import TraceReader, is_trace
 from snugmalloc.trace.ring import Ring, is_ring
+from snugmalloc.trace.writer import TraceWriter
 
 PROCESS = "%p"
 
@@ -58,16 +58,24 @@ def _began_at(path: Path) -> int:
 
 
 def pack(path: Path) -> None:
-    """Make columns of the rows in a trace; it is a whole trace at any moment."""
+    """Make columns of the rows in a trace; it is a whole trace at any moment.
+
+    Others may write to the folder: what lies where the packed file is made is removed, and no link followed.
+    """
     packed = path.with_name(path.name + ".packing")
-    try:
-        with progress_bar("packing") as told:
-            damage = convert(path, packed, progress=told).damage
-        os.replace(packed, path)
-    finally:
-        packed.unlink(missing_ok=True)
-    if damage:
-        tell(damage)
+    packed.unlink(missing_ok=True)
+    with TraceReader(path) as reader:
+        try:
+            with (
+                progress_bar("packing") as told,
+                TraceWriter(packed, reader.header, reader.about, is_new=True) as writer,
+            ):
+                writer.copy(reader, told)
+            os.replace(packed, path)
+        finally:
+            packed.unlink(missing_ok=True)
+        if reader.damage:
+            tell(reader.damage)
 
 
 def look(path: Path) -> Recorded:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import signal
+import stat
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
 
 from snugcommand import INTERRUPTED
 from snugmalloc.cli.live_report import program_of
-from snugmalloc.cli.packing import look, pack, told_of
+from snugmalloc.cli.packing import look, pack, short_name, told_of
 from snugmalloc.cli.streams import tell
 from snugmalloc.live.asking import Answer, Asked, Kind, Mailbox, open_mailbox
 from snugmalloc.live.remote import PROC, CannotAttach, has_memory
@@ -21,100 +25,218 @@ PROCESS = "%p"
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 1.0
 """After so long it is told what is waited for."""
+LEAVING_SECONDS = 2.0
+"""So long a process that was interrupted as it began is waited for."""
+FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+FILE_USER = 3  # of the user ids in /proc/PID/status: whose the files are that it makes
 
 
 def record_process(pid: int, output: str | None, seconds: float | None, raw: bool) -> None:
     """Record the process `pid` for so long, or until interrupted, or until it ends; then pack the file."""
     name = output if output is not None else f"{program_of(pid) or 'process'}.{PROCESS}.snug"
-    file = os.path.abspath(name.replace(PROCESS, str(pid)))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-    if os.path.lexists(file):
-        if not os.path.isfile(file):
-            raise click.ClickException(f"{name}: is there already, and is no file that could be written anew")
-        os.unlink(file)
+    made = _Made(pid, Path(os.path.abspath(name.replace(PROCESS, str(pid)))))
+    is_asked, has_ended = False, True
     try:
         with open_mailbox(pid) as mailbox:
-            _begin(mailbox, pid, file)
-            until = f"for {seconds:g} s" if seconds is not None else "until Ctrl-C"
-            tell(f"process {pid} is recorded to {os.path.relpath(file)} {until}")
-            _sleep_while_it_runs(pid, seconds)
-            _end(mailbox, pid, file)
+            _make_room(made.file)
+            is_asked = True
+            has_ended = _record(mailbox, made, seconds)
     except CannotAttach as error:
-        if not os.path.exists(file):
+        if not is_asked or not made.is_there():
             raise click.ClickException(str(error)) from None
-    _finish(pid, file, raw)
+    _finish(made, raw or not has_ended)
 
 
-def _begin(mailbox: Mailbox, pid: int, file: str) -> None:
-    """Until the process records. Raises ClickException where it cannot, or ends."""
-    asked = mailbox.ask(Kind.BEGIN, file)
+class _Made:
+    """The file that a process makes under the name that the caller gave. Perhaps only the process sees it."""
+
+    def __init__(self, pid: int, file: Path) -> None:
+        self.pid = pid
+        self.file = file
+        self.descriptor: int | None = None
+        """Open where the process has a root folder of its own, and the file is not seen from here."""
+
+    def is_there(self) -> bool:
+        """Whether it is made. From now on it can be read, also when the process has ended."""
+        if self.descriptor is None and not _is_file(self.file):
+            self.descriptor = _open_inside(PROC / str(self.pid), self.file)
+        return self.descriptor is not None or _is_file(self.file)
+
+    @property
+    def place(self) -> str:
+        """Where it is from here."""
+        return short_name(self.file) if self.descriptor is None else f"{PROC}/{self.pid}/root{self.file}"
+
+    def copy(self) -> None:
+        """Bring it here, if it is only seen by the process. Nothing is changed there."""
+        if self.descriptor is None:
+            return
+        try:
+            with open(self.descriptor, "rb") as source, self.file.open("xb") as target:
+                try:
+                    shutil.copyfileobj(source, target)
+                except BaseException:
+                    self.file.unlink()
+                    raise
+        except OSError as error:
+            why = f"the recording is {self.place}, and is not copied to {self.file}: {error.strerror}"
+            raise click.ClickException(why) from None
+        tell(f"process {self.pid} made the file in a root folder of its own: copied from {self.place}")
+
+
+def _is_file(path: Path) -> bool:
     try:
-        is_answered = _wait(
-            mailbox, asked, pid, f"process {pid} is asked to record: it begins with its next work"
-        )
-    except KeyboardInterrupt:
-        mailbox.withdraw()
-        raise click.exceptions.Exit(INTERRUPTED) from None
-    if not is_answered:
-        raise click.ClickException(f"process {pid} ended before it recorded anything")
-    if asked.refusal:
-        raise click.ClickException(f"process {pid}: {asked.refusal}")
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
-def _end(mailbox: Mailbox, pid: int, file: str) -> None:
-    """Until the process records no more, or has ended."""
-    if not has_memory(PROC / str(pid)):
+def _open_inside(process: Path, file: Path) -> int | None:
+    """The file as the process of a folder of /proc sees it, open to be read; None if it made no such file.
+
+    The process may put there what it likes: a link would lead to a file of somebody else, or out of its root.
+    """
+    with ExitStack() as folders, suppress(OSError):
+        folder = os.open(process / "root", FOLDER)
+        folders.callback(os.close, folder)
+        for name in file.parts[1:-1]:
+            folder = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            folders.callback(os.close, folder)
+        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(file.name, how, dir_fd=folder)
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == _file_user(process):
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _file_user(process: Path) -> int | None:
+    """Whose the files are that the process of a folder of /proc makes. Raises OSError."""
+    for line in (process / "status").read_text(errors="replace").splitlines():
+        if line.startswith("Uid:"):
+            return int(line.split()[1 + FILE_USER])
+    return None
+
+
+def _make_room(file: Path) -> None:
+    """The process makes the file, which has to be new."""
+    if not os.path.lexists(file):
         return
-    asked = mailbox.ask(Kind.END, file)
+    if not file.is_file():
+        raise click.ClickException(
+            f"{short_name(file)}: is there already, and is no file that could be written anew"
+        )
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise click.ClickException(
+            f"{short_name(file)}: is there already, and cannot be removed: {error.strerror}"
+        ) from None
+
+
+def _record(mailbox: Mailbox, made: _Made, seconds: float | None) -> bool:
+    """Until the time is over, or whoever waits interrupts. Whether the process has left off by then."""
+    asked = mailbox.ask(Kind.BEGIN, str(made.file))
+    patience = math.inf
+    try:
+        _begin(mailbox, asked, made)
+        until = f"for {seconds:g} s" if seconds is not None else "until Ctrl-C"
+        tell(f"process {made.pid} is recorded to {os.path.relpath(made.file)} {until}")
+        _sleep_while_it_runs(made.pid, seconds)
+    except KeyboardInterrupt:
+        if asked.answer is not Answer.DONE:
+            patience = LEAVING_SECONDS
+            _withdraw(mailbox, asked, made)
+    return _end(mailbox, made, patience)
+
+
+def _begin(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
+    """Until the process records. Raises ClickException where it cannot, or ends."""
+    waiting = f"process {made.pid} is asked to record: it begins with its next work"
+    if not _wait(mailbox, asked, made.pid, waiting):
+        raise click.ClickException(f"process {made.pid} ended before it recorded anything")
+    if asked.refusal:
+        raise click.ClickException(f"process {made.pid}: {asked.refusal}")
+    made.is_there()
+
+
+def _withdraw(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
+    """Ask no more for a recording, unless it has begun. Raises Exit if it has not, so far as can be seen."""
+    mailbox.withdraw()
+    _wait(mailbox, asked, made.pid, seconds=LOOK_SECONDS)
+    if asked.answer is Answer.DONE or (asked.answer is None and made.is_there()):
+        return
+    if asked.answer is None:
+        tell(
+            f"process {made.pid} is no longer asked to record, but begins with its next work if it has taken"
+            " notice already: r in snug top, pressed twice, ends that"
+        )
+    raise click.exceptions.Exit(INTERRUPTED)
+
+
+def _end(mailbox: Mailbox, made: _Made, seconds: float) -> bool:
+    """Until the process records no more, or has ended, at most so long. Whether that is so."""
+    pid = made.pid
+    if not has_memory(PROC / str(pid)):
+        return True
+    asked = mailbox.ask(Kind.END, str(made.file))
     waiting = (
         f"process {pid} is asked to leave off: it does so with its next work; Ctrl-C does not wait for that"
     )
     try:
-        _wait(mailbox, asked, pid, waiting)
+        has_ended = _wait(mailbox, asked, pid, waiting, seconds) or not has_memory(PROC / str(pid))
     except KeyboardInterrupt:
-        tell(f"process {pid} leaves off with its next work: what {os.path.relpath(file)} lacks comes then")
-        return
-    if asked.answer is Answer.RECORDS_NOTHING:
+        has_ended = mailbox.look(asked)
+    if not has_ended:
+        tell(f"process {pid} leaves off with its next work: what {made.place} lacks comes then")
+    elif asked.answer is Answer.RECORDS_NOTHING:
         tell("the recording had ended before: the disk may be full, or the program closed its files")
+    elif asked.refusal:
+        tell(f"process {pid}: {asked.refusal}")
+        return False
+    return has_ended
 
 
-def _wait(mailbox: Mailbox, asked: Asked, pid: int, waiting: str) -> bool:
-    """Until there is an answer; False when the process has ended instead."""
-    begun, is_told = time.monotonic(), False
+def _wait(
+    mailbox: Mailbox, asked: Asked, pid: int, waiting: str | None = None, seconds: float = math.inf
+) -> bool:
+    """Until there is an answer; False when the process has ended instead, or after so long.
+
+    What is waited for is told once, if it takes a while.
+    """
+    begun = time.monotonic()
     while not mailbox.look(asked):
-        if not has_memory(PROC / str(pid)):
+        waited = time.monotonic() - begun
+        if not has_memory(PROC / str(pid)) or waited > seconds:
             return False
-        if not is_told and time.monotonic() - begun > PATIENCE_SECONDS:
-            is_told = True
+        if waiting is not None and waited > PATIENCE_SECONDS:
             tell(waiting)
+            waiting = None
         time.sleep(LOOK_SECONDS)
     return True
 
 
 def _sleep_while_it_runs(pid: int, seconds: float | None) -> None:
-    end = None if seconds is None else time.monotonic() + seconds
-    try:
-        while has_memory(PROC / str(pid)):
-            rest = LOOK_SECONDS if end is None else min(LOOK_SECONDS, end - time.monotonic())
-            if rest <= 0:
-                return
-            time.sleep(rest)
-    except KeyboardInterrupt:
-        return
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    while has_memory(PROC / str(pid)):
+        rest = min(LOOK_SECONDS, end - time.monotonic())
+        if rest <= 0:
+            return
+        time.sleep(rest)
 
 
-def _finish(pid: int, file: str, raw: bool) -> None:
+def _finish(made: _Made, raw: bool) -> None:
     """Pack what was recorded, and say so."""
-    path = Path(file)
-    if not path.exists():
-        path = PROC / str(pid) / "root" / file.lstrip("/")
-        if not path.exists():
-            raise click.ClickException(f"process {pid} wrote {file} where it is not seen from here")
+    if not made.is_there():
+        raise click.ClickException(f"process {made.pid} wrote {made.file} where it is not seen from here")
+    made.copy()
     try:
         if not raw:
-            pack(path)
-        tell(told_of([look(path)]))
+            pack(made.file)
+        tell(told_of([look(made.file)]))
     except TraceError as error:
         raise click.ClickException(str(error)) from None

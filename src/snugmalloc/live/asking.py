@@ -43,6 +43,13 @@ class Answer(IntEnum):
     RECORDS_ALREADY = outside.RECORDS_ALREADY
     RECORDS_NOTHING = outside.RECORDS_NOTHING
     AS_STARTED = outside.ONLY_AS_STARTED
+    NOT_PERMITTED = outside.NOT_PERMITTED
+    UNCLEAR = 0
+    """None of these: the process can write there what it likes."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Answer:
+        return cls.UNCLEAR
 
 
 REFUSALS = {
@@ -51,6 +58,8 @@ REFUSALS = {
     Answer.RECORDS_ALREADY: "it records already",
     Answer.RECORDS_NOTHING: "it records nothing",
     Answer.AS_STARTED: "it was started to record samples, stacks or a ring, and records as it was started",
+    Answer.NOT_PERMITTED: "only who may trace it may have it record: it may do more than others of its user",
+    Answer.UNCLEAR: "its answer is not known here: use the snug that belongs to its library",
 }
 
 

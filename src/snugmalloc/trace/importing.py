@@ -57,16 +57,8 @@ def convert(
 
 def _copy(source: Path, target: Path, without: Flags, progress: Progress | None) -> Conversion:
     with TraceReader(source) as reader:
-        header = _without(reader.header, without)
-        events = 0
-        expected = reader.count_events()
-        with TraceWriter(target, header, reader.about) as writer:
-            writer.tables.copy(reader.tables)
-            for columns in reader.columns():
-                writer.put_columns(columns)
-                events += len(columns)
-                if progress:
-                    progress(events, expected)
+        with TraceWriter(target, _without(reader.header, without), reader.about) as writer:
+            events = writer.copy(reader, progress)
         return Conversion(events, reader.damage)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from snugmalloc.trace.columns import Columns, pack_columns
 from snugmalloc.trace.format import Head, Header, Kind, compress, pack_chunk, pack_header
@@ -14,12 +15,17 @@ from snugmalloc.trace.operations import GIVES_BLOCK, Operation
 from snugmalloc.trace.tables import Frame, TablesWriter
 from snugmalloc.trace.vectors import WORD, encode_varints
 
+if TYPE_CHECKING:
+    from snugmalloc.trace.following import Progress
+    from snugmalloc.trace.reader import TraceReader
+
 
 class TraceWriter:
     """Writes a trace to a file: events in the order in which they happened.
 
     A context manager. Raises OSError, which names the file, when it cannot be written. What was written when
-    the program ends without `close` can be read up to the last chunk.
+    the program ends without `close` can be read up to the last chunk. With `is_new` there must be nothing of
+    that name, not even a link.
     """
 
     def __init__(
@@ -28,6 +34,8 @@ class TraceWriter:
         header: Header | None = None,
         about: Mapping[str, str] | None = None,
         events_in_chunk: int = EVENTS_IN_CHUNK,
+        *,
+        is_new: bool = False,
     ) -> None:
         self.path = Path(path)
         self.header = header or Header()
@@ -35,7 +43,7 @@ class TraceWriter:
         self.tables = TablesWriter()
         self.gatherer = Gatherer()
         self.chunks: list[tuple[int, Head]] = []
-        self.file = self.path.open("wb", buffering=0)
+        self.file = self.path.open("xb" if is_new else "wb", buffering=0)
         self.position = 0
         self.put(pack_header(self.header))
         if about:
@@ -95,6 +103,17 @@ class TraceWriter:
         if self.tables.count:
             self.put_chunk(Kind.TABLES, *self.tables.take_payload())
         self.put_columns(self.gatherer.take())
+
+    def copy(self, reader: TraceReader, progress: Progress | None = None) -> int:
+        """Write the events of another trace, and what they name. How many there were."""
+        self.tables.copy(reader.tables)
+        events, expected = 0, reader.count_events()
+        for columns in reader.columns():
+            self.put_columns(columns)
+            events += len(columns)
+            if progress:
+                progress(events, expected)
+        return events
 
     def put_columns(self, columns: Columns) -> None:
         """Write columns of a reader as they are. Blocks have their numbers: not to be mixed with `add`."""
