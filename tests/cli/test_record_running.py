@@ -610,3 +610,17 @@ print(asked.answer.name)
             [sys.executable, "-c", ask, str(process.pid)], capture_output=True, text=True, cwd="/", timeout=60
         )
     assert (ended.stdout, ended.returncode) == ("DONE\n", 0), ended.stderr
+
+
+def test_a_program_that_registers_functions_for_its_end(tmp_path: Path) -> None:
+    """libc allocates for them under a lock, and the call that begins the recording is such a one."""
+    source = Path(__file__).parents[1] / "trace" / "c" / "exit_handlers.c"
+    subprocess.run(["gcc", "-O1", source, "-o", tmp_path / "program"], check=True)
+    with subprocess.Popen([tmp_path / "program"], env={**os.environ, "LD_PRELOAD": LIBRARY}) as process:
+        try:
+            time.sleep(0.2)
+            ended = record(tmp_path, "--pid", process.pid, "--seconds", "0.3", "-o", "of.snug")
+        finally:
+            process.kill()
+    assert ended.returncode == 0, ended.stderr
+    assert marked(tmp_path / "of.snug")[1040] > 10
