@@ -569,6 +569,23 @@ static inline Word machine_process_lock(void) { return (Word)&machine_own_lock; 
  * signal handler that interrupted a heap; it holds that lock already and leaves by itself on both sides.
  * A thread that holds glibc's list of streams may wait for a heap, and fork itself waits for that list once it
  * has called us: so that list is taken first. In the child glibc has made it new by then. */
+/* A word that is not 0 while somebody is where a forked child would wait for ever: within the dynamic loader's list of
+ * modules, whose lock a child gets as it stands. It is taken before a fork, after some patience without it: a signal
+ * handler that forks may have interrupted the one who has it. */
+enum { MACHINE_FORK_PATIENCE = 1 << 22 };
+static _Atomic(Word) *machine_fork_guard;
+static bool machine_has_fork_guard;
+static inline void machine_guard_forks(Word address) { machine_fork_guard = (_Atomic(Word) *)address; }
+static void machine_take_fork_guard(void) {
+    int looks = machine_fork_guard ? MACHINE_FORK_PATIENCE : 0;
+    while (looks && atomic_exchange(machine_fork_guard, 1)) looks--;
+    machine_has_fork_guard = looks != 0;
+}
+static void machine_leave_fork_guard(void) {
+    if (machine_has_fork_guard) atomic_store(machine_fork_guard, 0);
+    machine_has_fork_guard = false;
+}
+
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 MACHINE_THREAD_LOCAL bool machine_fork_holds_streams;
@@ -587,6 +604,7 @@ static void machine_lock_for_fork(void) {
 }
 static void machine_before_fork(void) {
     machine_fork_holds_streams = false;
+    machine_take_fork_guard();
     if (machine_has_threads()) machine_lock_for_fork();
     if (machine_record >= 0) machine_child_before = machine_find_child(); /* it may be the last in the list still */
 }
@@ -600,6 +618,7 @@ static void machine_release_after_fork(MachineLock *lock) {
     machine_unlock((Word)lock, true);
 }
 static void machine_end_fork(void) {
+    machine_leave_fork_guard();
     for (MachineLock *lock = machine_first_lock->next; lock; lock = lock->next) machine_release_after_fork(lock);
     machine_release_after_fork(machine_first_lock); /* the list is under this one */
 }

@@ -673,6 +673,11 @@ def find_symbol(name: Text) -> Word:
     return backend.find_symbol(name)
 
 
+def guard_forks(address: Word) -> None:
+    """No fork happens while this word is not 0, unless that takes too long. It is 1 for the time of a fork."""
+    backend.guard_forks(address)
+
+
 def find_module(address: Word, target: Word) -> bool:
     """Write what is known of the module that an address lies in, six words, to `target`. Whether there is one.
 

@@ -387,6 +387,9 @@ class RealMachine:
     def find_symbol(self, name: bytes) -> int:
         return 0
 
+    def guard_forks(self, address: int) -> None:
+        """An interpreted engine is not there after a fork."""
+
     def find_module(self, address: int, target: int) -> bool:
         return False
 

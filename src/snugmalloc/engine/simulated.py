@@ -641,6 +641,9 @@ class SimulatedMachine:
     def find_symbol(self, name: bytes) -> int:
         return self.symbols.get(name, 0)
 
+    def guard_forks(self, address: int) -> None:
+        """There is one thread."""
+
     def find_module(self, address: int, target: int) -> bool:
         found = next((module for module in self.modules if module[0] <= address < module[1]), None)
         for at, word in enumerate(found or ()):

@@ -29,6 +29,7 @@ from ..machine import (
     atomic_load,
     atomic_store,
     copy_bytes,
+    guard_forks,
     inline,
     load_byte,
     load_word,
@@ -109,7 +110,10 @@ last_pass: Word = 0  # the clock when definitions went to a ring
 
 
 def take_definitions() -> bool:
-    """Be the one who adds to the table, and writes definitions to the file. False after some patience."""
+    """Be the one who adds to the table, writes definitions to the file, and asks the loader for modules.
+
+    False after some patience. A fork waits for that one, too.
+    """
     looks = PATIENCE * ONE
     while looks != 0 and atomic_exchange(IS_TAKEN, ONE) != 0:
         looks -= 1
@@ -401,6 +405,7 @@ def begin_definitions(takes_stacks: bool) -> bool:
     atomic_store(IS_TAKEN, 0)
     if not takes_stacks:
         return False
+    guard_forks(IS_TAKEN * ONE)
     if table != 0:
         purge_memory(table, TABLE_BYTES * ONE)
     else:

@@ -113,8 +113,9 @@ def define_native(address: Word) -> Word:
 def is_in_library(address: Word) -> bool:
     """Whether an address is in this library."""
     own = Module(OWN_MODULE)
-    if unlikely(own.end == 0):
+    if unlikely(own.end == 0) and take_definitions():
         find_module(OWN_MODULE, OWN_MODULE)
+        leave_definitions()
     return address >= own.begin and address < own.end
 
 

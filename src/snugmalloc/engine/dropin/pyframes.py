@@ -111,8 +111,8 @@ class Chain(Record):
 
 def seek_interpreter() -> None:
     """Look whether there is an interpreter in this process, if none is known."""
-    if interpreter == SEEKING and has_interpreter() and take_definitions():
-        if interpreter == SEEKING:
+    if interpreter == SEEKING and take_definitions():
+        if interpreter == SEEKING and has_interpreter():
             use_interpreter()
         leave_definitions()
 

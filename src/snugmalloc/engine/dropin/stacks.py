@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..common.sizes import ONE
 from ..machine import Word, find_module, load_word, loader_base, reserve, stack_top, unlikely
-from .definitions import pass_in_time
+from .definitions import leave_definitions, pass_in_time, take_definitions
 from .modules import Module
 from .native import RETURN_AT, native_stack
 from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
@@ -50,8 +50,9 @@ def is_loaders(here: Word) -> bool:
     It may be loading the interpreter, or making room for variables of threads, which the interpreter asks for.
     """
     loader = Module(LOADER)
-    if unlikely(loader.end == 0):
+    if unlikely(loader.end == 0) and take_definitions():
         find_loader()
+        leave_definitions()
     if loader.begin == loader.end:
         return False
     address = load_word(here + RETURN_AT)
