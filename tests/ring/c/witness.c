@@ -138,7 +138,7 @@ static void fork_here(int signal_number) {
 static void interrupt(pthread_t thread) {
     signal(SIGUSR1, fork_here);
     for (;;) {
-        usleep(500);
+        usleep(5000) /* a child takes 3000: the thread gets on */;
         pthread_kill(thread, SIGUSR1);
     }
 }
