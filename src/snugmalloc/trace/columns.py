@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, unique
 from typing import NamedTuple
@@ -125,13 +125,18 @@ class Columns:
 
     def listed(self) -> Columns:
         """The same in Python's own ints, which do not wrap."""
-        _, _, *columns = (getattr(self, entry.name) for entry in fields(self))
-        return Columns(self.first, self.first_block, *map(listed, columns))
+        return Columns(self.first, self.first_block, *self._listed())
 
     def rows(self) -> Iterator[tuple[int, ...]]:
         """Each event as a plain tuple, in the order of the columns above."""
-        _, _, *columns = (getattr(self, entry.name) for entry in fields(self))
-        return zip(*map(listed, columns), strict=True)
+        return zip(*self._listed(), strict=True)
+
+    def _listed(self) -> Iterator[Sequence[int]]:
+        return (listed(getattr(self, name)) for name in COLUMN_NAMES)
+
+
+COLUMN_NAMES = tuple(entry.name for entry in fields(Columns)[2:])
+"""Of the columns alone, in their order."""
 
 
 def find_blocks(gives: bytes, distance: Vector, first_block: int) -> tuple[Vector, Vector]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from snugmalloc.trace.blocks import NEVER, Blocks, History
-from snugmalloc.trace.columns import NO_BLOCK, Columns
+from snugmalloc.trace.columns import COLUMN_NAMES, NO_BLOCK, Columns
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.operations import IS_CALL, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
@@ -171,7 +171,7 @@ class AtOnce:
     def follow(self, columns: Columns) -> None:
         """The next events."""
         np, history = numpy(), self.history
-        of = {name: np.asarray(getattr(columns, name)) for name in COLUMNS}
+        of = {name: np.asarray(getattr(columns, name)) for name in COLUMN_NAMES}
         if not len(columns):
             return
         history.last_time = max(history.last_time, int(of["time"].max()))
@@ -242,19 +242,6 @@ class AtOnce:
         return history
 
 
-COLUMNS = (
-    "operation",
-    "refused",
-    "thread",
-    "time",
-    "size",
-    "number",
-    "address",
-    "old",
-    "block",
-    "freed",
-    "stack",
-)
 BEGIN = ("call", "operation", "thread", "time", "size", "address", "freed", "stack")
 LIFE = ("call", "time", "thread")
 PLACES = {  # in `Blocks`, of what begins a block

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from snugmalloc.trace.columns import NO_BLOCK, Columns
+from snugmalloc.trace.columns import COLUMN_NAMES, NO_BLOCK, Columns
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.format import Flags, Head
 from snugmalloc.trace.gathering import EVENTS_IN_CHUNK
@@ -303,7 +303,7 @@ def join(several: Sequence[Columns]) -> Columns:
     if len(several) == 1:
         return several[0]
     np = numpy()
-    joined = (np.concatenate([getattr(columns, name) for columns in several]) for name in NAMES)
+    joined = (np.concatenate([getattr(columns, name) for columns in several]) for name in COLUMN_NAMES)
     return Columns(several[0].first, several[0].first_block, *joined)
 
 
@@ -311,20 +311,5 @@ def part(columns: Columns, first: int, end: int) -> Columns:
     """Some of the events."""
     np = numpy()
     blocks = int((np.asarray(columns.block)[:first] != NO_BLOCK).sum())
-    cut = (np.asarray(getattr(columns, name))[first:end] for name in NAMES)
+    cut = (np.asarray(getattr(columns, name))[first:end] for name in COLUMN_NAMES)
     return Columns(columns.first + first, columns.first_block + blocks, *cut)
-
-
-NAMES = (
-    "operation",
-    "refused",
-    "thread",
-    "time",
-    "size",
-    "number",
-    "address",
-    "old",
-    "block",
-    "freed",
-    "stack",
-)
