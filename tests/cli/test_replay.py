@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from snugmalloc.cli.replay import over_time
+from snugmalloc.cli.report import CURVE
 from snugmalloc.launch.allocators import installed_names
-from snugmalloc.play.contest import METRICS
+from snugmalloc.play.contest import METRICS, Contest, Contestant, Series
+from snugmalloc.play.plan import Plan
+from snugmalloc.play.player import Run, Sample
 
 from ..play.programs import program, write_trace
 from .programs import snug
@@ -252,6 +256,18 @@ void *realloc(void *p, size_t n)
 void free(void *p) { (void)p; }
 int posix_memalign(void **p, size_t a, size_t n) { (void)p; (void)a; (void)n; return ENOMEM; }
 """
+
+
+@pytest.mark.parametrize("resident", [0, 10_000, 500_000])
+def test_what_is_live_may_be_more_than_what_the_kernel_says_is_resident(resident: int) -> None:
+    """The kernel adds up what is resident on each processor now and then only: small changes may be missing."""
+    samples = tuple(Sample(step, 10_000, resident, 0.0) for step in range(8))
+    run = Run(8, 1.0, 1.0, 0, samples, 10_000, None, None)
+    table = over_time(Contest(Plan("a"), 1, (Series(Contestant("system", None), [run]),)), 8)
+    names, curves = ([str(cell) for cell in column.cells] for column in table.columns[:2])
+    assert names == ["live", "system"]
+    assert set(curves[0]) == {CURVE[-1]} if resident <= 10_000 else {CURVE[0]}
+    assert set(curves[1]) == {CURVE[-1]} if resident >= 10_000 else {CURVE[0]}
 
 
 def test_an_allocator_that_fails_is_told_and_the_others_go_on(short: Path, tmp_path: Path) -> None:

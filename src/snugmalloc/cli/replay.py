@@ -120,7 +120,7 @@ def _show(contest: Contest, is_threaded: bool) -> None:
         f"Median of {runs} each, and (the ratio to the system's malloc): processor time, resident memory, and "
         "the mean of that for each live byte."
     )
-    print_table(console, _over_time(contest, curve_width(console, BESIDE_CURVE)))
+    print_table(console, over_time(contest, curve_width(console, BESIDE_CURVE)))
     for line in notes(plan):
         console.print(line)
     for series in contest.series:
@@ -180,7 +180,7 @@ def _cell(contest: Contest, series: Series, metric: str) -> str:
     return f"{value}\n[{color}]({ratio:.2f})[/{color}]"
 
 
-def _over_time(contest: Contest, width: int) -> Table:
+def over_time(contest: Contest, width: int) -> Table:
     """Curves of the memory from the first call to the last, page faults and system calls."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("allocator", overflow="fold")
@@ -190,7 +190,8 @@ def _over_time(contest: Contest, width: int) -> Table:
     table.add_column("page\nfaults", justify="right")
     table.add_column("system\ncalls", justify="right")
     shown = [series for series in contest.series if series.failure is None]
-    top = max(1, *(sample.resident for series in shown for sample in series.typical.samples))
+    sampled = [sample for series in shown for sample in series.typical.samples]
+    top = max(1, *(max(sample.resident, sample.live) for sample in sampled))
 
     def cells(name: str, values: list[int], *others: str) -> list[str]:
         return [name, *([curve(values, top, width)] if width else []), *others]
