@@ -1,7 +1,7 @@
 """Owns how calls change live bytes, by size, while there is a ring.
 
-Rows do not say how large a freed block was, and the row of its allocation may be gone. Sizes are those that
-blocks have, without their tags: of a size class, and above 16 KiB up to a power of two.
+Rows do not say how large a freed block was, and the row of its allocation may be gone. Usable bytes are
+counted, by the largest request that a block is for: that of its size class, and above 16 KiB a power of two.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from .ring import LAST_BIN, count_bytes, has_ring
 LISTED_SHIFT = 14
 
 
-def size_bin(count: Word) -> Word:
-    """The number of the sizes that so many bytes belong to."""
+def size_bin(usable: Word) -> Word:
+    """The number of the sizes that a block with so many usable bytes belongs to.
+
+    A block with a tag has HEADER bytes more than the request that fills its units.
+    """
+    count = usable - HEADER
     if count <= LISTED_LIMIT:
         return class_of(count)
     number = ALL_CLASSES + 1 + highest_bit(count - 1 >> LISTED_SHIFT)
@@ -27,12 +31,12 @@ def size_bin(count: Word) -> Word:
 
 
 def held_bytes(pointer: Word) -> Word:
-    """The bytes of a block in use, without its tag; 0 of what is no such block."""
+    """The usable bytes of a block in use; 0 of what is no such block."""
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)):
         return object_bytes(kind)
     if is_block_kind(kind) and pointer & (UNIT - 1) == 0 and is_used(pointer):
-        return payload_bytes(pointer, units_of(pointer)) - HEADER
+        return payload_bytes(pointer, units_of(pointer))
     return length_of(pointer) if is_mapped_block(pointer) else 0
 
 
