@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from snugmalloc.cli.sections import duration
 from snugmalloc.trace import Flags, Header, Operation, SourceFrame, TraceWriter
 
 SNUG = Path(sys.executable).with_name("snug")
@@ -48,6 +49,22 @@ def write_service(path: Path, kept: int = 10, header: Header = HEADER) -> Path:
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
     return write_service(tmp_path / "app.snug")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ns"),
+        (2e-9, "2 ns"),
+        (0.9994, "999 ms"),
+        (0.99996, "1 s"),
+        (1, "1 s"),
+        (59.99, "1 min"),
+        (7200, "2 h"),
+    ],
+)
+def test_a_time_has_the_largest_unit_that_it_has_one_of(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_the_report_tells_who_holds_pages_back(trace: Path) -> None:

@@ -284,7 +284,7 @@ def _reason(request: Request) -> str:
 
 def _time(seconds: float) -> str:
     """A time for people."""
-    if seconds < 1:
+    if round(seconds, 3) < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 2 * MINUTE:
         return f"{seconds:.1f} s"

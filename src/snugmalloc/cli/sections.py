@@ -88,5 +88,6 @@ def share(part: float, whole: float) -> str:
 
 def duration(seconds: float) -> str:
     """A time that is the least or most of a group, in the largest unit that it has one of."""
-    least, unit = next((entry for entry in TIME_UNITS if seconds >= entry[0]), TIME_UNITS[-1])
+    rounded = float(f"{seconds:.3g}")  # 999.6 ms are shown as a second
+    least, unit = next((entry for entry in TIME_UNITS if rounded >= entry[0]), TIME_UNITS[-1])
     return f"{seconds / least:.0f} {unit}"
