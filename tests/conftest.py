@@ -17,8 +17,8 @@ from .targets import HERE, Run, Target
 
 WheelFor = Callable[[str], Path]
 
-# The same examples each time, so that a change alone can make a test fail; without a limit of time for each, which
-# depends on the machine. `--hypothesis-profile=default` looks for new examples.
+# The same examples each time, so that a change alone can make a test fail; without a limit of time for each,
+# which depends on the machine. `--hypothesis-profile=default` looks for new examples.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 

@@ -39,7 +39,7 @@ def autopsy(ring: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def killed(leak: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ring of a process that was killed when it had 100 MiB and had noted most of it, as the kernel does it."""
+    """The ring of a process that was killed, as the kernel does it, when it had 100 MiB and most was noted."""
     ring = tmp_path_factory.mktemp("killed") / "of.ring"
     with running(leak, ring=f"ring:4M:{ring}") as process:
         wait_until(lambda: resident(process.pid) > 100 * MIB and noted_growth(ring) > 60 * MIB)
