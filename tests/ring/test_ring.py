@@ -40,9 +40,14 @@ from .conftest import (
 )
 
 
-def kill_after(process: subprocess.Popen[str], notes: Path, calls: int, seed: int = 0) -> None:
-    """Kill a process that has made so many calls, at some moment."""
-    wait_until(lambda: count_so_far(notes) > calls or process.poll() is not None)
+def kill_after(process: subprocess.Popen[str], notes: Path, calls: int, seed: int = 0, each: int = 0) -> None:
+    """Kill a process that has made so many calls, each thread so many, at some moment."""
+
+    def has_made_them() -> bool:
+        counts = counts_so_far(notes)
+        return sum(counts) > calls and min(counts) >= each
+
+    wait_until(lambda: has_made_them() or process.poll() is not None)
     time.sleep(random.Random(seed).random() / 50)
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
@@ -103,7 +108,7 @@ def test_live_bytes_by_size_are_those_of_the_whole_process(witness: Path, tmp_pa
 def test_what_one_call_gives_back_stays_within_its_slot(witness: Path, tmp_path: Path, threads: int) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, threads, "trim", ring=f"ring:1M:{ring}") as process:
-        kill_after(process, notes, 50_000)
+        kill_after(process, notes, 50_000, each=5_000)
     found, events = read_rows(ring)
     told = read_witness(notes)
     assert sum(event.operation is Operation.PURGE for event in events) > 100
@@ -141,8 +146,7 @@ def threads_in(ring: Path) -> int:
 def test_threads_without_a_slot_are_counted(witness: Path, tmp_path: Path) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 100, "forever", ring=f"ring:1M:{ring}") as process:
-        wait_until(lambda: min(counts_so_far(notes), default=0) > 1000)
-        kill_after(process, notes, 300_000)
+        kill_after(process, notes, 300_000, each=1_000)
     found, _ = read_rows(ring)
     told = read_witness(notes)
     with Ring(ring) as opened:
@@ -170,7 +174,7 @@ def test_forked_children_write_nothing_into_the_ring(witness: Path, tmp_path: Pa
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 2, "fork", ring=f"ring:1M:{ring}") as process:
         wait_for_forks(process)
-        kill_after(process, notes, 50_000)
+        kill_after(process, notes, 50_000, each=5_000)
         pid = process.pid
     found, _ = read_rows(ring)
     told = read_witness(notes)
