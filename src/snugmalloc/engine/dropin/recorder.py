@@ -114,18 +114,20 @@ COMMON_TAKEN = reserve(8)
 SESSION = reserve(8)  # the number of the recording: each that begins while the program runs has a new one
 
 rows_end: Word = 0  # in a recorder, the last place where a row may begin
+calls_end: Word = 0  # and a call, with what it may bring along
 
 
 def set_room(count: Word) -> None:
     """Recorders have so many bytes, head and rows."""
-    global rows_end
+    global rows_end, calls_end
     rows_end = count - ROWS_AT - LARGEST_ROW
+    calls_end = rows_end - (SPARE_ROWS - 1) * LARGEST_ROW
 
 
 @inline
 def is_full(recorder: Recorder) -> bool:
     """Whether a recorder has no room any more for what a call may bring along."""
-    return recorder.done & IN_ROWS > rows_end - (SPARE_ROWS - 1) * LARGEST_ROW
+    return recorder.done & IN_ROWS > calls_end
 
 
 @inline
