@@ -28,7 +28,7 @@ from .layout import ALL_BITS
 from .lists import ENTRY_SHIFT
 from .options import is_serving_only, read_options
 from .outside import has_order
-from .pages import is_slab_kind
+from .pages import is_slab_kind, kind_at
 from .places import CLEARED_LIMIT, usable
 from .private import is_of_private_heap
 from .recorder import Recorder
@@ -227,7 +227,7 @@ def record_free(pointer: Word, kind: Word) -> None:
             dispose(pointer)
             return
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
-        count_taken(recorder, pointer)
+        count_taken(recorder, pointer, kind)
         write_free(recorder, tick(), pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
@@ -264,7 +264,7 @@ def answer_last(pointer: Word) -> None:
     if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
-            count_taken(recorder, pointer)
+            count_taken(recorder, pointer, kind_at(pointer))
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose(pointer)
 
