@@ -23,6 +23,8 @@ from snugmalloc.trace.importing import convert
 from snugmalloc.trace.operations import CALLS
 from snugmalloc.trace.reader import rebuild_index
 from snugmalloc.trace.ring import SIZE_BOUNDS, Ring, is_ring
+from snugmalloc.trace.tables import TEXT, Tables, read_tables
+from snugmalloc.trace.vectors import encode_varints
 
 from ..cli.programs import PYTHON
 from ..dropin.heaps import InterpretedHeap, Model
@@ -415,6 +417,38 @@ def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -
         counts = read_by(ring, monkeypatch)
         assert [found[1:] for found in ring.kept_chunks()] == list(zip(payloads, chunks, strict=True))
     assert sum(counts) == len(kept)
+
+
+FORGED = {
+    "a definition that is not known": (Form.PLAIN, 1, (99,)),
+    "a chunk ends too early": (Form.PLAIN, 2, (TEXT, 1, 65)),
+    "a chunk of tables is missing": (Form.PLAIN, 0, None),
+    "a chunk cannot be unpacked": (Form.GZIP, 1, (TEXT, 1, 65)),
+}
+
+
+@pytest.mark.parametrize("why", FORGED)
+def test_of_a_chunk_that_makes_no_sense_it_is_told_in_which_file_and_rows_are_read_all_the_same(
+    why: str, plain: Path
+) -> None:
+    with TraceReader(plain) as reader:
+        before, about = list(reader.events()), reader.about
+    tables = Tables()
+    with Ring(plain) as ring:
+        kept_at, kept = ring.places.kept_at, ring.kept
+        for head, payload, _ in ring.kept_chunks():
+            if head.kind is Kind.TABLES:
+                read_tables(tables, payload, head.entries)
+    form, entries, definitions = FORGED[why]
+    numbers = (*tables.counts, *definitions) if definitions else (99, 99, 99)
+    forged = pack_chunk(Head(Kind.TABLES, form, 0, entries), encode_varints(numbers))
+    with plain.open("r+b") as file:
+        file.seek(kept_at + kept)
+        file.write(forged)
+    forge(plain, kept=kept + len(forged))
+    with TraceReader(plain) as reader:
+        assert list(reader.events()) == before and reader.about == about
+        assert reader.damage and reader.damage.startswith("of.ring: ") and why in reader.damage
 
 
 def test_what_cannot_be_room_for_chunks_is_refused(plain: Path) -> None:
