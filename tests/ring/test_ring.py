@@ -415,7 +415,7 @@ def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_cannot_be_room_for_chunks_is_refused(plain: Path) -> None:
     make_huge(plain, 1)
-    with pytest.raises(TraceError, match=r"of\.ring: the ring makes no sense"), Ring(plain):
+    with pytest.raises(TraceError, match=r"of\.ring: the ring is invalid"), Ring(plain):
         pass
 
 

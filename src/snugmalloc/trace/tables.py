@@ -161,7 +161,7 @@ class TablesWriter(Tables):
 
 
 def read_tables(tables: Tables, payload: bytes, count: int) -> None:
-    """Add the definitions of a chunk. Raises TraceError where the payload makes no sense."""
+    """Add the definitions of a chunk. Raises TraceError where the payload is invalid."""
     cursor = Cursor(payload)
     before = (cursor.number(), cursor.number(), cursor.number())
     if before != (len(tables.texts), len(tables.frames), len(tables.stacks)):
@@ -182,4 +182,4 @@ def _read_definition(tables: Tables, cursor: Cursor) -> None:
     elif kind == STACK:
         tables.stacks.append((cursor.number(), cursor.number()))
     else:
-        raise TraceError("a chunk of tables makes no sense: a definition that is not known")
+        raise TraceError("a chunk of tables is invalid: an unknown definition")

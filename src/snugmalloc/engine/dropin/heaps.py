@@ -35,7 +35,7 @@ from .refusals import note_reason, note_why
 from .segments import SMALLEST_PRIVATE_REGION, open_region, private_region, region_at
 from .switch import ON
 
-NO_HEAP = b"snugmalloc: %x is no heap of snug_heap_create: destroyed already, or never made"
+NO_HEAP = b"snugmalloc: %x is not a heap of snug_heap_create: destroyed already, or never created"
 
 
 def control_bytes() -> Word:

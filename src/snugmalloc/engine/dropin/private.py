@@ -29,7 +29,7 @@ from .places import (
 from .refusals import count_refusal, note_reason
 from .vet import NOT_IN_USE
 
-NOT_OF_HEAP = b"snugmalloc: %x is no block in use of this heap: freed twice, or from elsewhere"
+NOT_OF_HEAP = b"snugmalloc: %x is not a block in use of this heap: freed twice, or not from this heap"
 
 
 def refuse_private(heap: Heap) -> Word:

@@ -257,7 +257,7 @@ def default_path() -> Word:
 
 
 def ring_in(value: Word) -> tuple[Word, Word]:
-    """What SNUG_RECORD says: the path, and the bytes of a ring or 0. The path is 0 if that makes no sense."""
+    """What SNUG_RECORD says: the path, and the bytes of a ring or 0. The path is 0 if that is invalid."""
     none: Word = 0
     size = text_after(value, RING)
     if size == 0:

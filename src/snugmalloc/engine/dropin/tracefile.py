@@ -64,8 +64,8 @@ RECORD_STACKS = b"SNUG_RECORD_STACKS="
 RECORD_PROCESS = b"_SNUG_RECORD_PROCESS="
 NO_SAMPLES = b"snugmalloc: a ring keeps every call, SNUG_RECORD_SAMPLE is ignored: "
 NO_MARK = b"snugmalloc: followed programs need a name with %p, and are not recorded: "
-NOT_MADE = b"snugmalloc: nothing is recorded, for there is such a file already, or none can be made: "
-NO_RING = b"snugmalloc: nothing is recorded, no ring of this size can be made there: "
+NOT_MADE = b"snugmalloc: nothing is recorded, the file exists already or cannot be created: "
+NO_RING = b"snugmalloc: nothing is recorded, a ring of this size cannot be created there: "
 NOT_WRITTEN = b"snugmalloc: the recording ends here, its file cannot be written any more: "
 
 PATH_BYTES = 4096

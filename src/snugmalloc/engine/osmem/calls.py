@@ -16,7 +16,7 @@ from .seal import is_hardened, set_seal
 from .walk import OK, check, vet_pointer
 
 THRESHOLD = 131072
-NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in front of it reads %d"
+NO_BLOCK = b"snugmalloc: %x was not returned by os_malloc: the status in front of it reads %d"
 
 
 def enter() -> bool:

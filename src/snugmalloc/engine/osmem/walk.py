@@ -47,9 +47,9 @@ BAD_MAPPED: Int = 7
 BAD_TOTALS: Int = 8
 BAD_SEAL: Int = 9
 
-FOREIGN = b"snugmalloc: %x is not a pointer that os_malloc gave"
+FOREIGN = b"snugmalloc: %x was not returned by os_malloc"
 TWICE = b"snugmalloc: %x was freed already; the free block there has %d bytes"
-MIDDLE = b"snugmalloc: %x is not a pointer that os_malloc gave: it points %d bytes into a block"
+MIDDLE = b"snugmalloc: %x was not returned by os_malloc: it points %d bytes into a block"
 HEADER = b"snugmalloc: the header in front of %x was overwritten; its size now reads %d"
 OVERRUN = b"snugmalloc: the header behind the block at %x was overwritten, past the end of its %d bytes"
 BETWEEN = b"snugmalloc: the header in front of %x or that of the block before was overwritten"
