@@ -83,7 +83,7 @@ LANE_SHIFT: Int = 48
 
 
 class TraceHeader(Record, size=64):
-    """What the file begins with."""
+    """The header of the file."""
 
     magic: Word
     version_and_bytes: Half
@@ -99,7 +99,7 @@ class TraceHeader(Record, size=64):
 
 
 class ChunkHead(Record, size=64):
-    """What stands in front of each chunk."""
+    """The head in front of each chunk."""
 
     mark: Half
     checksum: Half
@@ -119,7 +119,7 @@ class ChunkHead(Record, size=64):
 
 
 def put_long(place: Word, value: Word) -> Word:
-    """Write a varint of any length. Where it ends."""
+    """Write a varint of any length. Returns its end."""
     while value > 127:
         store_byte(place, value & 127 | 128)
         value >>= 7
@@ -145,7 +145,7 @@ def put_number(place: Word, value: Word) -> Word:
 
 
 def weighted_sums(word: Word) -> tuple[Word, Word]:
-    """The sum of eight bytes, and the sum in which the first counts eight times, the last once."""
+    """The sum of eight bytes, and their sum weighted from eight for the first to one for the last."""
     even = word & EVEN_BYTES
     odd = word >> 8 & EVEN_BYTES
     weighted = (multiply(even, EVEN_WEIGHTS) >> LANE_SHIFT) + (multiply(odd, ODD_WEIGHTS) >> LANE_SHIFT)
@@ -153,7 +153,7 @@ def weighted_sums(word: Word) -> tuple[Word, Word]:
 
 
 def adler(address: Word, count: Word) -> Word:
-    """The Adler-32 of so many bytes."""
+    """The Adler-32 of `count` bytes."""
     low = ONE
     high: Word = 0
     while count >= 8:

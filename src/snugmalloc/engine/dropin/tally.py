@@ -1,7 +1,7 @@
-"""Owns how calls change live bytes, by size, while there is a ring.
+"""Owns the changes of live bytes by size, while there is a ring.
 
-Rows do not say how large a freed block was, and the row of its allocation may be gone. Usable bytes are
-counted, by the largest request that a block is for: that of its size class, and above 16 KiB a power of two.
+Rows do not have the size of a freed block, and the row of its allocation may be overwritten. Usable bytes are
+counted, by the largest request that a block serves: that of its size class, and above 16 KiB a power of two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LISTED_SHIFT = 14
 
 
 def size_bin(usable: Word) -> Word:
-    """The number of the sizes that a block with so many usable bytes belongs to.
+    """The size bin of a block with this many usable bytes.
 
     A block with a tag has HEADER bytes more than the request that fills its units.
     """
@@ -31,7 +31,7 @@ def size_bin(usable: Word) -> Word:
 
 
 def held_bytes(pointer: Word) -> Word:
-    """The usable bytes of a block in use; 0 of what is no such block."""
+    """The usable bytes of a block in use; 0 for anything else."""
     kind = kind_at(pointer)
     if likely(is_slab_kind(kind)):
         return object_bytes(kind)
@@ -41,14 +41,14 @@ def held_bytes(pointer: Word) -> Word:
 
 
 def count_change(recorder: Recorder, count: Word, change: Word) -> None:
-    """So many bytes, a block of them, came or went."""
+    """Count a block of this many bytes, allocated or freed."""
     if count != 0:
         count_bytes(recorder, size_bin(count), change)
 
 
 @inline
 def count_given(recorder: Recorder, pointer: Word) -> None:
-    """A call was answered with a block, or with NULL."""
+    """Count the block that a call returned, if it is not NULL."""
     if unlikely(has_ring()) and pointer != 0:
         held = held_bytes(pointer)
         count_change(recorder, held, held)
@@ -56,7 +56,7 @@ def count_given(recorder: Recorder, pointer: Word) -> None:
 
 @inline
 def count_taken(recorder: Recorder, pointer: Word) -> None:
-    """A block is about to be freed."""
+    """Count a block that is about to be freed."""
     if unlikely(has_ring()) and pointer != 0:
         held = held_bytes(pointer)
         count_change(recorder, held, (0 - held) & ALL_BITS)
@@ -64,13 +64,13 @@ def count_taken(recorder: Recorder, pointer: Word) -> None:
 
 @inline
 def bytes_before(pointer: Word) -> Word:
-    """What a block has before it is resized, if that is counted."""
+    """The usable bytes of a block before it is resized, if they are counted."""
     return held_bytes(pointer) if unlikely(has_ring()) else 0
 
 
 @inline
 def count_resized(recorder: Recorder, before: Word, pointer: Word) -> None:
-    """A block that had so many bytes was resized, and is this one now."""
+    """Count a block that had this many bytes before it was resized."""
     if unlikely(has_ring()):
         count_change(recorder, before, (0 - before) & ALL_BITS)
         count_given(recorder, pointer)

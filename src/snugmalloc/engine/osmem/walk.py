@@ -60,7 +60,7 @@ CORRUPT = b"snugmalloc: %x is a bad pointer, and the heap is corrupt before it, 
 
 
 def next_segment(wall: Word) -> Word:
-    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one. Or 0."""
+    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one; or 0."""
     found: Word = 0
     candidate = newest_wall()
     while candidate != wall and candidate != 0:
@@ -94,7 +94,7 @@ def following(block: Word) -> Word:
 
 
 def walk(visitor: Word, context: Word) -> bool:
-    """Show every block to the visitor until it has enough. Whether it saw them all."""
+    """Show every block to the visitor. Returns False if it stopped the walk."""
     wall: Word = 0
     more = True
     while more:
