@@ -244,7 +244,7 @@ def test_a_free_threaded_python_is_known_by_its_program(tmp_path: Path) -> None:
 def test_a_process_without_a_program_is_told(tmp_path: Path) -> None:
     root = fake_machine(tmp_path)
     (root / "proc/7/exe").unlink()
-    with pytest.raises(NoSuchProcess, match="process 7 has no memory: it is one of the kernel's, or has ended"):
+    with pytest.raises(NoSuchProcess, match="process 7 has no memory: it is a kernel thread, or has ended"):
         read_process(7, root)
 
 

@@ -453,7 +453,7 @@ def test_of_a_chunk_that_makes_no_sense_it_is_told_in_which_file_and_rows_are_re
 
 def test_what_cannot_be_room_for_chunks_is_refused(plain: Path) -> None:
     make_huge(plain, 1)
-    with pytest.raises(TraceError, match=r"of\.ring: the ring makes no sense"), Ring(plain):
+    with pytest.raises(TraceError, match=r"of\.ring: the ring is invalid"), Ring(plain):
         pass
 
 

@@ -47,7 +47,7 @@ NOT_LOADED = "the loader could not load it: is the file there, and of this machi
 
 
 class NoSuchProcess(Exception):
-    """A process that is not there or may not be looked at."""
+    """A process that is not there or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
         executable = os.readlink(folder / "exe")
     except PermissionError as error:
-        raise NoSuchProcess(f"process {pid} may not be looked at: {error.strerror} (try sudo)") from None
+        raise NoSuchProcess(f"process {pid} cannot be read: {error.strerror} (try sudo)") from None
     except OSError:
-        raise NoSuchProcess(f"process {pid} has no memory: it is one of the kernel's, or has ended") from None
+        raise NoSuchProcess(f"process {pid} has no memory: it is a kernel thread, or has ended") from None
     files = [line.split(maxsplit=5)[5] for line in maps if len(line.split(maxsplit=5)) == 6]
     inside, obstacle = _look_inside(folder, maps)
     status = {
@@ -225,7 +225,7 @@ def _allocator(process: Process) -> Iterator[Finding]:
     in_use = [file for file in found if Path(file).resolve() in preloaded] or found
     if len(in_use) > 1:
         names = ", ".join(in_use)
-        yield Finding("allocator", f"several: {names}", "only the first in LD_PRELOAD is used: leave one")
+        yield Finding("allocator", f"several: {names}", "only the first in LD_PRELOAD is used: keep one")
     elif in_use and "snugmalloc" in Path(in_use[0]).name and not preloaded:
         yield Finding("allocator", "the system's malloc; snugmalloc is a second heap beside it")
     elif process.inside and process.inside.is_off:
@@ -257,7 +257,7 @@ def _inside(process: Process) -> Iterator[Finding]:
     yield Finding(
         "heap",
         f"{bytes_text(inside.live_bytes)} in use or cached by threads, {bytes_text(inside.kept_free_bytes)} "
-        f"free but kept, of {bytes_text(inside.system_bytes)} of addresses",
+        f"free but kept, of {bytes_text(inside.system_bytes)} of address space",
         trim if much else None,
     )
     for reason in REASONS:
@@ -359,8 +359,8 @@ def _cgroup_limits(process: Process, root: Path) -> Iterator[Finding]:
         limit = min(hard, key=lambda bound: bound.most)
         near = "near: " if limit.is_near else ""
         advice = (
-            f"{near}beyond it the kernel kills; raise it, or "
-            f"SNUG_LIMIT={limit.most * 9 // 10 // MIB}M makes malloc answer NULL before"
+            f"{near}beyond it the kernel kills the process; raise it, or "
+            f"SNUG_LIMIT={limit.most * 9 // 10 // MIB}M makes malloc return NULL first"
         )
         yield Finding("cgroup limit", str(limit), advice)
     else:
@@ -368,7 +368,7 @@ def _cgroup_limits(process: Process, root: Path) -> Iterator[Finding]:
     for limit in sorted(_bounds(tree, process.cgroup, "memory.high", "memory.current"), key=lambda b: b.most)[
         :1
     ]:
-        advice = "near: beyond it the kernel holds the process up to reclaim memory; raise memory.high"
+        advice = "near: beyond it the kernel throttles the process to reclaim memory; raise memory.high"
         yield Finding("cgroup throttle", str(limit), advice if limit.is_near else None)
 
 
@@ -395,7 +395,9 @@ def _rlimits(process: Process) -> Iterator[Finding]:
         limited = True
         taken = process.status.get(field)
         bound = Bound(int(text), int(taken.split()[0]) * KIB if taken else None)
-        when = "near: malloc soon answers NULL" if bound.is_near else "malloc answers NULL when it is reached"
+        when = (
+            "near: malloc will soon return NULL" if bound.is_near else "malloc returns NULL when it is reached"
+        )
         more = f"prlimit --pid {process.pid} --{option}={2 * bound.most}"
         yield Finding("limits", f"{what} {bound}", f"{when}; raise it if need be: {more}")
     if not limited:
@@ -408,7 +410,7 @@ def _system(process: Process, root: Path) -> Iterator[Finding]:
     most = _text(root / "proc/sys/vm/max_map_count")
     if most.isdigit():
         advice = (
-            "near: then mmap fails, and malloc answers NULL; raise it, as root: "
+            "near: mmap will fail, and malloc return NULL; raise it, as root: "
             f"sysctl vm.max_map_count={2 * int(most)}"
         )
         near = process.mappings >= int(most) * NEAR
@@ -422,7 +424,7 @@ def _system(process: Process, root: Path) -> Iterator[Finding]:
 
 
 def _overcommit(mode: str, memory: Mapping[str, str]) -> Finding:
-    meaning = {"0": "0, by guess", "1": "1, always", "2": "2, strict"}.get(mode, mode or "unknown")
+    meaning = {"0": "0, heuristic", "1": "1, always", "2": "2, strict"}.get(mode, mode or "unknown")
     if mode != "2":
         return Finding("overcommit", meaning)
     advice = "what is reserved counts as used: leave room in vm.overcommit_ratio"

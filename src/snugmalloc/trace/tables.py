@@ -166,7 +166,7 @@ class TablesWriter(Tables):
 
 
 def read_tables(tables: Tables, payload: bytes, count: int) -> None:
-    """Add the definitions of a chunk. Raises TraceError where the payload makes no sense."""
+    """Add the definitions of a chunk. Raises TraceError where the payload is invalid."""
     cursor = Cursor(payload)
     before = (cursor.number(), cursor.number(), cursor.number())
     if before != tables.counts:
@@ -187,4 +187,4 @@ def _read_definition(tables: Tables, cursor: Cursor) -> None:
     elif kind == STACK:
         tables.stacks.append((cursor.number(), cursor.number()))
     else:
-        raise TraceError("a chunk of tables makes no sense: a definition that is not known")
+        raise TraceError("a chunk of tables is invalid: an unknown definition")
