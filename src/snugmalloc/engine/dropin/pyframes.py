@@ -5,8 +5,8 @@ nobody else changes them. They are read where it is sure that there is memory: o
 chunks that the interpreter keeps frames in, and in malloc's heap. Under PYTHONMALLOC=malloc all else that
 frames may be in is there, generators first of all; elsewhere a stack ends.
 
-Each thread keeps the calls that it was in when it allocated last. Mostly it is still in the same frames, and one
-or two of them went on, usually the innermost. Otherwise the outer calls are often the same: as far as they are,
+Each thread keeps the calls that it was in when it allocated last. Mostly it is still in the same frames, and
+one or two of them went on, usually the innermost. Otherwise the outer calls are often the same: as far as they are,
 the number of the stack is known.
 
 Code goes, and other code comes to the same address. Whoever frees a block asks here whether it is code that has
