@@ -6,8 +6,8 @@ chunks that the interpreter keeps frames in, and in malloc's heap. Under PYTHONM
 frames may be in is there, generators first of all; elsewhere a stack ends.
 
 Each thread keeps the calls that it was in when it allocated last. Mostly it is still in the same frames, and
-one or two of them went on, usually the innermost. Otherwise the outer calls are often the same: as far as they are,
-the number of the stack is known.
+one or two of them went on, usually the innermost. Otherwise the outer calls are often the same: as far as they
+are, the number of the stack is known.
 
 Code goes, and other code comes to the same address. Whoever frees a block asks here whether it is code that has
 places in the table; they are forgotten then, and so is what threads kept. A filter says of nearly all blocks
