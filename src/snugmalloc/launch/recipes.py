@@ -1,4 +1,4 @@
-"""Owns the lines that put the allocator under a program where others start it: an image, a unit, a chart.
+"""Owns the lines of a permanent setup where something else starts the program: an image, a unit, a chart.
 
 Each recipe is text in its target's own syntax, to be added to what is there. The library is named by its
 soname, which is right on any processor, wherever the library stands in a folder that the loader searches.

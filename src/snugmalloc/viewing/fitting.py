@@ -1,6 +1,6 @@
-"""Owns what is left out of a trace that is too large for a page: exact times, then blocks that lived shortly.
+"""Owns what is left out of a trace that is too large for a page: exact times, then short-lived blocks.
 
-What was live for long, and with it the heap's shape, stays as it is.
+Long-lived blocks, and so the heap's shape, are not affected.
 """
 
 from __future__ import annotations
