@@ -152,6 +152,6 @@ def _notes(path: Path, thinning: Thinning, left_out: int) -> Iterator[str]:
         yield f"The trace is large: times are rounded {rounded}."
     if left_out:
         yield (
-            f"The trace is large: blocks that were freed within {thinning.least_life:,} events are not shown; "
+            f"The trace is large: blocks freed within {thinning.least_life:,} events are not shown; "
             f"{left_out:,} events are left out."
         )
