@@ -179,9 +179,9 @@ def test_private_heaps_have_their_names() -> None:
 
 
 def test_a_process_that_works_is_read_without_stopping_it() -> None:
-    code = "import threading\ndef work():\n kept = {}\n for i in range(10**9):\n"
-    code += "  kept[i % 5000] = bytes((i * 7919) % 9000)\n"
-    code += "threading.Thread(target=work, daemon=True).start()"
+    code = "import threading\nfull = threading.Event()\ndef work():\n kept = {}\n for i in range(10**9):\n"
+    code += "  kept[i % 5000] = bytes((i * 7919) % 9000)\n  if i == 5000: full.set()\n"
+    code += "threading.Thread(target=work, daemon=True).start()\nfull.wait()"
     with running(code) as pid:
         views = [walk_process(pid) for _ in range(8)]
         assert Path(f"/proc/{pid}/stat").read_text().split()[2] != "T"

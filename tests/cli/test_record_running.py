@@ -79,7 +79,7 @@ def worker(code: str, threads: int = 1, **settings: str) -> Iterator[subprocess.
 
 def record(folder: Path, *arguments: str | int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [SNUG, "record", *map(str, arguments)], capture_output=True, text=True, cwd=folder, timeout=120
+        [SNUG, "record", *map(str, arguments)], capture_output=True, text=True, cwd=folder, timeout=600
     )
 
 
@@ -455,8 +455,14 @@ def let_work(process: subprocess.Popen[str]) -> None:
 
 def interrupt(command: subprocess.Popen[str]) -> None:
     """Ctrl-C while the command waits: not as it tells its line, which would be told twice."""
-    time.sleep(0.2)
+    while state_of(command.pid) != "S":
+        time.sleep(0.01)
     command.send_signal(signal.SIGINT)
+
+
+def state_of(pid: int) -> str:
+    """R while a process runs or could, S while it sleeps."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def records(pid: int) -> bool:
@@ -609,7 +615,7 @@ print(asked.answer.name)
         for name in (tmp_path / "published").iterdir():
             os.chown(name, NOBODY, NOBODY)
         ended = subprocess.run(
-            [sys.executable, "-c", ask, str(process.pid)], capture_output=True, text=True, cwd="/", timeout=60
+            [sys.executable, "-c", ask, str(process.pid)], capture_output=True, text=True, cwd="/", timeout=600
         )
     assert (ended.stdout, ended.returncode) == ("DONE\n", 0), ended.stderr
 

@@ -186,7 +186,7 @@ def test_a_signal_to_the_command_reaches_the_program(report: list[str], name: st
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None and process.stdout.readline() == b"there\n"
         process.send_signal(number)
-        assert process.wait(30) == 7
+        assert process.wait(300) == 7
 
 
 def test_a_broken_pipe_ends_the_program_as_always() -> None:

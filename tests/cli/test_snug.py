@@ -27,7 +27,7 @@ def snug(*arguments: str | Path) -> Result:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """`snug` as a program of its own."""
-    return subprocess.run([SNUG, *arguments], capture_output=True, text=True, timeout=300)
+    return subprocess.run([SNUG, *arguments], capture_output=True, text=True, timeout=600)
 
 
 def test_the_demo_prints_the_figures_and_the_heap() -> None:

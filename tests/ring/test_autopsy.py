@@ -39,13 +39,20 @@ def autopsy(ring: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def killed(leak: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ring of a process that was killed when it had 100 MiB, as the kernel does it."""
+    """The ring of a process that was killed, as the kernel does it, when it had 100 MiB and most was noted."""
     ring = tmp_path_factory.mktemp("killed") / "of.ring"
     with running(leak, ring=f"ring:4M:{ring}") as process:
-        wait_until(lambda: resident(process.pid) > 100 * MIB)
+        wait_until(lambda: resident(process.pid) > 100 * MIB and noted_growth(ring) > 60 * MIB)
         process.send_signal(signal.SIGKILL)
         process.wait()
     return ring
+
+
+def noted_growth(path: Path) -> int:
+    """By how much resident memory grew, as the ring has it, which is noted once a second."""
+    with Ring(path) as ring:
+        noted = [entry.resident for entry in ring.series]
+    return noted[-1] - min(noted)
 
 
 def test_the_leak_is_named(killed: Path) -> None:

@@ -9,6 +9,7 @@ import mmap
 import os
 import platform
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ OWN_NAME = re.compile(r"libsnugmalloc\.so")
 LIBC_NAME = re.compile(r"libc(\.so\.6|-[\d.]+\.so|\.musl.*)|ld-musl.*")
 GLIBC_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 NEAR = 0.75  # of a limit: from there on it is worth a warning
+AT_SECURE = 23  # of the auxiliary vector: 1 where the process may do what its caller may not
 MOST_COMM = 15  # characters of a process's name that the kernel keeps
 FREE_THREADED_FILE = re.compile(r"^python\d\.\d+td?$|^libpython\d\.\d+td?\.so|\.cpython-\d+td?-")
 NO_LIMIT_V1 = 1 << 62  # what the first version of cgroups says for none is about 2^63
@@ -35,6 +37,13 @@ OFF_ADVICE = {
     switch.OFF_BY_EXCEPT: "take its name out of SNUG_EXCEPT and start it again",
     switch.OFF_BY_CANARY: "raise SNUG_CANARY, and more processes start on it",
 }
+
+SECURE_SETTING = "the process may do what its caller may not (set-user-id and the like): it obeys no options"
+SECURE_PRELOAD = (
+    "the process may do what its caller may not (set-user-id and the like): "
+    "the loader takes only what is set-user-id itself, from the system's folders, for it"
+)
+NOT_LOADED = "the loader could not load it: is the file there, and of this machine's architecture?"
 
 
 class NoSuchProcess(Exception):
@@ -66,6 +75,8 @@ class Process:
     limits: Mapping[str, str]
     """Name of a limit to its soft value, in bytes or `unlimited`."""
     cgroup: str
+    is_secure: bool = False
+    """It may do what its caller may not, by set-user-id and the like: it obeys nothing of its environment."""
     inside: Inside | None = None
     """What snugmalloc reports of itself in there; None without it, or where it may not be read."""
     obstacle: str = ""
@@ -108,6 +119,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         status=status,
         limits={fields[0]: fields[1] for fields in limits if len(fields) > 1},
         cgroup=_cgroup(folder),
+        is_secure=_is_secure(folder),
         inside=inside,
         obstacle=obstacle,
     )
@@ -132,6 +144,16 @@ def find_library(maps: Iterable[str]) -> int | None:
         if len(fields) == 6 and OWN_NAME.match(Path(fields[5]).name) and int(fields[2], 16) == 0:
             return int(fields[0].partition("-")[0], 16)
     return None
+
+
+def _is_secure(folder: Path) -> bool:
+    """Whether the process may do what its caller may not; not known, it may not."""
+    try:
+        vector = (folder / "auxv").read_bytes()
+    except OSError:
+        return False
+    whole = len(vector) // 16 * 16
+    return (AT_SECURE, 1) in struct.iter_unpack("<2Q", vector[:whole])
 
 
 def started_as(folder: Path, short: str) -> str:
@@ -278,13 +300,15 @@ def _preloaded(process: Process) -> Iterator[Finding]:
     }
     for entry in entries:
         loaded = Path(entry).name in names or Path(entry).resolve().name in names
-        why = "the loader could not load it: is the file there, and of this machine's architecture?"
+        why = SECURE_PRELOAD if process.is_secure else NOT_LOADED
         yield Finding("preloaded", entry if loaded else f"{entry}: NOT loaded", None if loaded else why)
 
 
 def _settings(process: Process) -> Iterator[Finding]:
     for name, value in sorted(process.environment.items()):
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and process.is_secure:
+            yield Finding("setting", f"{name}={value}: not in force", SECURE_SETTING)
+        elif name.startswith(PREFIX):
             yield Finding("setting", f"{name}={value}", complaint(name, value))
         elif name in GLIBC_SETTINGS:
             yield Finding("setting", f"{name}={value}", "only glibc's malloc reads it")

@@ -349,18 +349,29 @@ class Ring:
     def write_trace(self, target: BinaryIO) -> None:
         """Write the present contents of the ring as a trace of rows."""
         target.write(pack_header(self.header))
-        tables, threads = Tables(), _Threads()
-        for head, payload, chunk in self.kept_chunks():
-            if head.kind is Kind.TABLES:
-                read_tables(tables, payload, head.entries)
-            target.write(chunk)
+        threads = _Threads()
+        defined = self._write_kept(target)
         for slot in self.slots():
             try:
                 target.writelines(self.chunks_of(slot, threads))
             except TraceError as error:
                 self.damage = self.damage or f"{self.name}: {error}: its rows were left out"
         target.writelines(_begin_chunks(threads))
-        target.writelines(self._name_chunks(threads, len(tables.texts), len(tables.frames), len(tables.stacks)))
+        target.writelines(self._name_chunks(threads, *defined))
+
+    def _write_kept(self, target: BinaryIO) -> tuple[int, int, int]:
+        """Write the chunks that are no rows, up to one that makes no sense. How many definitions they have."""
+        tables = Tables()
+        defined = tables.counts
+        try:
+            for head, payload, chunk in self.kept_chunks():
+                if head.kind is Kind.TABLES:
+                    read_tables(tables, payload, head.entries)
+                target.write(chunk)
+                defined = tables.counts
+        except TraceError as error:
+            self.damage = self.damage or f"{self.name}: {error}: it and the definitions behind it were left out"
+        return defined
 
     def _name_chunks(self, threads: _Threads, text: int, frame: int, stack: int) -> Iterator[bytes]:
         """Chunks with the names of threads."""

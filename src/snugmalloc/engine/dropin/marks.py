@@ -10,7 +10,7 @@ of the pages that it needs.
 from __future__ import annotations
 
 from ..common.figures import figure, lower_figure, raise_figure
-from ..machine import Int, Word, multiply, unlikely
+from ..machine import Int, Word, load_word, multiply, store_word, unlikely
 from .block import next_block
 from .control import Heap
 from .figures import Figures
@@ -27,10 +27,10 @@ from .pages import (
     crosses_leaf,
     eight_kinds,
     kind_of,
+    kind_place,
     next_covered,
     page_address,
     page_of,
-    set_eight_kinds,
     set_few_kinds,
     set_kind,
     set_kinds,
@@ -203,33 +203,53 @@ def claim_each(heap: Heap, page: Word, end: Word, is_long: bool) -> None:
     count_refaults(heap, again, is_long)
 
 
-def claim_dirty(heap: Heap, page: Word, end: Word) -> bool:
-    """Clear the marks of up to eight needed pages of one leaf, unless any is clean.
+def count_dirty(kinds: Word) -> Word:
+    """The number of DIRTY pages among eight."""
+    return multiply(kinds & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
 
-    Returns True on success.
-    """
-    mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
-    kinds = eight_kinds(page) & mask
+
+def claim_eight(heap: Heap, page: Word, place: Word, kinds: Word, is_long: bool) -> None:
+    """Clear the marks of eight needed pages, whose kinds are at `place`: they become `kinds`."""
+    found = load_word(place)
+    if unlikely(found & SPARE_BITS != 0):
+        claim_each(heap, page, page + 8, is_long)
+        return
+    heap.dirty -= count_dirty(found)
+    store_word(place, kinds)
+
+
+def claim_few(heap: Heap, page: Word, end: Word) -> None:
+    """Clear the marks of fewer than eight needed pages of one leaf; the pages behind may be another heap's."""
+    kinds = eight_kinds(page) & ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
     if unlikely(kinds & SPARE_BITS != 0):
-        return False
-    heap.dirty -= multiply(kinds & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
-    if mask == ALL_BITS:
-        set_eight_kinds(page, multiply(blocks_kind(heap), SUM_OF_BYTES))
-    else:  # one by one: the pages behind may be another heap's
-        set_few_kinds(page, end, blocks_kind(heap))
-    return True
+        claim_each(heap, page, end, False)
+        return
+    heap.dirty -= count_dirty(kinds)
+    set_few_kinds(page, end, blocks_kind(heap))
+
+
+def claim_many(heap: Heap, page: Word, end: Word) -> None:
+    """Clear the marks of at least eight needed pages of one leaf; the last eight may overlap those before."""
+    is_long = end - page >= LONG_PAGES
+    kinds = multiply(blocks_kind(heap), SUM_OF_BYTES)
+    place = kind_place(page)
+    while page + 8 < end:
+        claim_eight(heap, page, place, kinds, is_long)
+        page += 8
+        place += 8
+    claim_eight(heap, end - 8, place - (page + 8 - end), kinds, is_long)
 
 
 def claim(heap: Heap, block: Word, size: Word) -> None:
-    """Clear the marks of the pages of `size` needed units at `block`, up to eight at once."""
+    """Clear the marks of the pages of `size` needed units at `block`."""
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
-    is_long = end - page >= LONG_PAGES
-    while page < end:
-        stop = page + 8 if page + 8 < end else end
-        if unlikely(crosses_leaf(page, stop)) or not claim_dirty(heap, page, stop):
-            claim_each(heap, page, stop, is_long)
-        page = stop
+    if unlikely(crosses_leaf(page, end)):
+        claim_each(heap, page, end, end - page >= LONG_PAGES)
+    elif end - page < 8:
+        claim_few(heap, page, end)
+    else:
+        claim_many(heap, page, end)
 
 
 def claim_to_return(heap: Heap, block: Word, size: Word) -> None:

@@ -243,11 +243,6 @@ def eight_kinds(page: Word) -> Word:
     return load_word(kind_place(page))
 
 
-def set_eight_kinds(page: Word, kinds: Word) -> None:
-    """Write the kinds of eight pages of one heap."""
-    store_word(kind_place(page), kinds)
-
-
 def blocks_kind(heap: Heap) -> Word:
     """The kind of pages that have blocks of this heap in use."""
     return BLOCKS + heap.is_private

@@ -25,6 +25,7 @@ from .chunks import (
 )
 from .commands import obey
 from .layout import ALL_BITS
+from .lists import ENTRY_SHIFT
 from .options import is_serving_only, read_options
 from .outside import has_order
 from .pages import is_slab_kind, kind_at
@@ -195,30 +196,38 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
 # ---- Freeing ----
 
 
-def answer_free(pointer: Word) -> None:
-    """As free."""
+def answer_free(pointer: Word, place: Word) -> None:
+    """As free. `place` is where a cache has the list for the kind of the pointer's page."""
     if likely(is_serving_only()):
         dispose(pointer)
-    else:
-        record_free(pointer)
-
-
-def record_free(pointer: Word) -> None:
-    """The same if calls may be recorded."""
-    if unlikely(has_samples()):
+    elif takes_samples():
         sample_free(pointer)
-        return
+    else:
+        record_free(pointer, place >> ENTRY_SHIFT)
+
+
+def recorder_of_free() -> tuple[Recorder, bool]:
+    """The recorder of a free, or 0; and whether `sampled` answers, if the options were not known yet."""
+    if has_samples():
+        return Recorder(0), True
+    return recorder_of_call(), False
+
+
+def record_free(pointer: Word, kind: Word) -> None:
+    """The same where it may be that each is recorded, of what is on a page of this kind."""
     if takes_stacks():
         note_free(pointer)
     recorder = known_recorder()
-    if unlikely(recorder == 0):
-        recorder = recorder_of_call()
+    if unlikely(recorder == 0 or has_order()):
+        recorder, is_sampled = recorder_of_free()
+        if is_sampled:
+            sample_free(pointer)
+            return
         if recorder == 0:
             dispose(pointer)
             return
-    kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
-        count_taken(recorder, pointer)
+        count_taken(recorder, pointer, kind)
         write_free(recorder, tick(), pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
@@ -255,7 +264,7 @@ def answer_last(pointer: Word) -> None:
     if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
-            count_taken(recorder, pointer)
+            count_taken(recorder, pointer, kind_at(pointer))
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose(pointer)
 

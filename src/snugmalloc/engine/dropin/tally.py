@@ -6,7 +6,8 @@ counted, by the largest request that a block serves: that of its size class, and
 
 from __future__ import annotations
 
-from ..machine import Word, highest_bit, inline, likely, unlikely
+from ..common.sizes import ONE
+from ..machine import Word, highest_bit, inline, likely, multiply, unlikely
 from .block import is_used, payload_bytes, units_of
 from .classes import ALL_CLASSES, LISTED_LIMIT, class_of, object_bytes
 from .large import is_mapped_block, length_of
@@ -30,14 +31,17 @@ def size_bin(usable: Word) -> Word:
     return number if number < LAST_BIN else LAST_BIN
 
 
-def held_bytes(pointer: Word) -> Word:
-    """The usable bytes of a block in use; 0 for anything else."""
-    kind = kind_at(pointer)
-    if likely(is_slab_kind(kind)):
-        return object_bytes(kind)
+def held_apart(pointer: Word, kind: Word) -> Word:
+    """The usable bytes of a block in use that is no object of a slab; 0 for anything else."""
     if is_block_kind(kind) and pointer & (UNIT - 1) == 0 and is_used(pointer):
         return payload_bytes(pointer, units_of(pointer))
     return length_of(pointer) if is_mapped_block(pointer) else 0
+
+
+def held_bytes(pointer: Word) -> Word:
+    """The usable bytes of a block in use; 0 of what is no such block."""
+    kind = kind_at(pointer)
+    return object_bytes(kind) if likely(is_slab_kind(kind)) else held_apart(pointer, kind)
 
 
 def count_change(recorder: Recorder, count: Word, change: Word) -> None:
@@ -46,20 +50,30 @@ def count_change(recorder: Recorder, count: Word, change: Word) -> None:
         count_bytes(recorder, size_bin(count), change)
 
 
+def count_block(recorder: Recorder, pointer: Word, kind: Word, times: Word) -> None:
+    """A block on a page of this kind was given so many times, modulo 2**64: once, or once less.
+
+    Objects are as large as the largest request of their class.
+    """
+    if likely(is_slab_kind(kind)):
+        count_bytes(recorder, kind, multiply(object_bytes(kind), times))
+    else:
+        held = held_apart(pointer, kind)
+        count_change(recorder, held, multiply(held, times))
+
+
 @inline
 def count_given(recorder: Recorder, pointer: Word) -> None:
     """Count the block that a call returned, if it is not NULL."""
     if unlikely(has_ring()) and pointer != 0:
-        held = held_bytes(pointer)
-        count_change(recorder, held, held)
+        count_block(recorder, pointer, kind_at(pointer), ONE)
 
 
 @inline
-def count_taken(recorder: Recorder, pointer: Word) -> None:
-    """Count a block that is about to be freed."""
+def count_taken(recorder: Recorder, pointer: Word, kind: Word) -> None:
+    """Count a block, on a page of this kind, that is about to be freed."""
     if unlikely(has_ring()) and pointer != 0:
-        held = held_bytes(pointer)
-        count_change(recorder, held, (0 - held) & ALL_BITS)
+        count_block(recorder, pointer, kind, ALL_BITS)
 
 
 @inline
