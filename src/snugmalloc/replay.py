@@ -45,7 +45,7 @@ NAMES = {
     Operation.FREE: b"free",
 }
 LARGEST = 2**63 - 1
-UNKNOWN = -1  # in place of the address of a block that is none of the trace's
+UNKNOWN = -1  # instead of the address of a block that the trace does not know
 
 
 @dataclass

@@ -30,11 +30,11 @@ from snugmalloc.trace.bounds import SIZE_BOUNDS, bound_of
 
 CURVE_WIDTH = 20
 BAR_WIDTH = 60
-BLUE, ORANGE, GREY = "#56B4E9", "#E69F00", "#808080"  # told apart by people who do not see all colours
+BLUE, ORANGE, GREY = "#56B4E9", "#E69F00", "#808080"  # distinguishable with colour blindness
 LOOKS = {LIVE: ("█", BLUE), KEPT: ("▓", ORANGE), GIVEN: ("░", GREY)}
 MAP_ROWS = 8
 WALK_SECONDS = 5.0  # from one walk through a heap to the next, while its map is shown,
-WALK_SHARE = 20  # and so many times what a walk takes
+WALK_SHARE = 20  # and this many times the duration of a walk
 WORDS = {
     Missing.ENDED: "ended",
     Missing.NOT_PERMITTED: "not permitted to read",

@@ -62,7 +62,7 @@ MAX_HEAPS = 64
 ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
 SERVED = 1  # and calls are served by the heap,
 HANDED_OVER = 2  # or by libc
-RECORDED = 3  # or by the heap, and recorded, or there is something else to do
+RECORDED = 3  # or by the heap, and recorded, or there is other work to do
 
 threshold_bytes: Word = 0
 prealloc_bytes: Word = 0

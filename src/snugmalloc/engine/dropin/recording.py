@@ -151,7 +151,7 @@ def look_at_forks() -> None:
     if is_forked():
         begin_in_child()
         note_forks(seen)
-    elif thread_recorder() != 0:  # else the next call does it
+    elif thread_recorder() != 0:  # otherwise the next call does it
         record_forks(seen)
 
 
