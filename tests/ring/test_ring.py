@@ -420,7 +420,7 @@ def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 FORGED = {
-    "a definition that is not known": (Form.PLAIN, 1, (99,)),
+    "an unknown definition": (Form.PLAIN, 1, (99,)),
     "a chunk ends too early": (Form.PLAIN, 2, (TEXT, 1, 65)),
     "a chunk of tables is missing": (Form.PLAIN, 0, None),
     "a chunk cannot be unpacked": (Form.GZIP, 1, (TEXT, 1, 65)),
