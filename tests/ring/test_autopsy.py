@@ -266,7 +266,7 @@ def test_how_old_resident_memory_is_stands_beside_it(small: Path, tmp_path: Path
     ring = with_figures(small, tmp_path / "of.ring", Moment(1, 2, 1, 1), end=Moment(1.8, 2, 230, 229))
     lines, found = told(ring), autopsy(ring)
     assert lines["at the end"] == "resident 2.00 MiB 800 ms before; heap 230.00 MiB, of that live 229.00 MiB"
-    assert lines["most of it"].startswith("live blocks, 100 % of the heap")
+    assert lines["mostly"].startswith("live blocks, 100 % of the heap")
     assert lines["resident"] == "unknown: it is read only once a second"
     assert found["at_the_end"]["resident_before_end"] == pytest.approx(0.8)
     assert (found["at_the_end"]["resident"], found["at_the_end"]["other"]) == (2 * MIB, MIB)
@@ -292,7 +292,7 @@ def test_what_is_not_of_malloc_is_found_where_all_figures_are_of_one_moment(
     small: Path, tmp_path: Path, before: Moment, end: Moment, most: str, other: int
 ) -> None:
     ring = with_figures(small, tmp_path / "of.ring", before, end=end)
-    found, verdict = autopsy(ring), told(ring)["most of it"]
+    found, verdict = autopsy(ring), told(ring)["mostly"]
     assert (found["most"], found["at_the_end"]["other"]) == (most, other * MIB)
     assert found["at_the_end"]["heap"] == max(end.heap, end.live) * MIB
     assert ("96 % of what was resident 800 ms before: mappings" in verdict) == (most == "other")
