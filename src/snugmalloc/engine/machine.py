@@ -199,7 +199,7 @@ def move_mapping(address: Word, before: Word, target: Word, length: Word) -> boo
 
 
 def reserve_range(length: Word, alignment: Word) -> Word:
-    """Reserve `length` bytes of addresses at a multiple of `alignment`, without memory. Returns the start, or 0."""
+    """Reserve `length` bytes of addresses at a multiple of `alignment`, without memory: the start, or 0."""
     return backend.reserve_range(length, alignment)
 
 

@@ -124,7 +124,7 @@ def total_figures() -> None:
 
 
 def count_list(head: Word, place: Half) -> Word:
-    """The length of the list, whose blocks have this place; stops at one more than the number of free blocks."""
+    """The length of the list, whose blocks have this place; stops at one more than there are free blocks."""
     count: Word = 0
     block = load_word(head)
     while (
