@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from snugmalloc.cli.report import size
 from snugmalloc.cli.sections import Report, Section, duration, parts_of, share
 from snugmalloc.heapmap import counted
+from snugmalloc.trace.kinds import SHORT_LIFE
 from snugmalloc.trace.operations import Operation
 from snugmalloc.trace.origins import nearest, whole_stack
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Census, Part, Snapshot
-from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
+from snugmalloc.trace.summary import Group, Summary
 from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
