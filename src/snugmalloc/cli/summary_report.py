@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from snugmalloc.cli.report import size
-from snugmalloc.cli.sections import Report, Section, duration, parts_of, share
+from snugmalloc.cli.sections import Report, Section, duration, parts_of, private_heaps_row, share
 from snugmalloc.heapmap import counted
 from snugmalloc.trace.kinds import SHORT_LIFE
 from snugmalloc.trace.operations import Operation
@@ -236,6 +236,7 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     if total.moved_bytes:
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
+    yield from private_heaps_row(reader.about)
     if LEFT_OUT in reader.about:
         yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} times a frame could not be told"
     yield from _notes(summary)
