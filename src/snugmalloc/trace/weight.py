@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from array import array
 
-from snugmalloc.engine.dropin.classes import LISTED_LIMIT
+from snugmalloc.engine.dropin.classes import LISTED_LIMIT, SLAB_LIMIT, class_of, object_bytes
 from snugmalloc.engine.dropin.layout import HEADER, UNIT
 
 SMALL = LISTED_LIMIT + UNIT - HEADER
-"""Bytes: what a realloc leaves where it is, and is no larger, is a sample if it was one before."""
+"""Bytes: what a realloc leaves where it is, and is no larger, may be a sample because it was one before."""
 
 
 def blocks_behind(size: int, mean_gap: int) -> float:
@@ -32,11 +32,20 @@ class Chances:
     def __init__(self) -> None:
         self.sizes = array("Q")
         self.addresses = array("Q")
+        self.rooms = array("Q")
+        """Up to how many bytes a realloc leaves the chance as it is, where the block stays."""
 
     def add(self, size: int, address: int, freed: int) -> int:
         """That of the next block, which took the place of block `freed` if that is one."""
-        stays = freed >= 0 and address != 0 and self.addresses[freed] == address and size <= SMALL
+        is_there = freed >= 0 and address != 0 and self.addresses[freed] == address
+        stays = is_there and size <= self.rooms[freed]
         chance = min(size, self.sizes[freed]) if stays else size
+        self.rooms.append(self.rooms[freed] if stays else _room_of(size))
         self.sizes.append(chance)
         self.addresses.append(address)
         return chance
+
+
+def _room_of(size: int) -> int:
+    """Those of a block of this size: small ones have the room of their class."""
+    return object_bytes(class_of(size)) if size <= SLAB_LIMIT else SMALL
