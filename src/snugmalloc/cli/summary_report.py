@@ -228,11 +228,8 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
         f" {_when_most_was_live(reader, summary)}",
     )
     yield "at the end", f"{_estimate(total.end_bytes, errors.end_bytes)} in {_blocks(total.end_blocks)}"
-    elsewhere = f"{share(total.freed_elsewhere, total.blocks)} freed by another thread"
-    if summary.mean_gap:
-        yield "short-lived", f"not known: the trace is sampled, and does not count calls; {elsewhere}"
-    else:
-        yield "short-lived", f"{share(total.short_blocks, total.blocks)} of the blocks; {elsewhere}"
+    if total.blocks:
+        yield "short-lived", _short_lived(summary)
     if total.moved_bytes:
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
@@ -240,6 +237,14 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     if LEFT_OUT in reader.about:
         yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} times a frame could not be told"
     yield from _notes(summary)
+
+
+def _short_lived(summary: Summary) -> str:
+    total = summary.total
+    elsewhere = f"{share(total.freed_elsewhere, total.blocks)} freed by another thread"
+    if summary.mean_gap:
+        return f"not known: the trace is sampled, and does not count calls; {elsewhere}"
+    return f"{share(total.short_blocks, total.blocks)} of the blocks; {elsewhere}"
 
 
 def live_before(reader: TraceReader) -> int | None:
