@@ -66,6 +66,30 @@ def test_the_trace_is_named_after_the_program_and_its_process(tmp_path: Path) ->
     assert subprocess.run([SNUG, "report", path], capture_output=True).returncode == 0
 
 
+HEAPS = """
+import ctypes, os, signal, sys
+create = ctypes.CDLL(None).snug_heap_create
+create.restype, create.argtypes = ctypes.c_void_p, (ctypes.c_size_t, ctypes.c_char_p)
+made = [create(0, b"own") for _ in range(3)]
+if "killed" in sys.argv:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["whole", "sampled", "raw", "killed"])
+def test_it_is_told_of_a_program_with_heaps_of_its_own(tmp_path: Path, how: str) -> None:
+    options = {"sampled": ["--sample", "64K"], "raw": ["--raw"]}.get(how, [])
+    ended = record(tmp_path, *options, "-o", "of.snug", PYTHON, "-c", HEAPS, how)
+    assert " calls, without those of private heaps, " in ended.stderr
+    shown = snug("report", tmp_path / "of.snug").stdout
+    assert f"private heaps   {1 if how == 'killed' else 3} at least: what is in them is not recorded" in shown
+
+
+def test_an_autopsy_tells_of_heaps_of_its_own(tmp_path: Path) -> None:
+    record(tmp_path, "--ring", "1M", "-o", "of.ring", PYTHON, "-c", HEAPS, "killed")
+    assert "private heaps   1 at least" in snug("autopsy", tmp_path / "of.ring").stdout
+
+
 def test_raw_leaves_rows(tmp_path: Path) -> None:
     ended = record(tmp_path, "--raw", "-o", "of.snug", PYTHON, "-c", HOLD)
     assert ended.stderr.endswith(": snug report of.snug\n")

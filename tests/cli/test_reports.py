@@ -110,6 +110,16 @@ def test_the_figures_of_a_moment(trace: Path) -> None:
     assert (early["call"], early["live"]["bytes"], early["held"]["held_bytes"]) == (2, 3096, 0)
 
 
+@pytest.mark.parametrize("header", [HEADER, HEADER._replace(mean_gap=1000)])
+def test_a_trace_without_blocks_has_no_shares_of_them(tmp_path: Path, header: Header) -> None:
+    path = tmp_path / "none.snug"
+    with TraceWriter(path, header):
+        pass
+    shown = snug("report", path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "0 bytes in 0 blocks" in shown.stdout and "short-lived" not in shown.stdout
+
+
 def test_a_report_without_addresses_says_why_nothing_is_known_of_pages(tmp_path: Path) -> None:
     trace = write_service(tmp_path / "app.snug", header=Header(Flags.TIMES))
     shown = " ".join(snug("report", trace, "--at", "5").stdout.split())

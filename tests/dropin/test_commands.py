@@ -107,6 +107,24 @@ def test_a_trim_gives_everything_back(asking: Asking) -> None:
     assert engine.is_serving_only() and asking.heap.check() == 0
 
 
+def test_a_program_that_works_in_a_private_heap_alone_obeys(asking: Asking, tmp_path: Path) -> None:
+    engine = asking.heap.engine
+    heap = engine.snug_heap_create(0, 0)
+
+    def work() -> None:
+        for size in (100, 30_000) * 300:
+            assert engine.snug_heap_malloc(heap, size)
+
+    for kind, path in ((BEGIN_COMMAND, b"/a.snug"), (END_COMMAND, b""), (TRIM_COMMAND, b"")):
+        asking.ask(kind, path)
+        work()
+        assert asking.answer == DONE
+    engine.snug_heap_destroy(heap)
+    with TraceReader(asking.trace(b"/a.snug", tmp_path)) as reader:
+        assert reader.about["private heaps"] == "1"
+        assert not any(event.operation in ALLOCATIONS for event in reader.events())
+
+
 def test_one_command_after_another_is_done_once_each(asking: Asking) -> None:
     engine = asking.heap.engine
     for _ in range(3):

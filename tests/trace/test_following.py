@@ -1,4 +1,4 @@
-"""A trace has the same history whether NumPy follows all events at once or plain Python one after the other."""
+"""A trace has the same history and summary whether NumPy takes many events at once or plain Python each one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from snugmalloc.trace import Header, TraceReader, TraceWriter
+from snugmalloc.trace import Flags, Header, Operation, SourceFrame, TraceReader, TraceWriter, alike
 from snugmalloc.trace.blocks import History
+from snugmalloc.trace.export import Request
+from snugmalloc.trace.export.profile import profile_of
 from snugmalloc.trace.following import AtOnce, read_history
 from snugmalloc.trace.importing import convert
+from snugmalloc.trace.summary import Summary, summarize
 
 from .sample import EVERYTHING, WAYS, Arguments, arguments, arithmetic, for_all
 from .test_pins import SYSTEMUI
@@ -71,3 +74,62 @@ def test_a_real_trace(tmp_path: Path) -> None:
     convert(SYSTEMUI, trace)
     assert_same(trace)
     assert history(trace, "numpy").call_count == 786_097
+
+
+# ---- Summaries ----
+
+
+def summary(path: Path, way: str, at: str) -> Summary:
+    """What is reported of a trace by NumPy or without."""
+    with arithmetic(way), TraceReader(path) as reader:
+        return summarize(reader, at=at)
+
+
+def assert_same_summary(path: Path, at: str) -> None:
+    by_numpy, plain = (summary(path, way, at) for way in WAYS)
+    assert by_numpy == plain
+    for name in ("by_size", "by_calls", "by_time", "by_thread", "by_origin", "by_stack"):
+        assert list(getattr(by_numpy, name)) == list(getattr(plain, name)), name
+    for name in ("by_origin", "by_stack", "by_size", "by_age", "by_thread"):
+        assert list(getattr(by_numpy.snapshot.live, name)) == list(getattr(plain.snapshot.live, name)), name
+
+
+@pytest.mark.parametrize("at", ["peak", "end"])
+@pytest.mark.parametrize("mean_gap", [0, 1000])
+@for_all(given=events)
+def test_summaries_of_events_of_any_kind(path: Path, mean_gap: int, at: str, given: list[Arguments]) -> None:
+    write(path, given, mean_gap)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alike, "ROWS_AT_ONCE", 5)
+        assert_same_summary(path, at)
+
+
+@pytest.mark.parametrize("mean_gap", [0, 1000])
+@pytest.mark.parametrize("flags", [EVERYTHING, Flags.ADDRESSES, Flags.TIMES | Flags.STACKS])
+def test_summaries_and_profiles_of_many_blocks(tmp_path: Path, flags: Flags, mean_gap: int) -> None:
+    trace = tmp_path / "many.snug"
+    with TraceWriter(trace, Header(flags, mean_gap=mean_gap)) as writer:
+        stacks = [writer.stack([SourceFrame("app.py", line, "call")]) for line in range(5)]
+        for number in range(20_000):
+            size, place = 1 + number * number % 3000, 4096 + number * 7919 % 501 * 48
+            stack, thread = stacks[number % 5], number % 3
+            writer.add(
+                Operation.MALLOC, time=number << 20, size=size, address=place, stack=stack, thread=thread
+            )
+            if number % 7:
+                writer.add(Operation.FREE, time=number << 20 | 5 << number % 20, old=place, thread=number % 2)
+    for at in ("peak", "7000", "end"):
+        assert_same_summary(trace, at)
+        if Flags.STACKS in flags and not mean_gap:
+            profiles = []
+            for way in WAYS:
+                with arithmetic(way), TraceReader(trace) as reader:
+                    profiles.append(profile_of(reader, Request(at=at)))
+            assert profiles[0] == profiles[1]
+
+
+@pytest.mark.parametrize("at", ["peak", "300000", "end"])
+def test_the_summary_of_a_real_trace(tmp_path: Path, at: str) -> None:
+    trace = tmp_path / "systemui.snug"
+    convert(SYSTEMUI, trace)
+    assert_same_summary(trace, at)

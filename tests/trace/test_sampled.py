@@ -455,6 +455,40 @@ def test_the_errors_of_estimates_are_told(program: Path, tmp_path: Path) -> None
     assert 0.01 < sum(one * one for one in wrong) / len(wrong) < 7  # else once in ten billion times
 
 
+RESIZE = """
+#include <stdlib.h>
+int main(int count, char **sizes) {
+    for (int number = 0; number < 100000; number++) {
+        void *volatile block = malloc(strtoul(sizes[1], 0, 10));
+        for (int step = 2; step < count; step++) block = realloc(block, strtoul(sizes[step], 0, 10));
+    }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(33, 40, 48), (48, 56), (41, 48, 52, 56), (100, 40, 110), (64, 20, 30), (2000, 1500, 2040), (1500, 3000)],
+    ids=lambda sizes: "-".join(map(str, sizes)),
+)
+def test_blocks_that_are_resized_where_they_are_are_estimated_without_bias(
+    sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    built, trace = tmp_path / "resize", tmp_path / "of.snug"
+    subprocess.run(["gcc", "-O1", "-x", "c", "-", "-o", built], input=RESIZE, text=True, check=True)
+    recording = {"SNUG_RECORD": str(trace), "SNUG_RECORD_SAMPLE": "2000"}
+    environment = {**os.environ, "LD_PRELOAD": str(LIBRARY), **recording}
+    subprocess.run([built, *map(str, sizes)], env=environment, check=True)
+    with TraceReader(trace) as reader:
+        summary = summarize(reader)
+    live = 100_000 * sizes[-1]
+    assert summary.total.end_bytes == pytest.approx(live, abs=ERRORS * summary.errors.end_bytes)
+    assert summary.errors.end_bytes < live / 25
+    blocks = summary.history.blocks
+    chances = {blocks.chance[block] for block, size in enumerate(blocks.size) if size == 48 == sizes[-1]}
+    assert chances <= {33}
+
+
 @pytest.mark.parametrize("way", ["sampled", "whole"])
 def test_in_a_forked_child_each_thread_has_rows_of_its_own(tmp_path: Path, way: str) -> None:
     """Also where the thread that forked is not the first to allocate."""

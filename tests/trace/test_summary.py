@@ -20,8 +20,9 @@ from snugmalloc.trace.blocks import NEVER
 from snugmalloc.trace.following import read_history
 from snugmalloc.trace.summary import Group, Summary, summarize
 from snugmalloc.trace.survey import survey
+from snugmalloc.trace.weight import SMALL
 
-from .sample import EVERYTHING, WORD, Arguments, expected, for_all, traces, write
+from .sample import EVERYTHING, WAYS, WORD, Arguments, arithmetic, expected, for_all, traces, write
 
 
 @pytest.fixture
@@ -105,6 +106,28 @@ def test_a_sampled_trace_is_scaled_up(path: Path) -> None:
         100 * blocks_behind(5000, 10_000) + 100 * blocks_behind(24, 10_000)
     )
     assert summary.by_size[16384].bytes == pytest.approx(100 * 5000 * blocks_behind(5000, 10_000))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sample_that_grew_where_it_was_stands_for_as_many_as_it_did(path: Path, way: str) -> None:
+    gap, larger = 10_000, SMALL + 1
+    with TraceWriter(path, Header(EVERYTHING, mean_gap=gap)) as writer:
+        writer.add(Operation.MALLOC, size=40, address=16)
+        writer.add(Operation.REALLOC, size=25, old=16, address=16)  # shrinks
+        writer.add(Operation.REALLOC, size=48, old=16, address=16)  # grows: the chance is that of 25 bytes
+        writer.add(Operation.REALLOC, size=60, old=16, address=800)  # moves: a request like any other
+        writer.add(Operation.MALLOC, size=64, address=4096)
+        writer.add(Operation.REALLOC, size=larger, old=4096, address=4096)  # large: so it is
+    with arithmetic(way), TraceReader(path) as reader:
+        summary, counted = summarize(reader), survey(reader)
+    chances = {40: 40, 25: 25, 48: 25, 60: 60, 64: 64, larger: larger}
+    behind = {size: blocks_behind(chance, gap) for size, chance in chances.items()}
+    assert summary.total.blocks == pytest.approx(sum(behind.values()))
+    assert summary.total.bytes == pytest.approx(sum(size * count for size, count in behind.items()))
+    assert (counted.blocks, counted.bytes) == (round(summary.total.blocks), round(summary.total.bytes))
+    assert summary.total.end_bytes == pytest.approx(60 * behind[60] + larger * behind[larger])
+    live = [40 * behind[40], 25 * behind[25], 48 * behind[48], 60 * behind[60]]
+    assert list(summary.history.live[:4]) == [round(figure) for figure in live]
 
 
 def test_the_peak_of_a_sampled_trace_is_that_of_the_program(path: Path) -> None:

@@ -11,7 +11,7 @@ import click
 
 from snugmalloc.cli.files import json_option, write_json
 from snugmalloc.cli.report import CURVE, curve_width, progress_bar, size
-from snugmalloc.cli.sections import Report, Section, parts_of, print_report, share
+from snugmalloc.cli.sections import Report, Section, parts_of, print_report, private_heaps_row, share
 from snugmalloc.cli.streams import tell
 from snugmalloc.cli.tables import get_console
 from snugmalloc.cli.trace import TRACE, one_line_errors
@@ -88,6 +88,7 @@ def _overview(autopsy: Autopsy) -> Iterator[tuple[str, str]]:
     yield "the ring has", _coverage(autopsy)
     if lost := autopsy.ring.lost + autopsy.window.lost:
         yield "lost", f"{counted(lost, 'call')}: more threads than slots; use a larger ring"
+    yield from private_heaps_row(autopsy.about)
     if autopsy.refusals:
         yield "refused", f"{counted(autopsy.refusals, 'request')} in total"
 

@@ -19,6 +19,7 @@ from snugmalloc.cli.report import progress_bar
 from snugmalloc.cli.streams import check_output, tell
 from snugmalloc.heapmap import counted
 from snugmalloc.trace.errors import TraceError
+from snugmalloc.trace.format import PRIVATE_HEAPS
 from snugmalloc.trace.operations import IS_CALL
 from snugmalloc.trace.reader import TraceReader, is_trace
 from snugmalloc.trace.ring import Ring, is_ring
@@ -34,6 +35,7 @@ class Recorded(NamedTuple):
     calls: int
     size: int
     is_sampled: bool
+    has_private_heaps: bool
 
 
 def own_traces(file: str, pid: int, follow: bool, begun: int) -> list[Path]:
@@ -82,7 +84,8 @@ def look(path: Path) -> Recorded:
     """What is in a trace."""
     with TraceReader(path) as reader:
         calls = sum(bytes(columns.operation).translate(IS_CALL).count(1) for columns in reader.columns())
-        return Recorded(path, calls, reader.size, bool(reader.header.mean_gap))
+        has_private_heaps = PRIVATE_HEAPS in reader.about
+        return Recorded(path, calls, reader.size, bool(reader.header.mean_gap), has_private_heaps)
 
 
 def short_name(path: Path) -> str:
@@ -98,7 +101,8 @@ def told_of(recorded: list[Recorded]) -> str:
     each = f" in {len(recorded):,} files" if len(recorded) > 1 else ""
     rate = f", {size / calls:.1f} bytes a call" if calls else ""
     kind = "sampled call" if largest.is_sampled else "call"
-    return f"recorded {counted(calls, kind)}{each}{rate}: snug report {short_name(largest.path)}"
+    but = ", without those of private heaps" if any(trace.has_private_heaps for trace in recorded) else ""
+    return f"recorded {counted(calls, kind)}{but}{each}{rate}: snug report {short_name(largest.path)}"
 
 
 def finish_rings(file: str, pid: int, follow: bool, begun: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from snugmalloc.cli.tables import print_table
+from snugmalloc.trace.format import PRIVATE_HEAPS
 
 TIME_UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
@@ -49,6 +50,12 @@ def print_report(console: Console, report: Report) -> None:
     for section in report.sections:
         click.echo(f"{section.title}:")
         print_table(console, _table_of(section))
+
+
+def private_heaps_row(about: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What is said of the heaps of its own that a recorded program made, if it made any."""
+    if PRIVATE_HEAPS in about:
+        yield PRIVATE_HEAPS, f"{about[PRIVATE_HEAPS]} at least: what is in them is not recorded"
 
 
 def _table_of(section: Section) -> Table:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from snugmalloc.cli.report import size
-from snugmalloc.cli.sections import Report, Section, duration, parts_of, share
+from snugmalloc.cli.sections import Report, Section, duration, parts_of, private_heaps_row, share
 from snugmalloc.heapmap import counted
+from snugmalloc.trace.kinds import SHORT_LIFE
 from snugmalloc.trace.operations import Operation
 from snugmalloc.trace.origins import nearest, whole_stack
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Census, Part, Snapshot
-from snugmalloc.trace.summary import SHORT_LIFE, Group, Summary
+from snugmalloc.trace.summary import Group, Summary
 from snugmalloc.trace.tables import Tables
 
 SHOWN = 10
@@ -227,17 +228,23 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
         f" {_when_most_was_live(reader, summary)}",
     )
     yield "at the end", f"{_estimate(total.end_bytes, errors.end_bytes)} in {_blocks(total.end_blocks)}"
-    elsewhere = f"{share(total.freed_elsewhere, total.blocks)} freed by another thread"
-    if summary.mean_gap:
-        yield "short-lived", f"unknown: the trace is sampled, and does not count calls; {elsewhere}"
-    else:
-        yield "short-lived", f"{share(total.short_blocks, total.blocks)} of the blocks; {elsewhere}"
+    if total.blocks:
+        yield "short-lived", _short_lived(summary)
     if total.moved_bytes:
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
+    yield from private_heaps_row(reader.about)
     if LEFT_OUT in reader.about:
         yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} frames could not be read or stored"
     yield from _notes(summary)
+
+
+def _short_lived(summary: Summary) -> str:
+    total = summary.total
+    elsewhere = f"{share(total.freed_elsewhere, total.blocks)} freed by another thread"
+    if summary.mean_gap:
+        return f"unknown: the trace is sampled, and does not count calls; {elsewhere}"
+    return f"{share(total.short_blocks, total.blocks)} of the blocks; {elsewhere}"
 
 
 def live_before(reader: TraceReader) -> int | None:

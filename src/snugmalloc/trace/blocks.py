@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snugmalloc.trace.operations import Operation
+from snugmalloc.trace.vectors import numpy
 
 GIVE_BACK = (Operation.PURGE, Operation.TRIM, Operation.UNMAP)
 NEVER = -1
@@ -15,9 +17,9 @@ NEVER = -1
 
 @dataclass
 class Blocks:
-    """One entry in each array for each block; moments are numbers of calls, counted from 1, and times in ticks.
+    """One entry in each array for each block; moments are numbers of calls, counted from 1.
 
-    A realloc ends one block and begins another.
+    A realloc ends one block and begins another. The arrays may have numbers of fewer bits than here.
     """
 
     size: array[int] = field(default_factory=lambda: array("Q"))
@@ -31,23 +33,22 @@ class Blocks:
     stack: array[int] = field(default_factory=lambda: array("Q"))
     begun: array[int] = field(default_factory=lambda: array("Q"))
     """The call that allocated it."""
-    begun_at: array[int] = field(default_factory=lambda: array("Q"))
-    """The time of that call."""
     ended: array[int] = field(default_factory=lambda: array("q"))
     """The call that freed it, or NEVER."""
-    ended_at: array[int] = field(default_factory=lambda: array("Q"))
     ended_by: array[int] = field(default_factory=lambda: array("Q"))
     """The thread that freed it."""
+    chance: array[int] = field(default_factory=lambda: array("Q"))
+    """In a sampled trace: the size by which it is more or less likely in it, see `chances`; else nothing."""
 
     def __len__(self) -> int:
         return len(self.size)
 
-    def is_live(self, block: int, call: int) -> bool:
-        """Whether a block is live after `call` calls."""
-        return self.begun[block] <= call and not NEVER < self.ended[block] <= call
-
-    def live_at(self, call: int) -> list[int]:
+    def live_at(self, call: int) -> Sequence[int]:
         """The blocks that are live after this many calls."""
+        np = numpy()
+        if np:
+            begun, ended = np.asarray(self.begun), np.asarray(self.ended)
+            return array("q", np.flatnonzero((begun <= call) & ((ended == NEVER) | (ended > call))).tobytes())
         lives = zip(self.begun, self.ended, strict=True)
         return [
             block for block, (begun, ended) in enumerate(lives) if begun <= call and not NEVER < ended <= call
@@ -91,6 +92,14 @@ class History:
         """The name of a thread, or else its system id, or else its number in the trace."""
         return self.names.get(thread) or str(self.thread_ids.get(thread, thread))
 
+    def begun_at(self, block: int) -> int:
+        """When the block was allocated, in ticks since the recording began."""
+        return self.time[self.blocks.begun[block] - 1]
+
+    def ended_at(self, block: int) -> int:
+        """When the block, which was freed, was freed."""
+        return self.time[self.blocks.ended[block] - 1]
+
     @property
     def given_back(self) -> int:
         """Bytes given back to the system."""
@@ -99,4 +108,7 @@ class History:
     @property
     def peak_call(self) -> int:
         """The number of calls at the peak of live bytes."""
+        np = numpy()
+        if np and self.live:
+            return int(np.asarray(self.live).argmax()) + 1
         return max(range(len(self.live)), key=self.live.__getitem__) + 1 if self.live else 0

@@ -18,3 +18,8 @@ def bound_of(bounds: Sequence[Bound], value: Bound) -> Bound | None:
     """The smallest bound that is at least the value; None if the value exceeds all."""
     at = bisect_left(bounds, value)
     return bounds[at] if at < len(bounds) else None
+
+
+def bound_at(bounds: Sequence[Bound], place: int) -> Bound | None:
+    """The bound at a place that `place_of` gave."""
+    return bounds[place] if place < len(bounds) else None

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from snugmalloc.trace.alike import slices
 from snugmalloc.trace.blocks import NEVER, Blocks, History
 from snugmalloc.trace.columns import COLUMN_NAMES, NO_BLOCK, Columns
 from snugmalloc.trace.format import Flags
+from snugmalloc.trace.narrow import Narrow
 from snugmalloc.trace.operations import IS_CALL, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
 from snugmalloc.trace.vectors import WORD, numpy
-from snugmalloc.trace.weight import blocks_behind
+from snugmalloc.trace.weight import Chances, blocks_behind
 
+SIGNED_BITS = 31
 MOST_AT_ONCE = 1 << 62
 """Bytes that blocks have in all: beyond that numbers of 64 bits are too small for what may be live."""
 
@@ -65,9 +68,9 @@ def _note_event(history: History, reader: TraceReader, operation: Operation, eve
         history.lost += number
 
 
-def _bytes_behind(size: int, mean_gap: int) -> int:
+def _bytes_behind(size: int, chance: int, mean_gap: int) -> int:
     """How many bytes a sampled block stands for."""
-    return round(size * blocks_behind(size, mean_gap)) if mean_gap else size
+    return round(size * blocks_behind(chance, mean_gap))
 
 
 # ---- One after the other ----
@@ -82,6 +85,7 @@ class OneByOne:
         self.has_addresses = Flags.ADDRESSES in reader.header.flags
         self.block_at: dict[int, int] = {}
         self.mean_gap = reader.header.mean_gap
+        self.chances = Chances()
         self.live = 0
         self.calls = 0
 
@@ -100,30 +104,34 @@ class OneByOne:
             history.calls_of_thread[thread] += 1
             if freed != NO_BLOCK:
                 if not (refused and size):
-                    self.end(freed, thread, time)
+                    self.end(freed, thread)
             elif old:
                 history.unknown_frees += 1
             if block != NO_BLOCK:
-                self.begin(operation, address, freed, thread, time, size, stack)
+                self.begin(operation, address, freed, thread, size, stack)
             elif refused and size:
                 history.refused += 1
             history.live.append(min(self.live, WORD))
             history.time.append(time)
 
+    def bytes_of(self, block: int) -> int:
+        """How many bytes a block stands for."""
+        blocks = self.history.blocks
+        size = blocks.size[block]
+        return _bytes_behind(size, blocks.chance[block], self.mean_gap) if self.mean_gap else size
+
     def finish(self) -> History:
         """The history."""
         return self.history
 
-    def begin(
-        self, operation: int, address: int, freed: int, thread: int, time: int, size: int, stack: int
-    ) -> None:
+    def begin(self, operation: int, address: int, freed: int, thread: int, size: int, stack: int) -> None:
         blocks = self.history.blocks
         block = len(blocks)
         if self.has_addresses:
             unnoticed = self.block_at.get(address)
             if unnoticed is not None:
                 self.history.missing_frees += 1
-                self.end(unnoticed, thread, time)
+                self.end(unnoticed, thread)
             self.block_at[address] = block
         is_moved = freed != NO_BLOCK and blocks.address[freed] != address
         blocks.moved.append(min(blocks.size[freed], size) if is_moved else 0)
@@ -133,22 +141,21 @@ class OneByOne:
         blocks.thread.append(thread)
         blocks.stack.append(stack)
         blocks.begun.append(self.calls)
-        blocks.begun_at.append(time)
         blocks.ended.append(NEVER)
-        blocks.ended_at.append(0)
         blocks.ended_by.append(0)
-        self.live += _bytes_behind(size, self.mean_gap)
+        if self.mean_gap:
+            blocks.chance.append(self.chances.add(size, address, freed))
+        self.live += self.bytes_of(block)
 
-    def end(self, block: int, thread: int, time: int) -> None:
+    def end(self, block: int, thread: int) -> None:
         blocks = self.history.blocks
         if blocks.ended[block] != NEVER:
             return
         if self.has_addresses:
             del self.block_at[blocks.address[block]]
         blocks.ended[block] = self.calls
-        blocks.ended_at[block] = time
         blocks.ended_by[block] = thread
-        self.live -= _bytes_behind(blocks.size[block], self.mean_gap)
+        self.live -= self.bytes_of(block)
 
 
 # ---- At once ----
@@ -161,11 +168,14 @@ class AtOnce:
         self.history = History()
         self.reader = reader
         self.calls = 0
-        self.begins: list[dict[str, Any]] = []
-        self.blocks = 0
-        self.life = {name: numpy().zeros(0, TYPES.get(name, "uint64")) for name in LIFE}
-        """Of each block how it ended."""
-        self.times: list[Any] = []
+        self.begins = {name: Narrow() for name in BEGIN}
+        """What began each block."""
+        self.resized, self.freed = Narrow(), Narrow()
+        """The blocks that reallocs gave in place of others, and these others."""
+        self.ended: array[int] = array("q" if reader.count_events() >> SIGNED_BITS else "i")
+        """Of each block the call that ended it."""
+        self.ended_by = Narrow()
+        self.time: array[int] = array("Q")
         self.operations: Counter[int] = Counter()
 
     def follow(self, columns: Columns) -> None:
@@ -184,76 +194,105 @@ class AtOnce:
     def _gather(self, of: dict[str, Any]) -> None:
         """The next calls."""
         np, history = numpy(), self.history
-        of["call"] = np.arange(self.calls + 1, self.calls + 1 + len(of["time"]))
-        self.calls += len(of["time"])
-        self.times.append(of["time"])
+        self.time.frombytes(np.ascontiguousarray(of["time"], np.uint64).data.cast("B"))
+        end = self.calls + len(of["time"])
+        of["call"] = np.arange(self.calls + 1, end + 1)
+        self.calls = end
         _count(self.operations, of["operation"])
         _count(history.calls_of_thread, of["thread"])
         gives, frees = of["block"] != NO_BLOCK, of["freed"] != NO_BLOCK
         is_kept = (of["refused"] != 0) & (of["size"] != 0)
         history.unknown_frees += int(np.count_nonzero(~frees & (of["old"] != 0)))
         history.refused += int(np.count_nonzero(~gives & is_kept))
-        self.begins.append({name: of[name][gives] for name in BEGIN})
-        self._extend(int(np.count_nonzero(gives)))
+        for name, column in self.begins.items():
+            column.extend(of[name][gives])
+        self.resized.extend(of["block"][gives & frees])
+        self.freed.extend(of["freed"][gives & frees])
+        more = int(np.count_nonzero(gives))
+        self.ended.extend(array(self.ended.typecode, [NEVER]) * more)
+        self.ended_by.extend_by_zeros(more)
         is_end = frees & ~is_kept
-        self._end({name: of[name][is_end] for name in (*LIFE, "freed")})
+        self._end(of["freed"][is_end], of["call"][is_end], of["thread"][is_end])
 
-    def _extend(self, count: int) -> None:
-        """Add blocks that begin."""
-        np, start = numpy(), self.blocks
-        self.blocks += count
-        if self.blocks > len(self.life["call"]):
-            room = max(self.blocks, self.reader.count_events())
-            for name, values in self.life.items():
-                self.life[name] = np.empty(room, values.dtype)
-                self.life[name][:start] = values[:start]
-        for name, values in self.life.items():
-            values[start : self.blocks] = NEVER if name == "call" else 0
-
-    def _end(self, ends: dict[str, Any]) -> None:
+    def _end(self, freed: Any, calls: Any, threads: Any) -> None:
         """Blocks end, each by the first call that frees it."""
-        blocks, first = numpy().unique(ends["freed"], return_index=True)
-        is_new = self.life["call"][blocks] == NEVER
-        for name, values in self.life.items():
-            values[blocks[is_new]] = ends[name][first[is_new]]
+        blocks, first = numpy().unique(freed, return_index=True)
+        ended = self._ended()
+        is_new = ended[blocks] == NEVER
+        ended[blocks[is_new]] = calls[first[is_new]]
+        self.ended_by.put(blocks[is_new], threads[first[is_new]])
+
+    def _ended(self) -> Any:
+        return numpy().asarray(self.ended)
 
     def finish(self) -> History | None:
-        """The history; None if blocks are too large."""
-        history = self.history
-        begins = _joined(self.begins, BEGIN)
-        weights = _weights(begins["size"], self.reader.header.mean_gap)
+        """All that they tell; None if blocks are too large."""
+        history, gap = self.history, self.reader.header.mean_gap
+        chances = self._chances() if gap else array("Q")
+        weights = _weights(self.begins["size"].view(), chances, gap)
         if weights is None:
             return None
         for operation, count in self.operations.items():
             history.calls[OPERATIONS[operation]] = count
-        life = {name: values[: self.blocks] for name, values in self.life.items()}
         if Flags.ADDRESSES in self.reader.header.flags:
-            history.missing_frees = _end_unnoticed(begins, life)
-        history.live = _array("Q", _live(weights, begins["call"], life["call"], self.calls))
-        history.time = _array("Q", numpy().concatenate(self.times or [weights]))
-        begins["moved"] = _moved(begins.pop("freed"), begins["size"], begins["address"])
+            history.missing_frees = self._end_unnoticed()
+        history.live = _live(weights, self.begins["call"].view(), self._ended(), self.calls)
+        history.time = self.time
         history.blocks = Blocks(
-            **{place: _array("Q", begins.pop(name)) for place, name in PLACES.items()},
-            operation=_array("B", begins.pop("operation")),
-            ended=_array("q", life.pop("call")),
-            ended_at=_array("Q", life.pop("time")),
-            ended_by=_array("Q", life.pop("thread")),
+            **{place: self.begins[name].values for place, name in PLACES.items()},
+            moved=self._moved(),
+            ended=self.ended,
+            ended_by=self.ended_by.values,
+            chance=chances,
         )
         return history
 
+    def _end_unnoticed(self) -> int:
+        """A block whose address is handed out again ends then, if it did not before. How many there are."""
+        np, ended = numpy(), self._ended()
+        addresses, calls, threads = (self.begins[name].view() for name in ("address", "call", "thread"))
+        order = np.argsort(addresses, kind="stable")
+        unnoticed = 0
+        for part in slices(len(order) - 1):
+            earlier, later = order[part], order[part.start + 1 : part.stop + 1]
+            is_unnoticed = addresses[earlier] == addresses[later]
+            is_unnoticed &= (ended[earlier] == NEVER) | (ended[earlier] > calls[later])
+            earlier, later = earlier[is_unnoticed], later[is_unnoticed]
+            ended[earlier] = calls[later]
+            self.ended_by.put(earlier, threads[later])
+            unnoticed += len(earlier)
+        return unnoticed
 
-BEGIN = ("call", "operation", "thread", "time", "size", "address", "freed", "stack")
-LIFE = ("call", "time", "thread")
+    def _moved(self) -> array[int]:
+        """Of each block how many bytes a realloc brought from another address."""
+        sizes, addresses = self.begins["size"].view(), self.begins["address"].view()
+        resized, freed = self.resized.view(), self.freed.view()
+        is_moved = addresses[freed] != addresses[resized]
+        resized, freed = resized[is_moved], freed[is_moved]
+        moved = Narrow()
+        moved.extend_by_zeros(len(sizes))
+        moved.put(resized, numpy().minimum(sizes[freed], sizes[resized]))
+        return moved.values
+
+    def _chances(self) -> array[int]:
+        """The sizes by which the blocks of a sampled trace are in it."""
+        chances = Chances()
+        before = dict(zip(self.resized.values, self.freed.values, strict=True))
+        places = zip(self.begins["size"].values, self.begins["address"].values, strict=True)
+        for block, place in enumerate(places):
+            chances.add(*place, before.get(block, NO_BLOCK))
+        return chances.sizes
+
+
+BEGIN = ("call", "operation", "thread", "size", "address", "stack")
 PLACES = {  # in `Blocks`, of what begins a block
+    "operation": "operation",
     "size": "size",
     "address": "address",
-    "moved": "moved",
     "thread": "thread",
     "stack": "stack",
     "begun": "call",
-    "begun_at": "time",
 }
-TYPES = {"call": "int64", "freed": "int64", "operation": "uint8"}
 
 
 def _count(counter: Counter[int], values: Any) -> None:
@@ -263,59 +302,29 @@ def _count(counter: Counter[int], values: Any) -> None:
         counter[int(found[at])] += int(counts[at])
 
 
-def _joined(pieces: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
-    """The columns of all pieces joined; releases the pieces."""
+def _weights(sizes: Any, chances: array[int], mean_gap: int) -> Any:
+    """How many bytes each block stands for; None if these are too many."""
     np = numpy()
-    empty = {name: np.zeros(0, TYPES.get(name, "uint64")) for name in names}
-    return {name: np.concatenate([piece.pop(name) for piece in [empty, *pieces]]) for name in names}
+    if mean_gap:
+        behind = [_bytes_behind(*each, mean_gap) for each in zip(sizes.tolist(), chances, strict=True)]
+        return np.array(behind, np.int64) if sum(behind) < MOST_AT_ONCE else None
+    is_little = len(sizes) == 0 or int(sizes.max()) * len(sizes) < MOST_AT_ONCE
+    return sizes if is_little or sum(sizes.tolist()) < MOST_AT_ONCE else None
 
 
-def _weights(sizes: Any, mean_gap: int) -> Any:
-    """How many bytes each sampled block stands for; None if these are too many."""
-    np = numpy()
-    different, which = np.unique(sizes, return_inverse=True)
-    behind = [_bytes_behind(size, mean_gap) for size in different.tolist()]
-    counts = np.bincount(which, minlength=len(behind)).tolist() if behind else []
-    if sum(map(int.__mul__, behind, counts)) >= MOST_AT_ONCE:
-        return None
-    return np.array(behind, np.int64)[which]
-
-
-def _end_unnoticed(begins: dict[str, Any], life: dict[str, Any]) -> int:
-    """End blocks whose address is handed out again before a free. Returns how many there are."""
-    np = numpy()
-    order = np.argsort(begins["address"], kind="stable")
-    earlier, later = order[:-1], order[1:]
-    ended, begun = life["call"][earlier], begins["call"][later]
-    is_unnoticed = begins["address"][earlier] == begins["address"][later]
-    is_unnoticed &= (ended == NEVER) | (ended > begun)
-    for name, values in life.items():
-        values[earlier[is_unnoticed]] = begins[name][later[is_unnoticed]]
-    return int(np.count_nonzero(is_unnoticed))
-
-
-def _moved(freed: Any, sizes: Any, addresses: Any) -> Any:
-    """For each block the bytes that a realloc moved from another address."""
-    np = numpy()
-    moved = np.zeros(len(sizes), np.uint64)
-    resized = np.flatnonzero(freed != NO_BLOCK)
-    resized = resized[addresses[freed[resized]] != addresses[resized]]
-    moved[resized] = np.minimum(sizes[freed[resized]], sizes[resized])
-    return moved
-
-
-def _live(weights: Any, begun: Any, ended: Any, calls: int) -> Any:
+def _live(weights: Any, begun: Any, ended: Any, calls: int) -> array[int]:
     """The live bytes after each call."""
     np = numpy()
-    changes = np.zeros(calls + 1, np.int64)
-    np.add.at(changes, begun, weights)
-    is_freed = ended != NEVER
-    np.subtract.at(changes, ended[is_freed], weights[is_freed])
-    return np.cumsum(changes[1:])
-
-
-def _array(kind: str, values: Any) -> array[int]:
-    """An array of the standard library with these values."""
-    found: array[int] = array(kind)
-    found.frombytes(numpy().ascontiguousarray(values).astype(kind, copy=False).data.cast("B"))
-    return found
+    is_small = len(weights) == 0 or int(weights.max()) >> SIGNED_BITS - 2 == 0  # a call ends two blocks at most
+    changes = np.zeros(calls + 1, np.int32 if is_small else np.int64)
+    changes[begun] = weights  # a call begins one block at most
+    for part in slices(len(ended)):
+        is_freed = ended[part] != NEVER
+        np.subtract.at(changes, ended[part][is_freed], weights[part][is_freed].astype(changes.dtype))
+    found = Narrow()
+    live = 0
+    for part in slices(calls):
+        after = np.cumsum(changes[part.start + 1 : part.stop + 1], dtype=np.int64) + live
+        live = int(after[-1])
+        found.extend(after)
+    return found.values

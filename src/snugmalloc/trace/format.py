@@ -55,6 +55,10 @@ class Header(NamedTuple):
     page_size: int = 0
 
 
+PRIVATE_HEAPS = "private heaps"
+"""What is said about a program that has made any: how many, at least. They are not recorded."""
+
+
 @unique
 class Kind(IntEnum):
     """What a chunk holds."""

@@ -14,6 +14,7 @@ from snugmalloc.trace.blocks import History
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.format import Flags
 from snugmalloc.trace.reader import TraceReader
+from snugmalloc.trace.vectors import first_above
 
 PEAK, END = "peak", "end"
 CALLS = re.compile(r"[0-9]+")
@@ -63,5 +64,4 @@ def _at_time(reader: TraceReader, history: History, seconds: str) -> Moment:
     time = int(Decimal(seconds) * ticks)
     if time > history.last_time:
         raise TraceError(f"{reader.name}: ends after {history.last_time / ticks:,.3f} s")
-    later = (number for number, called in enumerate(history.time) if called > time)
-    return Moment(f"after {seconds} s", next(later, history.call_count), time)
+    return Moment(f"after {seconds} s", first_above(history.time, time), time)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import PurePath
 
-from snugmalloc.trace.blocks import Blocks
 from snugmalloc.trace.tables import Frame, SourceFrame, Tables
 
 UNKNOWN = "unknown"
@@ -53,13 +52,22 @@ def whole_stack(tables: Tables, stack: int, naming: Naming = line_of) -> tuple[s
     return tuple(map(naming, tables.frames_of(stack))) or (UNKNOWN,)
 
 
-def origins_of(blocks: Blocks, tables: Tables, naming: Naming = line_of) -> list[str]:
-    """Of each block: the innermost frame of its stack if there are stacks, else its size."""
-    if not any(blocks.stack):
-        return _named(blocks.size, lambda size: f"{size:,} bytes")
-    return _named(blocks.stack, lambda stack: innermost(tables, stack, naming))
+class Origins:
+    """What blocks come from: the innermost frame of the stack if there are stacks, else the size."""
 
+    def __init__(self, tables: Tables, has_stacks: bool, naming: Naming = line_of) -> None:
+        self.tables = tables
+        self.has_stacks = has_stacks
+        self.naming = naming
+        self.names: dict[int, str] = {}
+        """Each is made once."""
 
-def _named(numbers: Iterable[int], name: Callable[[int], str]) -> list[str]:
-    names = {number: name(number) for number in set(numbers)}
-    return [names[number] for number in numbers]
+    def of(self, stack: int, size: int) -> str:
+        """That of a block with this stack and size."""
+        number = stack if self.has_stacks else size
+        if number not in self.names:
+            self.names[number] = self._name(number)
+        return self.names[number]
+
+    def _name(self, number: int) -> str:
+        return innermost(self.tables, number, self.naming) if self.has_stacks else f"{number:,} bytes"

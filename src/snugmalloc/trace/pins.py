@@ -47,7 +47,7 @@ def why_there_is_no_ledger(header: Header) -> str | None:
 def draw_up_ledger(blocks: Blocks, live: Sequence[int], page_size: int = 0) -> Ledger:
     """The ledger of some blocks, live at the same moment."""
     page_size = page_size or USUAL_PAGE
-    ledger = _draw_up_at_once(blocks, live, page_size) if numpy() and live else None
+    ledger = _draw_up_at_once(blocks, live, page_size) if numpy() and len(live) else None
     return ledger or _draw_up_one_by_one(blocks, live, page_size)
 
 

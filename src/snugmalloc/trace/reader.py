@@ -70,6 +70,7 @@ class TraceReader:
         self.was_ended = self.is_cut_off = False
         self.tables = Tables()
         self.about: dict[str, str] = {}
+        """What was recorded, and of which program; docs/trace-format.md has the names."""
         self.is_ring = is_ring(self.path)
         """What is read is in a ring, of which a copy was made."""
         self.file, ring_damage = open_as_trace(self.path) if self.is_ring else (self.path.open("rb"), None)

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import math
-from array import array
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, compress, repeat
-from operator import sub
+from itertools import repeat
 from typing import NamedTuple, TypeVar
 
-from snugmalloc.trace.blocks import NEVER, Blocks, History
-from snugmalloc.trace.bounds import CALL_BOUNDS, SIZE_BOUNDS, TIME_BOUNDS, bound_of
+from snugmalloc.trace.blocks import History
+from snugmalloc.trace.bounds import CALL_BOUNDS, SIZE_BOUNDS, TIME_BOUNDS, bound_at, bound_of
 from snugmalloc.trace.following import Progress, read_history
 from snugmalloc.trace.format import Flags
+from snugmalloc.trace.growth import follow_growth
+from snugmalloc.trace.kinds import Kind, find_kinds
 from snugmalloc.trace.moments import END, find_moment
-from snugmalloc.trace.operations import Operation
-from snugmalloc.trace.origins import Naming, line_of, origins_of
+from snugmalloc.trace.origins import Naming, Origins, line_of
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.snapshot import Snapshot, take_snapshot
-from snugmalloc.trace.weight import blocks_behind
+from snugmalloc.trace.vectors import has_any
 
-SHORT_LIFE = 16
-"""Calls: a block that is freed so soon might as well have been kept by the program."""
 SHOWN = 10
-CHECKPOINTS = 64
-"""At how many moments it is looked whether something grew or shrank."""
 KEPT = 0.95
 """What has never fallen below so much of what it was before has not shrunk."""
 GREW = 1.1
@@ -181,34 +175,36 @@ def summarize(
     """
     history = read_history(reader, progress)
     moment = find_moment(reader, history, at)
-    blocks, peak = history.blocks, history.peak_call
     header = reader.header
     ticks = header.ticks_per_second if Flags.TIMES in header.flags else 0
-    traits = Traits.of(blocks, peak, header.mean_gap)
-    has_stacks = any(blocks.stack)
-    origins = origins_of(blocks, reader.tables, naming)
-    by_origin = traits.grouped(origins)
-    _follow_growth(by_origin, history, traits, origins)
+    has_stacks = has_any(history.blocks.stack)
+    origins = Origins(reader.tables, has_stacks, naming)
+    kinds = find_kinds(history, header.mean_gap, ticks)
+    traits = Traits.of(kinds, header.mean_gap)
+    by_origin = traits.grouped(origins.of(kind.stack, kind.size) for kind in kinds)
+    for origin, live in follow_growth(history, header.mean_gap, origins).items():
+        by_origin[origin].growth = live
+    freed = {kind: alike for kind, alike in kinds.items() if not kind.at_end}
+    freed_traits = Traits.of(freed, header.mean_gap)
     by_calls: dict[int | None, Group] = {}
-    is_freed = bytes(ended != NEVER for ended in blocks.ended)
-    freed = traits.only(is_freed)
     if not header.mean_gap:
-        in_calls = map(sub, compress(blocks.ended, is_freed), compress(blocks.begun, is_freed))
-        by_calls = freed.grouped(bound_of(CALL_BOUNDS, life) for life in in_calls)
-    in_ticks = map(sub, compress(blocks.ended_at, is_freed), compress(blocks.begun_at, is_freed))
+        by_calls = freed_traits.grouped(bound_at(CALL_BOUNDS, kind.calls) for kind in freed)
+    by_time: dict[float | None, Group] = {}
+    if ticks:
+        by_time = freed_traits.grouped(bound_at(TIME_BOUNDS, kind.seconds) for kind in freed)
     return Summary(
         history=history,
         total=traits.grouped(repeat(None)).get(None, Group()),
         mean_gap=header.mean_gap,
         errors=traits.errors() if header.mean_gap else Errors(0, 0, 0),
-        peak_call=peak,
+        peak_call=history.peak_call,
         duration=history.last_time / ticks if ticks else None,
-        by_size=traits.grouped(bound_of(SIZE_BOUNDS, size) for size in blocks.size),
+        by_size=traits.grouped(bound_of(SIZE_BOUNDS, kind.size) for kind in kinds),
         by_calls=by_calls,
-        by_time=freed.grouped(bound_of(TIME_BOUNDS, life / ticks) for life in in_ticks) if ticks else {},
-        by_thread=traits.grouped(blocks.thread),
+        by_time=by_time,
+        by_thread=traits.grouped(kind.thread for kind in kinds),
         by_origin=by_origin,
-        by_stack=traits.grouped(blocks.stack) if has_stacks else {},
+        by_stack=traits.grouped(kind.stack for kind in kinds) if has_stacks else {},
         has_stacks=has_stacks,
         snapshot=take_snapshot(header, history, origins, moment),
     )
@@ -220,76 +216,40 @@ Trait = tuple[float, int, bool, bool, bool, bool, bool, int]
 
 @dataclass
 class Traits:
-    """The traits of all blocks. There are few different ones beside the blocks: each is kept once."""
+    """The traits of all blocks, by what else is known of them: each different trait is kept once."""
 
     kinds: list[Trait]
-    numbers: array[int]
-    """Of each block which of these it has."""
+    numbers: list[int]
+    """Of blocks that are alike in all, which of these they have."""
+    alike: list[int]
+    """How many such blocks there are."""
 
     @classmethod
-    def of(cls, blocks: Blocks, peak: int, mean_gap: int) -> Traits:
-        """Those of the blocks of a trace, most of which was live after `peak` calls."""
+    def of(cls, blocks: Mapping[Kind, int], mean_gap: int) -> Traits:
+        """Those of blocks that are counted by kind."""
         known: dict[Trait, int] = {}
-        numbers = array("Q", (known.setdefault(each, len(known)) for each in _traits(blocks, peak, mean_gap)))
-        return cls(list(known), numbers)
-
-    def only(self, chosen: bytes) -> Traits:
-        """Those of the blocks for which there is a 1."""
-        return Traits(self.kinds, array("Q", compress(self.numbers, chosen)))
+        numbers = [known.setdefault(kind.trait(mean_gap), len(known)) for kind in blocks]
+        return cls(list(known), numbers, list(blocks.values()))
 
     def grouped(self, keys: Iterable[Key]) -> dict[Key, Group]:
-        """The blocks by what they have in common: the key of each."""
+        """The blocks by what they have in common: the key of each kind."""
+        counts: dict[tuple[int, Key], int] = {}
+        for pair, alike in zip(zip(self.numbers, keys, strict=False), self.alike, strict=True):
+            counts[pair] = counts.get(pair, 0) + alike
         groups: defaultdict[Key, Group] = defaultdict(Group)
-        for (number, key), alike in Counter(zip(self.numbers, keys, strict=False)).items():
+        for (number, key), alike in counts.items():
             groups[key].add(alike, *self.kinds[number])
         return dict(groups)
 
     def errors(self) -> Errors:
         """A block that stands for n was sampled with the probability 1/n, whatever the others were."""
+        counts: Counter[int] = Counter()
+        for number, alike in zip(self.numbers, self.alike, strict=True):
+            counts[number] += alike
         variances = [0.0, 0.0, 0.0]
-        for number, alike in Counter(self.numbers).items():
+        for number, alike in counts.items():
             count, size, at_peak, at_end, *_ = self.kinds[number]
             variance = alike * count * (count - 1) * size * size
             for figure, is_there in enumerate((True, at_peak, at_end)):
                 variances[figure] += variance * is_there
         return Errors(*map(math.sqrt, variances))
-
-
-def _traits(blocks: Blocks, peak: int, mean_gap: int) -> Iterator[Trait]:
-    for size, begun, ended, thread, ended_by, operation, moved in zip(
-        blocks.size,
-        blocks.begun,
-        blocks.ended,
-        blocks.thread,
-        blocks.ended_by,
-        blocks.operation,
-        blocks.moved,
-        strict=True,
-    ):
-        is_live = ended == NEVER
-        yield (
-            blocks_behind(size, mean_gap) if mean_gap else 1,
-            size,
-            begun <= peak and (is_live or ended > peak),
-            is_live,
-            not is_live and not mean_gap and ended - begun <= SHORT_LIFE,
-            not is_live and ended_by != thread,
-            operation == Operation.CALLOC,
-            0 if mean_gap else moved,
-        )
-
-
-def _follow_growth(groups: dict[str, Group], history: History, traits: Traits, keys: Iterable[str]) -> None:
-    """Set the live bytes of each group at CHECKPOINTS calls, the last of which is the last call."""
-    calls = history.call_count
-    stops = sorted({-(-calls * step // CHECKPOINTS) for step in range(1, CHECKPOINTS + 1)})
-    steps = {key: [0.0] * (len(stops) + 1) for key in groups}
-    blocks = history.blocks
-    weights = [count * size for count, size, *_ in traits.kinds]
-    for key, number, begun, ended in zip(keys, traits.numbers, blocks.begun, blocks.ended, strict=True):
-        changes = steps[key]
-        changes[bisect_left(stops, begun)] += weights[number]
-        if ended != NEVER:
-            changes[bisect_left(stops, ended)] -= weights[number]
-    for key, group in groups.items():
-        group.growth = list(accumulate(steps[key][:-1]))

@@ -11,7 +11,7 @@ from snugmalloc.trace.columns import NO_BLOCK
 from snugmalloc.trace.operations import CALLS, IS_CALL, Operation
 from snugmalloc.trace.reader import OPERATIONS, TraceReader
 from snugmalloc.trace.vectors import listed
-from snugmalloc.trace.weight import blocks_behind
+from snugmalloc.trace.weight import Chances, blocks_behind
 
 
 @dataclass
@@ -36,14 +36,19 @@ class Survey:
 def survey(reader: TraceReader) -> Survey:
     """Read all of a trace and count."""
     found = Survey()
-    mean_gap = reader.header.mean_gap
+    mean_gap, chances = reader.header.mean_gap, Chances()
     for columns in reader.columns():
         for operation, count in Counter(listed(columns.operation)).items():
             found.operations[OPERATIONS[operation]] += count
         gave = [block != NO_BLOCK for block in listed(columns.block)]
         found.refused += sum(listed(columns.refused))
         sizes = list(compress(listed(columns.size), gave))
-        counts = [blocks_behind(size, mean_gap) for size in sizes] if mean_gap else [1] * len(sizes)
+        counts: list[float] = [1] * len(sizes)
+        if mean_gap:
+            places = compress(
+                zip(listed(columns.size), listed(columns.address), listed(columns.freed), strict=True), gave
+            )
+            counts = [blocks_behind(chances.add(*place), mean_gap) for place in places]
         found.blocks += sum(counts)
         found.bytes += sum(map(mul, sizes, counts))
         threads = listed(columns.thread)

@@ -30,6 +30,21 @@ def numpy() -> Any:
     return import_module("numpy") if find_spec("numpy") else None
 
 
+def has_any(values: Vector) -> bool:
+    """Whether any is not zero."""
+    np = numpy()
+    return bool(np.any(np.asarray(values))) if np else any(values)
+
+
+def first_above(values: Vector, bound: int) -> int:
+    """The place of the first value that is larger; how many there are, if none is."""
+    np = numpy()
+    if np:
+        is_above = np.asarray(values) > bound
+        return int(is_above.argmax()) if is_above.any() else len(values)
+    return next((place for place, value in enumerate(values) if value > bound), len(values))
+
+
 def zigzag(difference: int) -> int:
     """A difference of two words as a number that is small when it is near zero: 0, -1, 1, -2, ..."""
     difference &= WORD

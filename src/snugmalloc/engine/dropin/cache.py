@@ -88,6 +88,7 @@ from .shards import (
     number_of,
 )
 from .slab import give_row, open_slab, take_objects
+from .switch import is_off
 from .tracefile import is_recording
 from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, waiting_blocks, waiting_bytes
 from .walk import OK, check, total_figures
@@ -120,18 +121,25 @@ def look_outside() -> None:
         serve_and_more()
 
 
-def look_after(heap: Heap) -> None:
-    """Without a lock: periodic work, which purges memory that is not needed."""
-    take_step(heap)
-    if heap.is_private != 0:
-        return
-    if is_use_falling(heap) and empty_larger_lists():
-        take_step(heap)
+def serve_outside(heap: Heap) -> None:
+    """Without a lock: publish the figures of one of malloc's heaps, and obey requests from outside."""
     if unlikely(is_publishing()):
         publish_figures(heap, number_of(heap))
     if unlikely(has_ring()):
         follow_figures()
     look_outside()
+
+
+def look_after(heap: Heap) -> None:
+    """Without a lock: periodic work, which purges memory that is not needed."""
+    take_step(heap)
+    if heap.is_private != 0:
+        if not is_off():
+            serve_outside(process_heap())
+        return
+    if is_use_falling(heap) and empty_larger_lists():
+        take_step(heap)
+    serve_outside(heap)
     held = lock_heap(heap)
     is_aging = is_time_to_age(heap)
     unlock_heap(heap, held)

@@ -29,8 +29,8 @@ from .options import hands_over, read_options, set_mmap_threshold
 from .places import usable
 from .private import check_owner, obtain_private, refuse_private, resize_private
 from .purge import give_all_back
-from .recorded import answer_aligned, answer_product, look_around
-from .recording import end_recording, end_thread
+from .recorded import answer_aligned, answer_product, know_orders, look_around
+from .recording import end_recording, end_thread, note_private_heap
 from .requests import dispose, is_power_of_two, look_closely
 from .shards import TOTALS, heap_count, heap_number
 from .walk import BAD_CACHE, OK, check, total_figures, walk
@@ -290,11 +290,20 @@ def snug_check() -> Int:
 # ---- Private heaps: see snugmalloc.h ----
 
 
+def obtain_own(heap: Word, size: Word, alignment: Word, cleared: bool) -> Word:
+    """A request to a private heap. A program that has nothing but these obeys those outside, too."""
+    know_orders()
+    return obtain_private(Heap(heap), size, alignment, cleared)
+
+
 def snug_heap_create(limit: Word, name: Word) -> Word:
     """A new private heap, or NULL with errno."""
     read_options()
     heap = make_private_heap(limit, name)
-    return heap if heap != 0 else refuse_private(process_heap())
+    if heap == 0:
+        return refuse_private(process_heap())
+    note_private_heap()
+    return heap
 
 
 def snug_heap_destroy(heap: Word) -> None:
@@ -305,13 +314,13 @@ def snug_heap_destroy(heap: Word) -> None:
 
 def snug_heap_malloc(heap: Word, size: Word) -> Word:
     """As malloc, from a private heap."""
-    return obtain_private(Heap(heap), size, UNIT, False)
+    return obtain_own(heap, size, UNIT, False)
 
 
 def snug_heap_calloc(heap: Word, count: Word, size: Word) -> Word:
     """As calloc, from a private heap."""
     total = LARGEST + 1 if product_overflows(count, size) else count * size
-    return obtain_private(Heap(heap), total, UNIT, True)
+    return obtain_own(heap, total, UNIT, True)
 
 
 def snug_heap_aligned(heap: Word, alignment: Word, size: Word) -> Word:
@@ -319,13 +328,13 @@ def snug_heap_aligned(heap: Word, alignment: Word, size: Word) -> Word:
     if not is_power_of_two(alignment):
         set_errno(EINVAL)
         return 0
-    return obtain_private(Heap(heap), size, alignment, False)
+    return obtain_own(heap, size, alignment, False)
 
 
 def snug_heap_realloc(heap: Word, pointer: Word, size: Word) -> Word:
     """As realloc, from a private heap."""
     if pointer == 0:
-        return obtain_private(Heap(heap), size, UNIT, False)
+        return obtain_own(heap, size, UNIT, False)
     check_owner(Heap(heap), pointer)
     if size == 0:
         dispose(pointer)

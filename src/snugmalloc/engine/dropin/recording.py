@@ -6,6 +6,7 @@ from ..common.sizes import ONE
 from ..machine import (
     Word,
     atomic_add,
+    atomic_load,
     atomic_store,
     close_record,
     forked_child,
@@ -45,7 +46,15 @@ from .ring import has_ring, last_run, mark_ended, slot_bytes
 from .rows import hand_on_full, record_event, write_row
 from .sampling import begin_sampling, mean_gap, stir, takes_samples
 from .slots import begin_rows, claim_slot, next_slot
-from .texts import append_about, append_left_out, append_live, begin_texts, name_run, text_of_name
+from .texts import (
+    append_about,
+    append_left_out,
+    append_live,
+    append_private,
+    begin_texts,
+    name_run,
+    text_of_name,
+)
 from .tracefile import (
     append_header,
     hide_options,
@@ -65,6 +74,28 @@ from .tracefile import (
 )
 
 THREAD_COUNT = reserve(8)
+PRIVATE_COUNT = reserve(8)  # heaps that the program has made for itself
+
+# ---- Private heaps ----
+
+
+def append_private_count(scratch: Recorder) -> None:
+    """Write how many private heaps there were, if there was one."""
+    count = atomic_load(PRIVATE_COUNT)
+    if count != 0:
+        append_private(scratch, count)
+
+
+def note_private_heap() -> None:
+    """The program has made a heap for itself. The trace says so at the first one, and how many at its end."""
+    if atomic_add(PRIVATE_COUNT, ONE) != 0 or not is_recording():
+        return
+    look_at_forks()
+    scratch = Recorder(claim_recorder() if is_recording() else 0)
+    if scratch != 0:
+        append_private_count(scratch)
+        give_up(scratch)
+
 
 # ---- Begin ----
 
@@ -83,6 +114,7 @@ def open_trace() -> None:
     if scratch != 0:
         append_header(scratch.rows)
         append_about(scratch)
+        append_private_count(scratch)
         give_up(scratch)
     if mean_gap() != 0:
         have_common(atomic_add(THREAD_COUNT, ONE))
@@ -107,6 +139,7 @@ def begin_recording_to(path: Word, live: Word) -> bool:
         append_header(scratch.rows)
         append_about(scratch)
         append_live(scratch, live)
+        append_private_count(scratch)
         give_up(scratch)
         take_up()
     if not is_recording():
@@ -305,6 +338,7 @@ def end_recording() -> None:
     if scratch != 0 and left_out() != 0:
         append_left_out(scratch, left_out())
     if scratch != 0:
+        append_private_count(scratch)
         give_up(scratch)
 
 

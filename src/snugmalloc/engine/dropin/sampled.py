@@ -45,7 +45,7 @@ from .chunks import (
     REALLOC_CALL,
     REFUSED,
 )
-from .classes import MAX_LISTED_UNITS
+from .classes import LISTED_LIMIT, MAX_LISTED_UNITS, SLAB_LIMIT, class_of, object_bytes
 from .layout import HEADER, IN_PAGE, PAGE, UNIT_SHIFT
 from .pages import is_slab_kind, kind_at, sample_place
 from .places import CLEARED_LIMIT, usable
@@ -103,6 +103,26 @@ def end_sample(pointer: Word) -> None:
     store_half(sample_place(pointer), 0)
 
 
+# ---- Room ----
+# A sample keeps its chance just where others of its size stay what they are: else it would stand for others.
+
+
+def room_for(size: Word) -> Word:
+    """The bytes of a list's object for a request, of which a sample has some more: those of its tag."""
+    return object_bytes(class_of(size)) if size <= LISTED_LIMIT else size
+
+
+def room_of(pointer: Word, is_sample: bool) -> Word:
+    """Up to how many bytes a block keeps its chance: it must not move where there is more room, either."""
+    room = usable(pointer)
+    return room - HEADER if is_sample and is_as_object(room) else room
+
+
+def is_as_object(room: Word) -> bool:
+    """Whether a sample has the room of objects in slabs, which never get smaller."""
+    return room <= SLAB_LIMIT + HEADER
+
+
 # ---- Allocating ----
 
 
@@ -126,7 +146,7 @@ def answer_request(call: Word, shape: Word, size: Word, number: Word) -> Word:
     recorder = recorder_for(hit != 0)
     pointer: Word = 0
     if hit != 0 and size <= LARGEST_LISTED and (call != ALIGNED_CALL or number <= PAGE):
-        pointer = obtain_apart(size, call == CALLOC_CALL)
+        pointer = obtain_apart(room_for(size), call == CALLOC_CALL)
     if pointer == 0:
         pointer = obtain_plainly(call, size, number)
     if pointer == 0:
@@ -218,8 +238,10 @@ def resize_here(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> Wor
     """A small block for which there is room where it is, and of which this byte was hit."""
     kept = hit if hit <= size else 0
     ask(recorder, pointer, size, kept)
+    room = usable(pointer)
+    least = room if is_as_object(room) else size
     is_inside = pointer & IN_PAGE != 0  # and stays one that is in no list
-    moved = resize(pointer, LARGEST_LISTED + 1 if kept != 0 and is_inside else size)
+    moved = resize(pointer, LARGEST_LISTED + 1 if kept != 0 and is_inside else least)
     record_resize(recorder, moved)
     make_sample(moved, kept)
     return moved
@@ -228,7 +250,7 @@ def resize_here(recorder: Recorder, pointer: Word, size: Word, hit: Word) -> Wor
 def move_apart(recorder: Recorder, pointer: Word, size: Word, was_sample: bool, hit: Word) -> Word:
     """A small block that is a sample, with what another one held; or 0, and that is as it was."""
     look_closely(pointer)
-    target = obtain_apart(size, False)
+    target = obtain_apart(room_for(size), False)
     if target == 0:
         return 0
     make_sample(target, hit)
@@ -277,7 +299,7 @@ def sample_resize(pointer: Word, size: Word) -> Word:
     if before != 0:
         end_sample(pointer)
     is_small = size <= LARGEST_LISTED
-    stays = is_small and size <= usable(pointer)
+    stays = is_small and size <= room_of(pointer, before != 0)
     hit = hit_of_request(size) if not stays else 0
     recorder = recorder_for(before != 0 or hit != 0)
     if recorder == 0:
@@ -287,7 +309,7 @@ def sample_resize(pointer: Word, size: Word) -> Word:
         note_stack(recorder, frame_address())
     if stays and before != 0:
         return resize_here(recorder, pointer, size, before)
-    if hit != 0 and is_small:
+    if hit != 0 and is_small and size > usable(pointer):
         moved = move_apart(recorder, pointer, size, before != 0, hit)
         if moved != 0:
             return moved

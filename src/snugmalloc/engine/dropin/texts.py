@@ -34,6 +34,9 @@ LIVE_NAME_BYTES = 4
 LEFT_OUT_FIRST = 0x6C20_7365_6D61_7266  # of "frames left out"
 LEFT_OUT_LAST = 0x0074_756F_2074_6665
 LEFT_OUT_BYTES = 15
+PRIVATE_FIRST = 0x2065_7461_7669_7270  # of "private heaps"
+PRIVATE_LAST = 0x0000_0073_7061_6568
+PRIVATE_BYTES = 13
 NAME_BYTES_MAX = 16
 SPACE = 32
 
@@ -74,15 +77,25 @@ def text_of_name(scratch: Recorder, thread: Word) -> Word:
     return append_name(scratch, count)
 
 
-def append_left_out(scratch: Recorder, count: Word) -> None:
-    """Write how many frames of stacks were left out."""
-    place = put_number(scratch.rows, LEFT_OUT_BYTES * ONE)
-    store_word(place, LEFT_OUT_FIRST)
-    store_word(place + 8, LEFT_OUT_LAST)
-    place += LEFT_OUT_BYTES
+def append_count(scratch: Recorder, first: Word, last: Word, letters: Word, count: Word) -> None:
+    """Write a count, under a name of more than 8 letters that are in two words."""
+    place = put_number(scratch.rows, letters)
+    store_word(place, first)
+    store_word(place + 8, last)
+    place += letters
     end = put_digits(place + 1, count)
     store_byte(place, end - place - 1)
     append_chunk(scratch, ABOUT * ONE, ONE, end - scratch.rows)
+
+
+def append_left_out(scratch: Recorder, count: Word) -> None:
+    """Write how many frames of stacks were left out."""
+    append_count(scratch, LEFT_OUT_FIRST * ONE, LEFT_OUT_LAST * ONE, LEFT_OUT_BYTES * ONE, count)
+
+
+def append_private(scratch: Recorder, count: Word) -> None:
+    """Write how many private heaps the program has made: what is in them is not recorded."""
+    append_count(scratch, PRIVATE_FIRST * ONE, PRIVATE_LAST * ONE, PRIVATE_BYTES * ONE, count)
 
 
 def name_run(run: Run) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
+from snugmalloc.trace.alike import count_alike
+from snugmalloc.trace.blocks import Blocks
 from snugmalloc.trace.errors import TraceError
 from snugmalloc.trace.export import Request
 from snugmalloc.trace.following import read_history
@@ -13,6 +17,7 @@ from snugmalloc.trace.moments import Moment, find_moment
 from snugmalloc.trace.origins import UNKNOWN
 from snugmalloc.trace.reader import TraceReader
 from snugmalloc.trace.tables import Frame, SourceFrame
+from snugmalloc.trace.vectors import numpy
 from snugmalloc.trace.weight import blocks_behind
 
 NO_STACK = (SourceFrame("", 0, UNKNOWN),)
@@ -39,14 +44,13 @@ def profile_of(reader: TraceReader, request: Request) -> Profile:
     history = read_history(reader, request.progress)
     moment = find_moment(reader, history, request.at)
     blocks, mean_gap = history.blocks, reader.header.mean_gap
-    live = set(blocks.live_at(moment.call))
     sums: defaultdict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0])
-    for block, (stack, size) in enumerate(zip(blocks.stack, blocks.size, strict=True)):
-        count = blocks_behind(size, mean_gap) if mean_gap else 1
+    for (stack, size, chance, is_live), alike in _alike(blocks, moment.call).items():
+        count = alike * blocks_behind(chance, mean_gap) if mean_gap else alike
         of_stack = sums[stack]
         of_stack[0] += count
         of_stack[1] += count * size
-        if block in live:
+        if is_live:
             of_stack[2] += count
             of_stack[3] += count * size
     ticks = reader.header.ticks_per_second if Flags.TIMES in reader.header.flags else 0
@@ -56,6 +60,21 @@ def profile_of(reader: TraceReader, request: Request) -> Profile:
         moment=moment,
         nanoseconds=history.last_time * 10**9 // ticks if ticks else 0,
     )
+
+
+def _alike(blocks: Blocks, call: int) -> Mapping[tuple[int, ...], int]:
+    """How many blocks are of the same stack, size and chance, and are live after so many calls, or are not."""
+    np = numpy()
+    live = blocks.live_at(call)
+    if not np:
+        is_live = bytearray(len(blocks))
+        for block in live:
+            is_live[block] = 1
+        return Counter(zip(blocks.stack, blocks.size, blocks.chance or repeat(0), is_live, strict=False))
+    live_flags = np.zeros(len(blocks), bool)
+    live_flags[np.asarray(live, np.int64)] = True
+    columns = (blocks.stack, blocks.size, blocks.chance or np.zeros(len(blocks), np.uint8), live_flags)
+    return count_alike(len(blocks), lambda part: [np.asarray(column)[part] for column in columns])
 
 
 def clean(text: str) -> str:

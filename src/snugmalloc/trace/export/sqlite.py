@@ -109,9 +109,9 @@ def _blocks(reader: TraceReader, history: History) -> Iterator[tuple[Any, ...]]:
             blocks.thread[block],
             blocks.stack[block] or None,
             blocks.begun[block],
-            blocks.begun_at[block] / ticks if ticks else None,
+            history.begun_at(block) / ticks if ticks else None,
             ended if is_freed else None,
-            blocks.ended_at[block] / ticks if ticks and is_freed else None,
+            history.ended_at(block) / ticks if ticks and is_freed else None,
             blocks.ended_by[block] if is_freed else None,
         )
 
