@@ -295,7 +295,7 @@ def test_what_is_not_of_malloc_is_found_where_all_figures_are_of_one_moment(
     found, verdict = autopsy(ring), told(ring)["mostly"]
     assert (found["most"], found["at_the_end"]["other"]) == (most, other * MIB)
     assert found["at_the_end"]["heap"] == max(end.heap, end.live) * MIB
-    assert ("96 % of what was resident 800 ms before: mappings" in verdict) == (most == "other")
+    assert ("96 % of resident memory 800 ms before: mappings" in verdict) == (most == "other")
 
 
 def test_resident_memory_grew_until_it_was_read_last(small: Path, tmp_path: Path) -> None:
