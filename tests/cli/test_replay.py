@@ -208,8 +208,8 @@ def test_without_unicode_there_are_no_curves(short: Path, words: tuple[str, ...]
         (
             ["short.txt", "--policy", "quick-fit"],
             2,
-            "snug replay: there is no policy 'quick-fit': choose from best-fit, first-fit, next-fit, worst-fit, "
-            "buddy, no-coalescing and all (see: snug replay --help)",
+            "snug replay: there is no policy 'quick-fit': choose from best-fit, first-fit, next-fit, "
+            "worst-fit, buddy, no-coalescing and all (see: snug replay --help)",
         ),
         (
             ["short.txt", "--policy", "all", "--threads"],

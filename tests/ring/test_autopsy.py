@@ -375,7 +375,7 @@ def test_a_ring_of_another_arrangement_is_refused(killed: Path, tmp_path: Path) 
     file.write_bytes(content)
     outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
     assert outcome.returncode == 1 and len(outcome.stderr.splitlines()) == 1
-    assert "arrangement 99" in outcome.stderr
+    assert "layout 99" in outcome.stderr
 
 
 def test_a_trace_is_no_ring(tmp_path: Path) -> None:
