@@ -145,7 +145,7 @@ def test_a_goal_can_be_a_minimum(results: Results) -> None:
 
 
 def test_memory_stands_beside_that_of_the_system_and_the_best_peer(results: Results) -> None:
-    assert row(results, "in the end")[1:] == ["at most 40 MB", "39 MB (system 100, peer 100)", "yes"]
+    assert row(results, "at the end")[1:] == ["at most 40 MB", "39 MB (system 100, peer 100)", "yes"]
 
 
 def test_the_price_of_giving_back_is_that_of_the_worst_workload(results: Results) -> None:

@@ -338,7 +338,7 @@ def test_stacks_of_followed_children(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stacks", "said"),
-    [("lines", "'lines' is no kind of stacks"), ("none,python", "none"), ("", "no kind of stacks")],
+    [("lines", "'lines' is not a kind of stacks"), ("none,python", "none"), ("", "not a kind of stacks")],
 )
 def test_kinds_of_stacks_that_there_are_not(tmp_path: Path, stacks: str, said: str) -> None:
     ended = record(tmp_path, "--stacks", stacks, PYTHON, "-c", "")

@@ -226,7 +226,7 @@ def test_a_file_that_the_process_cannot_make_is_told(tmp_path: Path, name: str) 
         assert process.poll() is None
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"snug: process {process.pid}: it could not create {tmp_path / name}: that must be new,"
+        f"snug: process {process.pid}: it could not create {tmp_path / name}: the file must be new,"
         " in a folder it may write to\n"
     )
 
@@ -270,9 +270,9 @@ def test_shards_are_recorded_and_trimmed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--pid", "1", "--", "true"], "--pid is for a process that runs"),
-        (["--pid", "1", "--follow"], "--pid is for a process that runs"),
-        (["--seconds", "1", "--", "true"], "--seconds goes with --pid"),
+        (["--pid", "1", "--", "true"], "--pid is for a running process"),
+        (["--pid", "1", "--follow"], "--pid is for a running process"),
+        (["--seconds", "1", "--", "true"], "--seconds needs --pid"),
         (["--pid", "1", "-o", ""], "the name of the file is empty"),
         ([], "Missing argument 'PROGRAM'."),
     ],

@@ -134,7 +134,7 @@ def test_the_table_says_what_was_played_and_what_was_not(short: Path) -> None:
         r"Median of 2 runs each, and \(the ratio to the system's malloc\): .*",
         r"live +[▁▂▃▄▅▆▇█ ]+",
         r"Left out: 1 call that failed, or freed blocks older than the trace\.",
-        r"The heap after 2 calls, when most was live:",
+        r"The heap after 2 calls, at the peak of live bytes:",
     ):
         assert re.search(f"^ *{line} *$", ended.stdout, re.MULTILINE), line
     for name in ("system", "osmem", "snugmalloc"):
@@ -191,14 +191,14 @@ def test_without_unicode_there_are_no_curves(short: Path, words: tuple[str, ...]
         (
             ["--paced", "short.txt"],
             2,
-            "snug replay: Invalid value for '--paced': short.txt is no factor from 0.001 to 1000; where "
-            "--paced has none, put it behind TRACE (see: snug replay --help)",
+            "snug replay: Invalid value for '--paced': short.txt is not a factor from 0.001 to 1000; "
+            "without a factor, put --paced after TRACE (see: snug replay --help)",
         ),
         (
             ["short.txt", "--paced=nan"],
             2,
-            "snug replay: Invalid value for '--paced': nan is no factor from 0.001 to 1000; where --paced "
-            "has none, put it behind TRACE (see: snug replay --help)",
+            "snug replay: Invalid value for '--paced': nan is not a factor from 0.001 to 1000; without "
+            "a factor, put --paced after TRACE (see: snug replay --help)",
         ),
         (
             ["short.txt", "--policy", "all", "--paced"],
@@ -208,8 +208,8 @@ def test_without_unicode_there_are_no_curves(short: Path, words: tuple[str, ...]
         (
             ["short.txt", "--policy", "quick-fit"],
             2,
-            "snug replay: no policy is called 'quick-fit': there are best-fit, first-fit, next-fit, worst-fit, "
-            "buddy, no-coalescing, and all (see: snug replay --help)",
+            "snug replay: there is no policy 'quick-fit': choose from best-fit, first-fit, next-fit, "
+            "worst-fit, buddy, no-coalescing and all (see: snug replay --help)",
         ),
         (
             ["short.txt", "--policy", "all", "--threads"],

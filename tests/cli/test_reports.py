@@ -123,7 +123,7 @@ def test_a_trace_without_blocks_has_no_shares_of_them(tmp_path: Path, header: He
 def test_a_report_without_addresses_says_why_nothing_is_known_of_pages(tmp_path: Path) -> None:
     trace = write_service(tmp_path / "app.snug", header=Header(Flags.TIMES))
     shown = " ".join(snug("report", trace, "--at", "5").stdout.split())
-    assert "held back after 5 calls: not known: the trace has no addresses" in shown
+    assert "held back after 5 calls: unknown: the trace has no addresses" in shown
     assert "Held back" not in shown
     moment = json.loads(snug("report", trace, "--json", "-").stdout)["moment"]
     assert (moment["held"], moment["why_not_held"]) == (None, "the trace has no addresses")

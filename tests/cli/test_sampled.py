@@ -44,12 +44,17 @@ def test_the_report_tells_estimates(trace: Path) -> None:
     assert "all figures of blocks are estimates" in rows["sampled"]
     assert "every 16.0 KiB in the mean" in rows["sampled"]
     assert " ± " in rows["allocated"] and " ± " in rows["peak"]
-    assert rows["short-lived"].startswith("not known: the trace is sampled")
-    assert "not known: the trace is sampled" in rows["held back"]
+    assert rows["short-lived"].startswith("unknown: the trace is sampled")
+    assert "unknown: the trace is sampled" in rows["held back"]
     assert "sampled calls" in rows["trace"]
-    for unknown in ("By lifetime in calls", "moved by realloc", "Freed within", " calls of 1 thread\n"):
+    for unknown in (
+        "Freed blocks by lifetime in calls",
+        "moved by realloc",
+        "Freed within",
+        " calls of 1 thread\n",
+    ):
         assert unknown not in outcome.stdout.replace("sampled calls", "")
-    assert "By lifetime in time" in outcome.stdout
+    assert "Freed blocks by lifetime in time" in outcome.stdout
 
 
 def test_the_figures_of_the_report_are_those_of_the_program(trace: Path) -> None:
@@ -65,7 +70,7 @@ def test_the_figures_of_the_report_are_those_of_the_program(trace: Path) -> None
 
 def test_info_tells_an_estimate(trace: Path) -> None:
     rows = rows_of(snug("trace", "info", trace, COLUMNS="150").stdout)
-    assert rows["sampled"] == "one sample every 16.0 KiB in the mean: what was allocated is an estimate"
+    assert rows["sampled"] == "one sample every 16.0 KiB on average: what was allocated is an estimate"
     told = json.loads(snug("trace", "info", trace, "--json", "-").stdout)
     figures = json.loads(snug("report", trace, "--json", "-").stdout)
     assert told["bytes"] == round(figures["total"]["bytes"])
@@ -78,7 +83,7 @@ def test_a_difference_of_estimates_does_not_compare_calls(trace: Path, tmp_path:
     outcome = snug("diff", trace, whole, COLUMNS="150")
     assert (outcome.returncode, outcome.stderr) == (0, "")
     rows = rows_of(outcome.stdout)
-    assert "one sample every 16.0 KiB in the mean: estimates" in rows["A"]
+    assert "one sample every 16.0 KiB on average: estimates" in rows["A"]
     assert "calls" not in rows and "moved by realloc" not in rows
     assert "peak" in rows
 

@@ -42,7 +42,7 @@ def test_the_demo_prints_the_figures_and_the_heap() -> None:
         r"fragmentation +1\.\d{3} at the peak, 1\.\d{3} at the end \(heap / live\)",
         r"system calls +[\d,]+ brk, 470 mmap, \d+ munmap",
         r"memalign +1,066 calls, played as os_malloc\(size \+ alignment\)",
-        r"The heap after [\d,]+ calls, when most was live:",
+        r"The heap after [\d,]+ calls, at the peak of live bytes:",
         r"heap: [\d,]+ bytes, [\d,]+ blocks",
         r"\+0x000000  #{64}",
         r"# live [\d,]+ .* [\d,]+ bytes a cell",

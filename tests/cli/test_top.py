@@ -166,7 +166,7 @@ def test_a_recording_is_begun_and_ended_by_the_same_key(
         process.answer = Answer.NOT_MADE
         await pilot.press("r")
         await readings(pilot, 1)
-        assert "could not make the file" in words(app, "#asked")
+        assert "could not create" in words(app, "#asked")
         await pilot.press("r")  # it does not record: so this begins again
         assert process.asked[-1].kind is Kind.BEGIN
 
@@ -397,7 +397,7 @@ def test_a_real_process_is_shown() -> None:
         async def act(pilot: Pilot[None]) -> None:
             await readings(pilot, 2)
             assert words(app, "#title").endswith(str(pid))
-            assert "2  no addresses for so many bytes" in words(app, "#refused")
+            assert "2  not enough address space" in words(app, "#refused")
             assert min(app.screen.query_one("#resident", Sparkline).data or [0]) > 0
 
         play(app, act)

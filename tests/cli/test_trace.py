@@ -86,7 +86,13 @@ def test_report_tells_sizes_and_the_peak(trace: Path) -> None:
     assert (printed["peak_call"], printed["unknown_frees"], printed["origin"]) == (3, 1, "size")
     assert [group["up_to"] for group in printed["by_size"]] == [128, 1024, 4096]
     shown = snug("report", trace).stdout
-    for title in ("By size:", "By lifetime", "By the thread", "Live at the peak:", "Freed within 16 calls:"):
+    for title in (
+        "By size:",
+        "Freed blocks by lifetime in calls:",
+        "By allocating thread:",
+        "Live at the peak:",
+        "Freed within 16 calls:",
+    ):
         assert title in shown
     assert "3,000 bytes" in shown
 

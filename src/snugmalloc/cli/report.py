@@ -66,7 +66,7 @@ def show(played: Replay) -> None:
 
 def show_map(played: Replay) -> None:
     """Draw the heap as it was when most was live."""
-    click.echo(f"The heap at its peak of live bytes, after {played.at_peak.call:,} calls, when most was live:")
+    click.echo(f"The heap after {played.at_peak.call:,} calls, at the peak of live bytes:")
     print(heap_map(played.blocks_at_peak))
 
 
