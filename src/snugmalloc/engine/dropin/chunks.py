@@ -81,7 +81,7 @@ LANE_SHIFT: Int = 48
 
 
 class TraceHeader(Record, size=64):
-    """What the file begins with."""
+    """The header of the file."""
 
     magic: Word
     version_and_bytes: Half
@@ -97,7 +97,7 @@ class TraceHeader(Record, size=64):
 
 
 class ChunkHead(Record, size=64):
-    """What stands in front of each chunk."""
+    """The head in front of each chunk."""
 
     mark: Half
     checksum: Half
@@ -133,7 +133,7 @@ def put_groups(place: Word, value: Word) -> Word:
 
 
 def put_long(place: Word, value: Word) -> Word:
-    """Write a varint of any length. Where it ends."""
+    """Write a varint of any length. Returns its end."""
     while value > GROUPS:
         store_half(place, spread(value & GROUPS) | CONTINUED)
         value >>= GROUPS_BITS
@@ -152,12 +152,12 @@ def put_number(place: Word, value: Word) -> Word:
 
 @inline
 def weighted_sum(lanes: Word, weights: Word) -> Word:
-    """The sum of four lanes of 16 bits, the lowest times the highest weight, and so on; below 2**16."""
+    """The weighted sum of four lanes of 16 bits, highest weight first; below 2**16."""
     return multiply(lanes, weights) >> LANE_SHIFT
 
 
 def adler(address: Word, count: Word) -> Word:
-    """The Adler-32 of so many bytes, at most 2**28: so far no sum needs more than a word.
+    """The Adler-32 of `count` bytes, at most 2**28: up to there each sum fits in a word.
 
     The bytes of eight words are added in lanes. `earlier` is the sum of what was in front of each of the words.
     """

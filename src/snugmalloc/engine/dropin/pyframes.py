@@ -5,9 +5,9 @@ nobody else changes them. They are read where it is sure that there is memory: o
 chunks that the interpreter keeps frames in, and in malloc's heap. Under PYTHONMALLOC=malloc all else that
 frames may be in is there, generators first of all; elsewhere a stack ends.
 
-Each thread keeps the calls that it was in when it allocated last. Mostly it is in the same frames still, and
-one or two of them went on, the innermost first of all. Else the calls begin like those of now, and so far the
-number of the stack is known.
+Each thread keeps the calls that it was in when it allocated last. Mostly it is still in the same frames, and
+one or two of them went on, usually the innermost. Otherwise the outer calls are often the same: as far as they
+are, the number of the stack is known.
 
 Code goes, and other code comes to the same address. Whoever frees a block asks here whether it is code that has
 places in the table; they are forgotten then, and so is what threads kept. A filter says of nearly all blocks
@@ -210,7 +210,7 @@ def read_calls(chain: Chain, state: Word, frame: Word) -> Word:
 
 
 def find_changed(chain: Chain, state: Word, frame: Word) -> tuple[bool, Word]:
-    """Whether the calls, from this frame on, have the frames that they had last; and up to which any went on.
+    """Whether the calls have the frames of last time, from this one on; and the call up to which any went on.
 
     Those that went on are noted where they were, without a stack, whatever is found behind them.
     """

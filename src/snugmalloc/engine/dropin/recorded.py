@@ -1,12 +1,12 @@
-"""Owns what becomes of a call that finds nothing in its thread's lists: it is answered, and recorded if asked.
+"""Owns the slow path of every call: it is served, and recorded if there is a recording.
 
-While calls are recorded a thread's word leads to no lists, so that every call comes by here. It is served from
-the thread's lists all the same. A block's row is written while the block is its caller's alone: after malloc
-has it, before free gives it away, and where realloc has both. docs/trace-format.md says why.
+During a recording a thread's word leads to empty lists, so that every call comes here. It is served from the
+thread's lists as usual. A block's row is written while the block belongs to the caller alone: after malloc has
+it, before free releases it, and where realloc has both. docs/trace-format.md explains why.
 
-Where a recording has samples only, `sampled` answers.
+In a sampled recording `sampled` serves the call.
 
-Blocks of private heaps are not recorded: their heap may go as a whole.
+Blocks of private heaps are not recorded: their heap may be destroyed as a whole.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from .tracefile import has_recorded, is_recording, takes_stacks
 
 
 def know_orders() -> None:
-    """At the beginning of a call: the options are known, and what was asked from outside is done."""
+    """At the beginning of a call: read the options, and execute commands from outside."""
     read_options()
     if unlikely(has_order()):
         obey()
@@ -76,7 +76,7 @@ def look_around() -> None:
 
 
 def recorder_of_call() -> Recorder:
-    """Where a call is to be recorded, once the options are known; 0 if it is not."""
+    """The recorder for a call, after reading the options; 0 if it is not recorded."""
     know_orders()
     if likely(is_recording()):
         return own_recorder()
@@ -86,7 +86,7 @@ def recorder_of_call() -> Recorder:
 
 
 def has_samples() -> bool:
-    """Whether `sampled` answers, once the options are known, and what was asked from outside is done."""
+    """Whether `sampled` serves the call, after reading the options and executing commands."""
     read_options()
     if unlikely(has_order()):
         obey()
@@ -96,9 +96,11 @@ def has_samples() -> bool:
 # ---- Allocating ----
 
 
-# What comes from this thread's list was there before: a clock that may be a little early will do. What comes
-# from elsewhere another thread may have freed just now. The processor reads its clock when what stands before is
-# done, and goes on meanwhile with all that does not need the time: so the recorder is looked at behind that.
+# What comes from this thread's list was there before: a clock that may be a little early will do. What comes from
+# elsewhere another thread may have freed just now.
+#
+# The processor reads its clock when all instructions before it are done, and continues meanwhile with those that do
+# not need the time. So the clock is read first, and the recorder is looked at afterwards.
 
 
 def answer_malloc(size: Word) -> Word:
@@ -107,12 +109,12 @@ def answer_malloc(size: Word) -> Word:
 
 
 def count_malloc(size: Word) -> Word:
-    """The same where it may be that calls are recorded: by samples, as far as that is known."""
+    """The same if there may be a recording: sampled, as far as known."""
     return sample_malloc(size) if takes_samples() else record_malloc(size)
 
 
 def record_malloc(size: Word) -> Word:
-    """The same where it may be that each is recorded."""
+    """The same if each call may be recorded."""
     pointer = take_listed(size)
     time = tick_or_so()
     recorder = known_recorder()
@@ -169,7 +171,7 @@ def answer_cleared(count: Word, size: Word) -> Word:
 
 
 def answer_overflow(count: Word) -> Word:
-    """As calloc, of `count` elements that take more than there is."""
+    """As calloc, of `count` elements whose total size overflows."""
     recorder = recorder_of_call()
     pointer = refuse_size()
     if recorder != 0:
@@ -209,7 +211,7 @@ def answer_free(pointer: Word, place: Word) -> None:
 
 
 def recorder_of_free() -> tuple[Recorder, bool]:
-    """Where a free is to be recorded, or 0; and whether `sampled` answers, once the options are known."""
+    """The recorder of a free, or 0; and whether `sampled` answers, if the options were not known yet."""
     if has_samples():
         return Recorder(0), True
     return recorder_of_call(), False
@@ -296,7 +298,7 @@ def answer_resize(pointer: Word, size: Word) -> Word:
 
 
 def answer_product(pointer: Word) -> Word:
-    """As reallocarray to more than there is."""
+    """As reallocarray to a total size that overflows."""
     recorder = recorder_of_call()
     answer = refuse_size()
     if recorder != 0:

@@ -1,7 +1,7 @@
-"""Owns how calls change live bytes, by size, while there is a ring.
+"""Owns the changes of live bytes by size, while there is a ring.
 
-Rows do not say how large a freed block was, and the row of its allocation may be gone. Usable bytes are
-counted, by the largest request that a block is for: that of its size class, and above 16 KiB a power of two.
+Rows do not have the size of a freed block, and the row of its allocation may be overwritten. Usable bytes are
+counted, by the largest request that a block serves: that of its size class, and above 16 KiB a power of two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LISTED_SHIFT = 14
 
 
 def size_bin(usable: Word) -> Word:
-    """The number of the sizes that a block with so many usable bytes belongs to.
+    """The size bin of a block with this many usable bytes.
 
     A block with a tag has HEADER bytes more than the request that fills its units.
     """
@@ -32,7 +32,7 @@ def size_bin(usable: Word) -> Word:
 
 
 def held_apart(pointer: Word, kind: Word) -> Word:
-    """The usable bytes of what is no object of a slab; 0 of what is no block in use."""
+    """The usable bytes of a block in use that is no object of a slab; 0 for anything else."""
     if is_block_kind(kind) and pointer & (UNIT - 1) == 0 and is_used(pointer):
         return payload_bytes(pointer, units_of(pointer))
     return length_of(pointer) if is_mapped_block(pointer) else 0
@@ -45,7 +45,7 @@ def held_bytes(pointer: Word) -> Word:
 
 
 def count_change(recorder: Recorder, count: Word, change: Word) -> None:
-    """So many bytes, a block of them, came or went."""
+    """Count a block of this many bytes, allocated or freed."""
     if count != 0:
         count_bytes(recorder, size_bin(count), change)
 
@@ -64,27 +64,27 @@ def count_block(recorder: Recorder, pointer: Word, kind: Word, times: Word) -> N
 
 @inline
 def count_given(recorder: Recorder, pointer: Word) -> None:
-    """A call was answered with a block, or with NULL."""
+    """Count the block that a call returned, if it is not NULL."""
     if unlikely(has_ring()) and pointer != 0:
         count_block(recorder, pointer, kind_at(pointer), ONE)
 
 
 @inline
 def count_taken(recorder: Recorder, pointer: Word, kind: Word) -> None:
-    """A block on a page of this kind is about to be freed."""
+    """Count a block, on a page of this kind, that is about to be freed."""
     if unlikely(has_ring()) and pointer != 0:
         count_block(recorder, pointer, kind, ALL_BITS)
 
 
 @inline
 def bytes_before(pointer: Word) -> Word:
-    """What a block has before it is resized, if that is counted."""
+    """The usable bytes of a block before it is resized, if they are counted."""
     return held_bytes(pointer) if unlikely(has_ring()) else 0
 
 
 @inline
 def count_resized(recorder: Recorder, before: Word, pointer: Word) -> None:
-    """A block that had so many bytes was resized, and is this one now."""
+    """Count a block that had this many bytes before it was resized."""
     if unlikely(has_ring()):
         count_change(recorder, before, (0 - before) & ALL_BITS)
         count_given(recorder, pointer)
