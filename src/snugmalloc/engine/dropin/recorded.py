@@ -99,8 +99,8 @@ def has_samples() -> bool:
 # What comes from this thread's list was there before: a clock that may be a little early will do. What comes
 # from elsewhere another thread may have freed just now.
 #
-# The processor reads its clock when all instructions before it are done, and continues meanwhile with those that
-# do not need the time. So the clock is read first, and the recorder is looked at afterwards.
+# The processor reads its clock when all instructions before it are done, and continues meanwhile with those
+# that do not need the time. So the clock is read first, and the recorder is looked at afterwards.
 
 
 def answer_malloc(size: Word) -> Word:
