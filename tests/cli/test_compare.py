@@ -292,7 +292,7 @@ def test_a_free_threaded_python_is_told_about_and_compared(tmp_path: Path) -> No
 def test_what_the_environment_has_wrong_is_told_once() -> None:
     ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "true", SNUG_LIMT="1M")
     assert ended.returncode == 0
-    assert ended.stderr == "snug: SNUG_LIMT=1M: no such option, ignored: is SNUG_LIMIT meant?\n"
+    assert ended.stderr == "snug: SNUG_LIMT=1M: no such option, ignored; did you mean SNUG_LIMIT?\n"
 
 
 def test_a_program_with_leak_sanitizer_is_compared_untraced(tmp_path: Path) -> None:

@@ -93,7 +93,13 @@ def test_a_plain_process_needs_little_advice(tmp_path: Path) -> None:
         ("proc/sys/vm/overcommit_memory", "2", "overcommit", "2, strict", "vm.overcommit_ratio"),
         ("proc/sys/vm/max_map_count", "5", "mappings", "3 of at most 5", None),
         ("proc/sys/vm/max_map_count", "4", "mappings", "3 of at most 4", "sysctl vm.max_map_count=8"),
-        ("proc/7/environ", "SNUG_LIMT=1G", "setting", "SNUG_LIMT=1G", "no such option, ignored: is SNUG_LIMIT"),
+        (
+            "proc/7/environ",
+            "SNUG_LIMT=1G",
+            "setting",
+            "SNUG_LIMT=1G",
+            "no such option, ignored; did you mean SNUG_LIMIT",
+        ),
         ("proc/7/environ", "SNUG_LIMIT=x", "setting", "SNUG_LIMIT=x", "not a value of this option"),
         (
             "proc/7/limits",

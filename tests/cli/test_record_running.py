@@ -177,7 +177,7 @@ def test_the_end_of_the_process_ends_it(tmp_path: Path) -> None:
         ) as command,
     ):
         assert command.stderr is not None and process.stdin is not None
-        assert command.stderr.readline().startswith(f"snug: process {process.pid} is asked to record")
+        assert command.stderr.readline().startswith(f"snug: process {process.pid} was asked to record")
         process.stdin.write("\n")
         process.stdin.flush()
         process.wait()
@@ -471,9 +471,9 @@ def records(pid: int) -> bool:
 
 def test_ctrl_c_before_it_begins_takes_the_question_back(tmp_path: Path) -> None:
     with worker(SLEEPER) as process, recording(process.pid, tmp_path) as (command, told):
-        assert "is asked to record" in told()
+        assert "was asked to record" in told()
         interrupt(command)
-        assert told().startswith(f"snug: process {process.pid} is no longer asked to record, but begins")
+        assert told().startswith(f"snug: process {process.pid} is no longer asked to record; if it has")
         assert told() == "" and command.wait() == INTERRUPTED
         let_work(process)
         assert not records(process.pid)
@@ -486,7 +486,7 @@ def interrupted_as_it_begins(
 ) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str], Callable[[], str]]]:
     """A sleeper that has begun to record, and a command that is interrupted before it sees that."""
     with worker(SLEEPER) as process, recording(process.pid, folder) as (command, told):
-        assert "is asked to record" in told()
+        assert "was asked to record" in told()
         command.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, command.pid, os.WSTOPPED | os.WNOWAIT)
         let_work(process)
@@ -524,11 +524,11 @@ def test_a_recording_that_begins_at_ctrl_c_is_not_waited_for_long(tmp_path: Path
 
 def test_a_second_ctrl_c_does_not_wait_for_the_end_which_comes_into_the_file(tmp_path: Path) -> None:
     with worker(SLEEPER) as process, recording(process.pid, tmp_path) as (command, told):
-        assert "is asked to record" in told()
+        assert "was asked to record" in told()
         let_work(process)
         assert told().endswith("until Ctrl-C\n")
         interrupt(command)
-        assert "is asked to leave off" in told()
+        assert "was asked to stop recording" in told()
         interrupt(command)
         assert told().endswith("the rest of of.snug is written then\n")
         assert told().startswith("snug: recorded ") and command.wait() == 0

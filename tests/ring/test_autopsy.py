@@ -295,7 +295,7 @@ def test_what_is_not_of_malloc_is_found_where_all_figures_are_of_one_moment(
     found, verdict = autopsy(ring), told(ring)["mostly"]
     assert (found["most"], found["at_the_end"]["other"]) == (most, other * MIB)
     assert found["at_the_end"]["heap"] == max(end.heap, end.live) * MIB
-    assert ("96 % of what was resident 800 ms before: mappings" in verdict) == (most == "other")
+    assert ("96 % of resident memory 800 ms before: mappings" in verdict) == (most == "other")
 
 
 def test_resident_memory_grew_until_it_was_read_last(small: Path, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_ring_of_another_arrangement_is_refused(killed: Path, tmp_path: Path) 
     file.write_bytes(content)
     outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
     assert outcome.returncode == 1 and len(outcome.stderr.splitlines()) == 1
-    assert "arrangement 99" in outcome.stderr
+    assert "layout 99" in outcome.stderr
 
 
 def test_a_trace_is_no_ring(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_what_is_no_ring_is_told_in_one_line(asked: str, tmp_path: Path) -> None
 def test_where_no_ring_can_be_made_the_program_runs(tmp_path: Path) -> None:
     outcome = run(f"ring:1M:{tmp_path}/none/of.ring")
     assert outcome.stdout == "499500\n" and len(outcome.stderr.splitlines()) == 1
-    assert "no ring of this size" in outcome.stderr
+    assert "a ring of this size cannot be created" in outcome.stderr
 
 
 def test_where_there_is_no_memory_for_a_ring_there_is_no_file(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_where_there_is_no_memory_for_a_ring_there_is_no_file(tmp_path: Path) ->
         preexec_fn=limit,
     )
     assert (outcome.returncode, outcome.stdout) == (0, "1\n")
-    assert len(outcome.stderr.splitlines()) == 1 and "no ring of this size" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1 and "a ring of this size cannot be created" in outcome.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,7 +325,7 @@ def test_a_full_file_system_is_met_at_the_beginning() -> None:
         pytest.skip("/dev/shm has room for the largest ring")
     outcome = run("ring:1G")
     assert outcome.stdout == "499500\n"
-    assert len(outcome.stderr.splitlines()) == 1 and "no ring of this size" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1 and "a ring of this size cannot be created" in outcome.stderr
 
 
 def test_a_process_that_is_off_has_no_ring(tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 FORGED = {
-    "a definition that is not known": (Form.PLAIN, 1, (99,)),
+    "an unknown definition": (Form.PLAIN, 1, (99,)),
     "a chunk ends too early": (Form.PLAIN, 2, (TEXT, 1, 65)),
     "a chunk of tables is missing": (Form.PLAIN, 0, None),
     "a chunk cannot be unpacked": (Form.GZIP, 1, (TEXT, 1, 65)),

@@ -93,7 +93,7 @@ def _overview(autopsy: Autopsy) -> Iterator[tuple[str, str]]:
 
 
 def _moment(seconds: float) -> str:
-    """A moment for people; a file that is damaged may say one that is none."""
+    """A moment in words; a damaged file may have an invalid one."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
@@ -107,7 +107,7 @@ def _at_the_end(autopsy: Autopsy) -> str:
 
 
 def _how_old(seconds: float) -> str:
-    """What is said behind a figure that is of so many seconds before those beside it."""
+    """The note for a figure that is older than those beside it."""
     from snugmalloc.trace.autopsy import SAME_MOMENT
 
     return f" {_time(seconds)} before" if seconds > SAME_MOMENT else ""
@@ -154,7 +154,7 @@ def _coverage(autopsy: Autopsy) -> str:
 
 
 def _curves(autopsy: Autopsy, width: int) -> Iterator[tuple[str, str]]:
-    """How live bytes and the heap changed: for each span that there are figures of."""
+    """Curves of live bytes and the heap, for each span with figures."""
     known = autopsy.curve[0].before_end
     if not width or known < LEAST_SPAN:
         return
@@ -256,7 +256,7 @@ def _change(count: int) -> str:
 
 
 def _origin(autopsy: Autopsy) -> str:
-    """What blocks are told apart by."""
+    """What blocks are grouped by."""
     return "line" if autopsy.window.has_stacks else "size"
 
 
@@ -283,7 +283,7 @@ def _reason(request: Request) -> str:
 
 
 def _time(seconds: float) -> str:
-    """A time for people."""
+    """A time in words."""
     if round(seconds, 3) < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 2 * MINUTE:

@@ -1,4 +1,4 @@
-"""`snug compare`: a program on the system's malloc, on the peers installed, and on snugmalloc."""
+"""`snug compare`: a program on the system's malloc, on other installed allocators, and on snugmalloc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of ``snug run --report``: replaces the launcher when the program has ended, reports, ends likewise.
+"""The end of ``snug run --report``: replaces the launcher after the program, reports, and exits as it did.
 
     python -m snugmalloc.cli.ending DESCRIPTOR
 
@@ -242,7 +242,7 @@ def main() -> int:
 
 @contextmanager
 def _failure_told() -> Iterator[None]:
-    """A part of the report that cannot be read or written costs one line, and nothing else."""
+    """Report an unreadable or unwritable part of the report in one line, and continue."""
     try:
         with settled_output():
             yield

@@ -1,4 +1,4 @@
-"""`snug export`: a trace in the form of another tool."""
+"""`snug export`: a trace in the format of another tool."""
 
 from __future__ import annotations
 

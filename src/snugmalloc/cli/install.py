@@ -1,4 +1,4 @@
-"""`snug install`: the lines that put the allocator under a program for good, in an image, a unit or a chart."""
+"""`snug install`: the lines of a permanent setup, in an image, a unit or a chart."""
 
 from __future__ import annotations
 

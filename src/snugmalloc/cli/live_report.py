@@ -1,4 +1,4 @@
-"""Owns what `snug report --pid` tells of the heap of a running process: for people, and as JSON."""
+"""Owns the output of `snug report --pid`: tables, and JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def look_at(pid: int) -> HeapView:
 
 
 def report_of(view: HeapView, program: str) -> Report:
-    """All that is told of it."""
+    """The tables."""
     sections = (
         _live(view),
         _held(view),
@@ -145,7 +145,7 @@ def _free_runs(view: HeapView) -> Section:
 
 
 def program_of(pid: int) -> str:
-    """What the process was started by; nothing where that is not told."""
+    """The program of the process; empty if unknown."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""Owns reports as pages: a file of HTML with the sections that a terminal shows, without scripts or network."""
+"""Owns reports as HTML pages with the sections of the terminal, without scripts or network."""
 
 from __future__ import annotations
 

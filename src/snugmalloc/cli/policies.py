@@ -1,4 +1,4 @@
-"""`snug replay --policy`: what simple policies make of a trace, as a table and as JSON."""
+"""`snug replay --policy`: a trace on simple allocation policies, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def chosen(names: list[str]) -> list[str]:
 
 
 def play_policies(plan: Plan, names: list[str]) -> dict[str, Played]:
-    """What each policy makes of a plan."""
+    """Play a plan on each policy."""
     played = {}
     for name in names:
         with progress_bar(f"playing on {name}") as told:

@@ -1,4 +1,4 @@
-"""Owns what `snug run` and `snug compare` look at, and report, before the program starts."""
+"""Owns the checks and warnings of `snug run` and `snug compare` before the program starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snugmalloc.options import complaints
 
 
 def prepare(words: tuple[str, ...], libraries: list[Path]) -> Program:
-    """The program that `words` start, once it is sure that `libraries` can be preloaded into it.
+    """The program that `words` start, after checking that `libraries` can be preloaded into it.
 
     Ends the command with the status a shell would give, 127 or 126, and a line that says why.
     """

@@ -1,4 +1,4 @@
-"""`snug record`: every call of a program that concerns memory, in a `.snug` trace."""
+"""`snug record`: every memory call of a program, in a `.snug` trace."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _checked_sample(context: click.Context, parameter: click.Parameter, text: st
 
 
 def _ring_size(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    """The size of a ring that is one the allocator takes."""
+    """Check the size of a ring."""
     if text is not None:
         try:
             if ":" in text:
@@ -161,7 +161,7 @@ RECORDING = ("SNUG_RECORD", "SNUG_RECORD_FOLLOW", "SNUG_RECORD_STACKS", "SNUG_RE
 
 
 def recording_options(file: str, follow: bool, stacks: str, sample: str) -> dict[str, str]:
-    """What tells the program to record."""
+    """The environment that makes the program record."""
     options = {"SNUG_RECORD": file}
     if follow:
         options["SNUG_RECORD_FOLLOW"] = "1"
@@ -173,7 +173,7 @@ def recording_options(file: str, follow: bool, stacks: str, sample: str) -> dict
 
 
 def check_stacks(stacks: str) -> str:
-    """Which stacks are to be recorded, as SNUG_RECORD_STACKS says it. Raises BadParameter."""
+    """The stacks to record, in the form of SNUG_RECORD_STACKS. Raises BadParameter."""
     words = [word.strip() for word in stacks.split(",")]
     if NO_STACKS in words and len(set(words)) > 1:
         raise click.BadParameter(f"{stacks}: none excludes other kinds of stacks")
@@ -186,7 +186,7 @@ def check_stacks(stacks: str) -> str:
 
 
 def _check_name(output: str | None, file: str, follow: bool) -> None:
-    """Ends the command where the file cannot be, before anything runs."""
+    """End the command if the file cannot be written, before anything runs."""
     if follow and PROCESS not in file:
         raise click.UsageError(f"--follow writes a file for each process: put {PROCESS} into the name {output}")
     if os.path.lexists(file) and not os.path.isfile(file):

@@ -1,4 +1,4 @@
-"""The work of `snug record --pid`: a process that runs already is asked to record, and later to leave off."""
+"""The work of `snug record --pid`: makes a running process start and later stop a recording."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILE_USER = 3  # of the user ids in /proc/PID/status: whose the files are that i
 
 
 def record_process(pid: int, output: str | None, seconds: float | None, raw: bool) -> None:
-    """Record the process `pid` for so long, or until interrupted, or until it ends; then pack the file."""
+    """Record the process `pid` for `seconds`, or until interrupted, or until it ends; then pack the file."""
     name = output if output is not None else f"{program_of(pid) or 'process'}.{PROCESS}.snug"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -51,7 +51,7 @@ def record_process(pid: int, output: str | None, seconds: float | None, raw: boo
 
 
 class _Made:
-    """The file that a process makes under the name that the caller gave. Perhaps only the process sees it."""
+    """The file that a process makes under the given name, which may be visible to that process only."""
 
     def __init__(self, pid: int, file: Path) -> None:
         self.pid = pid
@@ -60,7 +60,7 @@ class _Made:
         """Open where the process has a root folder of its own, and the file is not seen from here."""
 
     def is_there(self) -> bool:
-        """Whether it is made. From now on it can be read, also when the process has ended."""
+        """Whether it exists. From then on it can be read, also after the process has ended."""
         if self.descriptor is None and not _is_file(self.file):
             self.descriptor = _open_inside(PROC / str(self.pid), self.file)
         return self.descriptor is not None or _is_file(self.file)
@@ -71,7 +71,7 @@ class _Made:
         return short_name(self.file) if self.descriptor is None else f"{PROC}/{self.pid}/root{self.file}"
 
     def copy(self) -> None:
-        """Bring it here, if it is only seen by the process. Nothing is changed there."""
+        """Copy it here, if only the process sees it. Nothing is changed there."""
         if self.descriptor is None:
             return
         try:
@@ -115,7 +115,7 @@ def _open_inside(process: Path, file: Path) -> int | None:
 
 
 def _file_user(process: Path) -> int | None:
-    """Whose the files are that the process of a folder of /proc makes. Raises OSError."""
+    """The owner of files that the process of a folder of /proc makes. Raises OSError."""
     for line in (process / "status").read_text(errors="replace").splitlines():
         if line.startswith("Uid:"):
             return int(line.split()[1 + FILE_USER])
@@ -123,7 +123,7 @@ def _file_user(process: Path) -> int | None:
 
 
 def _make_room(file: Path) -> None:
-    """The process makes the file, which has to be new."""
+    """Remove an old file, because the process must make a new one."""
     if not os.path.lexists(file):
         return
     if not file.is_file():
@@ -137,7 +137,7 @@ def _make_room(file: Path) -> None:
 
 
 def _record(mailbox: Mailbox, made: _Made, seconds: float | None) -> bool:
-    """Until the time is over, or whoever waits interrupts. Whether the process has left off by then."""
+    """Record until the time is over or an interrupt. Returns True if the process has stopped by then."""
     asked = mailbox.ask(Kind.BEGIN, str(made.file))
     patience = math.inf
     try:
@@ -153,7 +153,7 @@ def _record(mailbox: Mailbox, made: _Made, seconds: float | None) -> bool:
 
 
 def _begin(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
-    """Until the process records. Raises ClickException where it cannot, or ends."""
+    """Wait until the process records. Raises ClickException if it cannot, or ends."""
     waiting = f"process {made.pid} was asked to record: it begins at its next heap activity"
     if not _wait(mailbox, asked, made.pid, waiting):
         raise click.ClickException(f"process {made.pid} ended before it recorded anything")
@@ -163,7 +163,7 @@ def _begin(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
 
 
 def _withdraw(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
-    """Ask no more for a recording, unless it has begun. Raises Exit if it has not, so far as can be seen."""
+    """Withdraw the request, unless the recording has begun. Raises Exit if it apparently has not."""
     mailbox.withdraw()
     _wait(mailbox, asked, made.pid, seconds=LOOK_SECONDS)
     if asked.answer is Answer.DONE or (asked.answer is None and made.is_there()):
@@ -177,7 +177,7 @@ def _withdraw(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
 
 
 def _end(mailbox: Mailbox, made: _Made, seconds: float) -> bool:
-    """Until the process records no more, or has ended, at most so long. Whether that is so."""
+    """Wait until the process has stopped recording or ended, up to a time. Returns True if it has."""
     pid = made.pid
     if not has_memory(PROC / str(pid)):
         return True
@@ -231,7 +231,7 @@ def _sleep_while_it_runs(pid: int, seconds: float | None) -> None:
 
 
 def _finish(made: _Made, raw: bool) -> None:
-    """Pack what was recorded, and say so."""
+    """Pack the recording, and report it."""
     if not made.is_there():
         raise click.ClickException(f"process {made.pid} wrote {made.file} which is not visible from here")
     made.copy()

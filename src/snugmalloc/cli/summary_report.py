@@ -101,7 +101,7 @@ def _named_stacks(tables: Tables, stacks: Iterable[tuple[int, Key]]) -> list[tup
 
 
 def origin_of(summary: Summary) -> str:
-    """What blocks are told apart by."""
+    """What blocks are grouped by."""
     return "line" if summary.has_stacks else "size"
 
 

@@ -1,6 +1,6 @@
 """The machine: the only layer below the engine, and its only functions for memory and the kernel.
 
-The engine is written against the functions of this module and knows nothing else. A backend carries them out:
+The engine uses the functions of this module and nothing else. A backend implements them:
 
 * compiled, each one is a static function of ``machine.h`` (the only C of the engine) and costs what the
   instruction costs. The amalgamation derives the declarations from the annotations here, so that they are
@@ -95,7 +95,7 @@ def reserve(count: Word) -> Word:
 
 
 def inline(function: Callee) -> Callee:
-    """Ask the C compiler to put the function into those that call it; the interpreter calls it as it is."""
+    """Ask the C compiler to inline the function; the interpreter calls it as usual."""
     return function
 
 
@@ -135,12 +135,12 @@ def product_overflows(a: Word, b: Word) -> bool:
 
 
 def likely(condition: bool) -> bool:
-    """`condition`, and a word to the compiler that it mostly holds."""
+    """`condition`, and a hint to the compiler that it is usually true."""
     return condition
 
 
 def unlikely(condition: bool) -> bool:
-    """`condition`, and a word to the compiler that it mostly does not hold."""
+    """`condition`, and a hint to the compiler that it is usually false."""
     return condition
 
 
@@ -166,16 +166,16 @@ def move_break(address: Word) -> bool:
 
 
 def map_memory(length: Word) -> Word:
-    """One ``mmap`` of `length` private zeroed bytes. Its address, or 0 if refused."""
+    """One ``mmap`` of `length` private zeroed bytes. Returns its address, or 0 if refused."""
     return backend.map_memory(length)
 
 
 def why_refused(length: Word) -> Word:
-    """Why `map_memory` was refused `length` bytes just now, found out by asking for less.
+    """Why `map_memory` was just refused `length` bytes, determined by smaller requests.
 
-    1: there are no addresses for them, in RLIMIT_AS or at all; 2: the process has as many mappings as it may;
-    3: all its memory is locked and RLIMIT_MEMLOCK reached; 0: there is no memory, in RLIMIT_DATA or by the
-    kernel's accounting.
+    1: not enough address space, by RLIMIT_AS or at all; 2: the maximum number of mappings is reached; 3: all
+    its memory is locked and RLIMIT_MEMLOCK reached; 0: there is no memory, in RLIMIT_DATA or by the kernel's
+    accounting.
     """
     return backend.why_refused(length)
 
@@ -186,20 +186,20 @@ def unmap_memory(address: Word, length: Word) -> bool:
 
 
 def resize_mapping(address: Word, before: Word, length: Word) -> bool:
-    """One ``mremap`` of a mapping from `before` to `length` bytes where it stands. Returns True on success."""
+    """One ``mremap`` of a mapping from `before` to `length` bytes in place. Returns True on success."""
     return backend.resize_mapping(address, before, length)
 
 
 def move_mapping(address: Word, before: Word, target: Word, length: Word) -> bool:
     """One ``mremap`` that moves the pages of a mapping onto the mapping at `target`, which it replaces.
 
-    `target` has `length` bytes and is page-aligned. Returns True on success; else both are as they were.
+    `target` has `length` bytes and is page-aligned. Returns True on success; otherwise both are unchanged.
     """
     return backend.move_mapping(address, before, target, length)
 
 
 def reserve_range(length: Word, alignment: Word) -> Word:
-    """Reserve `length` bytes of addresses at a multiple of `alignment`; no memory yet. Their start, or 0."""
+    """Reserve `length` bytes of addresses at a multiple of `alignment`, without memory: the start, or 0."""
     return backend.reserve_range(length, alignment)
 
 
@@ -209,12 +209,12 @@ def commit_range(address: Word, length: Word) -> bool:
 
 
 def purge_memory(address: Word, length: Word) -> bool:
-    """Give the kernel whole pages back, the addresses stay ours and read as zero. Returns True on success."""
+    """Give whole pages back to the kernel; their addresses then read as zero. Returns True on success."""
     return backend.purge_memory(address, length)
 
 
 def forbid_huge_pages(address: Word, length: Word) -> None:
-    """Let the kernel give these whole pages singly, as they are touched, and not in huge ones."""
+    """Exclude these whole pages from huge pages."""
     backend.forbid_huge_pages(address, length)
 
 
@@ -234,12 +234,12 @@ def is_mapped(address: Word) -> bool:
 
 
 def random_word() -> Word:
-    """A word that nobody outside this process can guess, the same at each call (``AT_RANDOM``)."""
+    """A secret word of this process, the same at each call (``AT_RANDOM``)."""
     return backend.random_word()
 
 
 def is_process_malloc() -> bool:
-    """Whether this library's ``malloc`` is the process's; else libc's is, and moves the break as it likes."""
+    """Whether this library's ``malloc`` is the process's; otherwise libc's is, and may move the break."""
     return backend.is_process_malloc()
 
 

@@ -1,4 +1,4 @@
-"""The allocators that a program can run on: the system's malloc, snugmalloc, and the peers installed here."""
+"""The allocators that a program can run on: the system's malloc, snugmalloc, and other installed ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ elif sys.argv[1] == "system":
 
 
 class AllocatorError(Exception):
-    """An allocator that is not there or does not load."""
+    """An allocator that is missing or does not load."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Allocator:
 
     @property
     def is_preloaded(self) -> bool:
-        """Whether it is loaded by LD_PRELOAD, and not what the system gives."""
+        """Whether it is loaded by LD_PRELOAD, and not the system's."""
         return self.name not in (SYSTEM, PYMALLOC)
 
     @property
@@ -87,7 +87,7 @@ class Allocator:
 
     @property
     def label(self) -> str:
-        """The name for people."""
+        """The name in tables."""
         return LABELS.get(self.name, self.name)
 
     @property
@@ -133,7 +133,7 @@ def _find(text: str) -> Allocator:
 
 
 def _ask(name: str, library: Path | None) -> Allocator:
-    """Load `library` in a process of its own and ask where malloc comes from and for the version."""
+    """Load `library` in a process of its own to find out where malloc comes from, and the version."""
     if library is not None and not library.exists():
         raise AllocatorError(f"{name}: {library}: no such file")
     companion = Path(snugmalloc.get_library("snug-run"))

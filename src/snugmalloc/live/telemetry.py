@@ -42,8 +42,8 @@ _CACHED = Gauge(
 def register(provider: MeterProvider | None = None) -> bool:
     """Register the metrics of this process's heap with `provider`, by default the global one: once a process.
 
-    A process that is not on snugmalloc has none: a warning is logged, and nothing is registered. Whether they
-    were.
+    A process that is not on snugmalloc has none: a warning is logged, and nothing is registered. Returns
+    whether they were.
     """
     if not dropin.is_process_malloc():
         logging.getLogger(__name__).warning(NOT_ON_SNUGMALLOC)

@@ -1,4 +1,4 @@
-"""Owns what events name by a number: texts, frames, and stacks as parent and frame, each stored once."""
+"""Owns the tables that events refer to by number: texts, frames, and stacks as parent and frame."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class TablesWriter(Tables):
         return number
 
     def take_payload(self) -> tuple[bytes, int]:
-        """What is new since the last time as the payload of a chunk, and how many definitions that are."""
+        """The new definitions since the last call as the payload of a chunk, and their number."""
         payload, count = encode_varints(self.before) + bytes(self.new), self.count
         self.begin()
         return payload, count

@@ -93,12 +93,12 @@ from .transfer import OLD, hand_over, is_time_to_age, next_waiting, take_over, w
 from .walk import OK, check, total_figures
 
 EMPTY = 1 << 32  # of a cache that waits: it has no objects
-LONG_ENOUGH = 2  # times that lists grew old: then nobody wants the objects
+LONG_ENOUGH = 2  # ageing periods after which unused objects are given back
 
 ENDED = 1
 
 BYTES_OF_OPERATION_SHIFT: Int = 14
-PAGED_UNITS = PAGED >> 4  # blocks of so many units are not left to others, nor those with room for one word
+PAGED_UNITS = PAGED >> 4  # units: such blocks are not left to others, nor those with room for one word
 CHECK_EVERY = 127  # of a checking build: one visit in 128
 
 

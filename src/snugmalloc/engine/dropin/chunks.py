@@ -72,7 +72,7 @@ CONTINUED = 0x8080_8080
 SIGN_SHIFT: Int = 63
 
 ADLER_MODULO = 65521
-ADLER_WORDS = 8  # so many at once: sums of lanes stay below 2**16
+ADLER_WORDS = 8  # words at once: sums of lanes stay below 2**16
 EVEN_BYTES = 0x00FF_00FF_00FF_00FF
 ADD_LANES = 0x0001_0001_0001_0001
 EVEN_WEIGHTS = 0x0008_0006_0004_0002

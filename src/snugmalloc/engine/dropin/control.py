@@ -45,7 +45,7 @@ class Heap(Record, align=64):
     Flags are words that are 0 or 1.
     """
 
-    # figures: what is reported; at the beginning, so that the block's address is theirs
+    # figures; first, so that they have the address of the control block
     figures: Array[OwnFigures] = array(1)
 
     # which heap it is: read by all threads, and seldom written
@@ -54,9 +54,9 @@ class Heap(Record, align=64):
     threads: Word  # that are served from it
     name: Array[Byte] = array(NAME_BYTES)  # zero-terminated
 
-    # written by whoever waits for the lock or returns something
+    # written by threads that wait for the lock or return memory
     lock_line: Line
-    owner: Word  # the lock, four words as `lock` in machine.py wants them
+    owner: Word  # the lock, four words as `lock` in machine.py requires
     next_lock: Word
     is_held_by_fork: Word
     waits: Word
@@ -74,7 +74,7 @@ class Heap(Record, align=64):
     # coalesce: the free blocks
     heap_end: Word  # where the heap grows, or 0
     end_units: Word  # of the wilderness, the free block that ends there
-    settled_units: Word  # of the wilderness, when it was looked at last
+    settled_units: Word  # of the wilderness, at the last check
     changes: Word  # how often a free block came or went
     met_block: Word  # the free block that was made last by `return_pages`,
     met_changes: Word  # and `changes` then: while it is the same, that block is still there
@@ -83,7 +83,7 @@ class Heap(Record, align=64):
     dirty: Word  # pages that lie wholly inside free blocks and may be resident
     refaults: Word  # pages that shorter blocks needed again after they went back, since they were counted last
     long_refaults: Word  # pages that longer blocks needed again
-    gone: Word  # pages of addresses that went back, and were not had again
+    gone: Word  # pages of address space returned to the system and not taken again
 
     # pages: the range of all that was ever the heap's
     first_page: Word
@@ -109,7 +109,7 @@ class Heap(Record, align=64):
 
     # purge: giving back
     waiting: Word  # operations since the last step
-    clock_hand: Word  # the page where the search for dirty pages goes on
+    clock_hand: Word  # the page where the search for dirty pages continues
     budget: Word  # nanoseconds, counted from DEBT
     last_time: Word
     given_time: Word  # when pages went back that were in excess, or at the peak,
@@ -123,13 +123,13 @@ class Heap(Record, align=64):
     peak_resident: Word  # pages
     minimum_run: Word  # pages
     last_used: Word  # pages
-    dropped_pages: Word  # given back as they were dropped, and not needed since
+    dropped_pages: Word  # given back in a drop, and not needed since
     drop_debt: Word  # nanoseconds
     is_calm: Word
     is_falling: Word
     is_dropped: Word
     is_at_peak: Word
-    is_busy: Word  # somebody gives back: these pages, in this process
+    is_busy: Word  # a thread is purging: these pages, in this process
     busy_forks: Word
     chunk_page: Word
     chunk_end: Word

@@ -61,7 +61,7 @@ class OwnFigures(Record):
 
 
 STATS_VERSION = 2
-PUBLISHED = Figures.SIZE  # so many bytes are copied out
+PUBLISHED = Figures.SIZE  # the bytes that are copied to the caller
 
 
 def count_out(heap: Word, bytes_out: Word, blocks: Word) -> None:
@@ -79,7 +79,7 @@ def count_in(heap: Word, bytes_in: Word, blocks: Word) -> None:
     lower_figure(heap, Figures.live_blocks, blocks)
 
 
-# ---- What the system gave, and the limit on it ----
+# ---- Memory taken from the system, and its limit ----
 
 
 def may_take(heap: Word, count: Word) -> bool:

@@ -97,7 +97,7 @@ def name_heap(heap: Heap, name: Word) -> None:
 def make_private_heap(limit: Word, name: Word) -> Heap:
     """A heap of the program's own, of at most `limit` bytes if that is not 0; or 0."""
     heap = make_heap(private_region(limit))
-    if heap == 0:  # so many addresses there may not be
+    if heap == 0:  # the address space may be too small
         heap = make_heap(SMALLEST_PRIVATE_REGION * ONE)
     if heap != 0:
         heap.is_private = 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word
 
-DEBUG = 0  # 1 in builds that check every invariant every so many visits to the heap
+DEBUG = 0  # 1 in debug builds, which check every invariant at intervals
 
 UNIT = 16
 UNIT_SHIFT: Int = 4
@@ -29,7 +29,7 @@ PAGE_BASE = 0xFFFF_FFFF_FFFF_F000
 
 ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
-PAGED = 131072  # from so many bytes on a block consists of whole pages of the system, and shares none
+PAGED = 131072  # bytes: from this size on a block consists of whole pages of the system
 MAX_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
 
 MIB = 1 << 20

@@ -31,14 +31,14 @@ from ..machine import (
 from .control import Heap
 
 PATH_ROOM = 4096
-OUTSIDE_LAYOUT = Heap.SIZE * 256 + 1  # readers of another one do not know their way: raised when anything moves
+OUTSIDE_LAYOUT = Heap.SIZE * 256 + 1  # increased when the layout changes: readers refuse any other
 
 TRIM_COMMAND = 1  # values of `kind`: give back what is free,
 BEGIN_COMMAND = 2  # record to the file `path`,
 END_COMMAND = 3  # record no more
 
 DONE = 1  # values of `answer`
-NOT_KNOWN = 2  # there is no such command, or its path is none
+NOT_KNOWN = 2  # there is no such command, or its path is invalid
 NOT_MADE_THERE = 3  # the process could not make that file
 RECORDS_ALREADY = 4
 RECORDS_NOTHING = 5

@@ -1,17 +1,16 @@
-"""Owns the page map: what is known of every page of the address space, and where that is kept.
+"""Owns the page map: the kind of every page of the address space, with tags and links of some.
 
-    root                 one word for each 512 MiB of addresses: how far its leaf is from that at NO_LEAF, or 0
-    at NO_LEAF           behind the root: a map in which no page is ours, for all addresses without a leaf
+    root                 one word for each 512 MiB of addresses: its leaf's offset from that at NO_LEAF, or 0
+    at NO_LEAF           behind the root: a leaf without any of our pages, for all addresses without a leaf
 
     leaf                 mapped when a page of its 512 MiB becomes ours: see `Leaf`
 
-Tag and links of a page are for a block that begins exactly where the page does: what the heap has to note about
-it would otherwise stand in that page or at the end of the one before. So a page of a free block can be given
-back whole, a slab uses its page to the last byte, and a large block can be kept out of a forked child without
-the heap missing anything.
+Tag and links of a page are for a block that begins exactly where the page does: its metadata would otherwise be
+in that page or at the end of the previous one. So a page of a free block can be given back whole, a slab uses
+its page to the last byte, and a large block can be excluded from a forked child without losing metadata.
 
-The tables grow with what the heap uses: 4 MiB of addresses for each 512 MiB, and of those only what is touched
-is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
+The tables grow with the heap: 4 MiB of addresses for each 512 MiB, and of those only what is touched is
+resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
 The leaf also has the owners, for granules of 16 pages: the process's heap, which owns all pages without an

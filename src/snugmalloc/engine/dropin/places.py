@@ -138,7 +138,7 @@ def dispose_large(pointer: Word) -> None:
     leave(heap, held, operations_for(length))
 
 
-# ---- Resizing where it stands ----
+# ---- Resizing in place ----
 
 
 def units_to_resize(heap: Heap, pointer: Word, before: Word, size: Word) -> Word:

@@ -75,37 +75,37 @@ STRETCH = 512  # pages that go back in one step,
 STRETCH_SHIFT: Int = 2  # and a quarter of the dirty ones,
 GROWTH_AT_ONCE = 400  # pages within PACE operations, as long blocks take them
 MAX_STRETCH = 8192  # but no more than these: it takes some 3 ms
-CHUNK = 2048  # pages in one call: for so long nobody else can have them
-LONG_CHUNK = 1024  # pages: of so many the page map's tags and links go, too
-GAP = 512  # clean pages that a call may be about, too, between dirty ones: they cost it next to nothing
-SCAN = 1 << 16  # pages that are looked at under the lock at a time,
-SCANS = 4  # and in one step, if nothing was dropped, so many times as many
+CHUNK = 2048  # pages in one call, which are unavailable meanwhile
+LONG_CHUNK = 1024  # pages: for such chunks the page map's tags and links are purged, too
+GAP = 512  # clean pages between dirty ones that a call may include: they cost next to nothing
+SCAN = 1 << 16  # pages that are scanned under the lock at a time,
+SCANS = 4  # and in one step, if nothing was dropped, this many times as many
 LEFT_PAGES = 256  # dirty pages that are left alone,
 LEFT_SHIFT: Int = 4  # and a 16th of those in use
-LONG_RUN = 127  # pages: a round begins with runs of so many
+LONG_RUN = 127  # pages: a round begins with runs of this length
 
 MOMENT_SHIFT: Int = 20  # the pace is measured in moments of 2^20 ns, about a millisecond,
-MOMENTS = 16  # over so many
-DROPPED_SHIFT: Int = 3  # what was dropped goes until an eighth of the pages in use is left,
+MOMENTS = 16  # over this many
+DROPPED_SHIFT: Int = 3  # dropped memory is purged until an eighth of the pages in use is left,
 DROPPED_MORE_SHIFT: Int = 2  # and again as soon as it is a quarter
-PEAK_SHIFT: Int = 6  # within a 64th of the most ever, memory is at its peak
+PEAK_SHIFT: Int = 6  # within a 64th of its maximum so far, memory is at its peak
 
 SHARE_SHIFT: Int = 6  # a 64th of the time that passes is earned,
 PROMPT_SHARE_SHIFT: Int = 3  # with `purge_delay` 0 an eighth,
-GROWTH_EARNS = 500  # and so many nanoseconds for each page more than ever: a quarter of its page fault
+GROWTH_EARNS = 500  # nanoseconds earned for each page beyond the peak: a quarter of its page fault
 MAX_BUDGET = 200_000_000
 REFAULT_COST = 2200  # nanoseconds, as measured
-MOST_CALL_COST = 100_000  # what a call is charged at most,
+MOST_CALL_COST = 100_000  # the maximum charge for a call,
 MOST_PAGE_COST = 1000  # and for each of its pages
-LONG_COST_SHIFT: Int = 3  # of what long blocks cost an eighth counts,
-SOON = 100_000_000  # nanoseconds: but not so soon after some went back
-EXCESS_CREDIT = 100_000_000  # nanoseconds of debt that are no hindrance for what is in excess
+LONG_COST_SHIFT: Int = 3  # refaults of long blocks are charged an eighth,
+SOON = 100_000_000  # nanoseconds: except this soon after a purge
+EXCESS_CREDIT = 100_000_000  # nanoseconds of debt up to which excess is purged
 PATIENCE_SHIFT: Int = 2  # in deeper debt what was not needed for four times `purge_delay` is in excess
-DROP_CREDIT = 1000  # and so many, for each page at the peak, for what was dropped
+DROP_CREDIT = 1000  # and for each page at the peak, up to which drops are purged
 DEBT = 1 << 40  # the budget is counted from here, so that debts stay above zero
-SPARE_TOP = MIB  # the break is moved down when so much is free below it
+SPARE_TOP = MIB  # bytes: the break is moved down when this much is free below it
 PAGE_UNITS_SHIFT: Int = 8
-MOSTLY_SHIFT: Int = 3  # where less than an eighth is dirty it is mostly clean
+MOSTLY_SHIFT: Int = 3  # if less than an eighth is dirty it is mostly clean
 
 
 # ---- How much there is ----

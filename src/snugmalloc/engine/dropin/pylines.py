@@ -29,13 +29,13 @@ WINDOW = reserve(WINDOW_BYTES)
 
 KIND_SHIFT = 2  # in the state of a text: the bytes of a letter,
 KIND_MASK = 7
-COMPACT = 32  # that the letters stand behind the head,
+COMPACT = 32  # that the characters follow the head,
 ASCII = 64  # and that all are ASCII
 
-TWO_BYTES = 0x80  # letters from here on take so many bytes in UTF-8
+TWO_BYTES = 0x80  # characters from here on take this many bytes in UTF-8
 THREE_BYTES = 0x800
 FOUR_BYTES = 0x1_0000
-ESCAPED = 0xDC80  # to 0xDCFF: stands for a byte that was no UTF-8
+ESCAPED = 0xDC80  # to 0xDCFF: stands for a byte that was not UTF-8
 ESCAPED_END = 0xDD00
 
 HEAD = 0x80  # the first byte of an entry in the table of lines

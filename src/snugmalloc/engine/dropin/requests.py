@@ -108,7 +108,7 @@ def look_closely(pointer: Word) -> None:
 def refuse() -> Word:
     """Refuse a request for lack of memory: NULL, with errno ENOMEM."""
     if unlikely(is_recording()):
-        have_recorder()  # a thread that had no sample has none yet
+        have_recorder()  # a thread without a sample has none yet
         note_refusal()
     count_refusal(process_heap())
     set_errno(ENOMEM)
@@ -232,7 +232,7 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
         return refuse_size()
     rounded = round_up(size, alignment)
     if rounded <= SLAB_LIMIT and size != 0 and object_bytes(class_of(rounded)) & (alignment - 1) == 0:
-        pointer = obtain(rounded)  # objects stand at multiples of their size in the page
+        pointer = obtain(rounded)  # objects are at multiples of their size in the page
         if likely(pointer & (alignment - 1) == 0):
             return pointer
         dispose(pointer)  # there was no page for a slab

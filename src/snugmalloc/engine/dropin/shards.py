@@ -28,12 +28,12 @@ from .heaps import list_heap, make_heap, unmap_regions
 from .options import MAX_HEAPS, max_heaps
 from .segments import SMALLEST_REGION
 
-SHARDS = reserve(8 * MAX_HEAPS)  # how many there are beside the process's heap, and then where each is
-VISITS = 64  # that a thread makes before it looks whether it should move
-CROWDED = 8  # of these, if it waited for long so often: docs/design.md has what others gave
+SHARDS = reserve(8 * MAX_HEAPS)  # the number of shards, followed by their addresses
+VISITS = 64  # of a thread between two checks whether it should move
+CROWDED = 8  # long waits among these that make it move: docs/design.md has results of other values
 
-# The sums of all heaps' figures, for whoever asks, under the lock of the process's heap. Who looks from outside
-# adds them up there: to do so here now and then would, with many heaps, cost more than a step does.
+# The sums of all heaps' figures, for snug_stats, under the lock of the process's heap. Readers from outside
+# add them up themselves: doing so here at intervals would, with many heaps, cost more than a step does.
 TOTALS = reserve(PUBLISHED)
 
 

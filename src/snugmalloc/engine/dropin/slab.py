@@ -143,7 +143,7 @@ def take_objects(heap: Heap, size_class: Word, maximum: Word, chain: Word) -> tu
     first = first_free(slab)
     count = free_count(slab)
     taken = count if count < maximum else maximum
-    if count != capacity(size_class):  # else it is new, and they are in order
+    if count != capacity(size_class):  # otherwise it is new, and they are in order
         note_places(heap, first)
         first = link_noted(heap, slab)
     last = first

@@ -14,7 +14,7 @@ from .classes import ALL_CLASSES, SMALL_CLASSES, usable_in_class
 from .control import PLACES, ClassPlaces, Heap
 
 CALLS_OF_AGE = 32
-OLD = 2  # a list that was there when this was looked at twice
+OLD = 2  # the age of a list that was unused at two checks
 
 
 def places_for(size_class: Word) -> Word:

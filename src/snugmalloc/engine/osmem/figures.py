@@ -34,5 +34,5 @@ class OwnFigures(Record):
     wall_blocks: Word
 
 
-PUBLISHED = Figures.SIZE  # so many bytes are copied out
+PUBLISHED = Figures.SIZE  # the bytes that are copied to the caller
 FIGURES = reserve(OwnFigures.SIZE)

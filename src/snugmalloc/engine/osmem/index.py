@@ -19,7 +19,7 @@ from .seal import vet_free
 from .tree import find_at_least, insert, remove, remove_at
 
 EXACT_SHIFT = 9
-LARGEST_SHIFT = 45  # no block has 2 to the power of so many units
+LARGEST_SHIFT = 45  # every block has fewer than 2 to this power units
 BIN_COUNT = (1 << EXACT_SHIFT) + (LARGEST_SHIFT - EXACT_SHIFT) * PER_DOUBLING
 
 

@@ -21,7 +21,7 @@ MAPPINGS = reserve(8)
 
 
 def newest_mapping() -> Word:
-    """The mapped block made last, or 0; `older` leads on."""
+    """The newest mapped block, or 0; `older` gives the next one."""
     return load_word(MAPPINGS)
 
 
@@ -39,7 +39,7 @@ def map_block(size: Word) -> Word:
 
 
 def unmap_block(block: Word) -> None:
-    """Give a mapped block back; one that the kernel refuses to take stays as it was."""
+    """Unmap a mapped block; if the kernel refuses, it stays unchanged."""
     size = size_of(block)
     unlink(MAPPINGS, block)
     if unmap_pages(block - META, META + size):

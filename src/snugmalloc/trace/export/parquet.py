@@ -17,7 +17,7 @@ ROWS_IN_GROUP = 1 << 17
 
 
 def write(reader: TraceReader, path: Path, request: Request) -> None:
-    """Write all events, and what is known of the trace as the schema's metadata."""
+    """Write all events, and the facts about the trace as the schema's metadata."""
     arrow, parquet = _import("pyarrow"), _import("pyarrow.parquet")
     schema = _schema(arrow, reader)
     stacks = StackNames(reader.tables)
