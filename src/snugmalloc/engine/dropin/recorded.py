@@ -205,6 +205,7 @@ def answer_free(pointer: Word, place: Word) -> None:
     if likely(is_serving_only()):
         dispose(pointer)
     elif takes_samples():
+        know_orders()
         sample_free(pointer)
     else:
         record_free(pointer, place >> ENTRY_SHIFT)
