@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from random import Random
-from types import ModuleType
 from zlib import adler32
 
 import pytest
 
-from snugmalloc.engine import SimulatedMachine
+from snugmalloc.engine import FreshEngine, SimulatedMachine
 from snugmalloc.trace.vectors import decode_varints, encode_varints
 
 from .conftest import Make
@@ -30,18 +29,18 @@ def room(machine: SimulatedMachine) -> int:
 
 
 @pytest.fixture
-def engine(machine: SimulatedMachine, make_heap: Make) -> ModuleType:
+def engine(machine: SimulatedMachine, make_heap: Make) -> FreshEngine:
     return make_heap(machine).engine
 
 
-def test_numbers_are_the_shortest_varints(machine: SimulatedMachine, engine: ModuleType, room: int) -> None:
+def test_numbers_are_the_shortest_varints(machine: SimulatedMachine, engine: FreshEngine, room: int) -> None:
     for number in EDGES:
         end = engine.put_number(room, number)
         assert machine.read(room, end - room) == encode_varints([number])
 
 
 def test_steps_are_varints_of_two_bytes_or_more(
-    machine: SimulatedMachine, engine: ModuleType, room: int
+    machine: SimulatedMachine, engine: FreshEngine, room: int
 ) -> None:
     for step in STEPS:
         end = engine.put_step(room, step)
@@ -49,13 +48,13 @@ def test_steps_are_varints_of_two_bytes_or_more(
         assert end - room == max(2, len(encode_varints([step])))
 
 
-def test_checksums_are_those_of_zlib(machine: SimulatedMachine, engine: ModuleType, room: int) -> None:
+def test_checksums_are_those_of_zlib(machine: SimulatedMachine, engine: FreshEngine, room: int) -> None:
     for count in (*range(140), 4095, ROOM - 1, ROOM):
         for data in (b"\xff" * count, Random(count).randbytes(count)):
             machine.write(room, data)
             assert engine.adler(room, count) == adler32(data)
 
 
-def test_objects_count_as_requests_of_their_class(engine: ModuleType) -> None:
+def test_objects_count_as_requests_of_their_class(engine: FreshEngine) -> None:
     for size_class in range(1, engine.SLAB_CLASSES + 1):
         assert engine.size_bin(engine.object_bytes(size_class)) == size_class
