@@ -212,7 +212,7 @@ def read_calls(chain: Chain, state: Word, frame: Word) -> Word:
 def find_changed(chain: Chain, state: Word, frame: Word) -> tuple[bool, Word]:
     """Whether the calls have the frames of last time, from this one on; and the call up to which any went on.
 
-    Those that went on are noted where they were. They have no stack yet, whatever comes behind them.
+    Those that went on are noted where they were, without a stack, whatever is found behind them.
     """
     layout = Layout(LAYOUT)
     owner_at = layout.owner_in_frame

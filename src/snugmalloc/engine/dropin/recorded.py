@@ -11,7 +11,7 @@ Blocks of private heaps are not recorded: their heap may be destroyed as a whole
 
 from __future__ import annotations
 
-from ..machine import Word, clear_bytes, frame_address, inline, likely, tick, tick_or_so, unlikely
+from ..machine import Word, clear_bytes, frame_address, likely, tick, tick_or_so, unlikely
 from .cache import keep_listed, take_listed, use_own_lists
 from .chunks import (
     ALIGNED_CALL,
@@ -98,16 +98,9 @@ def has_samples() -> bool:
 
 # What comes from this thread's list was there before: a clock that may be a little early will do. What comes
 # from elsewhere another thread may have freed just now.
-
-
-@inline
-def obtain_at_once(size: Word) -> tuple[Word, Word]:
-    """`size` bytes, or NULL with errno, from this thread's list or by any other way; and the time."""
-    pointer = take_listed(size)
-    if likely(pointer != 0):
-        return pointer, tick_or_so()
-    pointer = serve(size)
-    return pointer, tick()
+#
+# The processor reads its clock when all instructions before it are done, and continues meanwhile with those
+# that do not need the time. So the clock is read first, and the recorder is looked at afterwards.
 
 
 def answer_malloc(size: Word) -> Word:
@@ -122,21 +115,32 @@ def count_malloc(size: Word) -> Word:
 
 def record_malloc(size: Word) -> Word:
     """The same if each call may be recorded."""
+    pointer = take_listed(size)
+    time = tick_or_so()
     recorder = known_recorder()
-    if unlikely(recorder == 0):
-        if has_samples():  # the options were not known yet
-            return sample_malloc(size)
-        recorder = recorder_of_call()
-        if recorder == 0:
-            return obtain(size)
-    pointer, time = obtain_at_once(size)
+    if unlikely(recorder == 0 or pointer == 0):
+        return record_other(size, pointer)
     if takes_stacks():
         note_stack(recorder, frame_address())
-    if likely(pointer != 0):
-        write_malloc(recorder, time, size, pointer)
+    write_malloc(recorder, time, size, pointer)
+    count_given(recorder, pointer)
+    return pointer
+
+
+def record_other(size: Word, pointer: Word) -> Word:
+    """As malloc, which has a block from this thread's list or 0, where that or the recorder is not simple."""
+    recorder = known_recorder()
+    if recorder == 0:
+        if has_samples():  # the options were not known yet
+            return pointer if pointer != 0 else sample_malloc(size)
+        recorder = recorder_of_call()
+    if pointer == 0:
+        pointer = serve(size) if recorder != 0 else obtain(size)
+    if recorder != 0:
+        if takes_stacks():
+            note_stack(recorder, frame_address())
+        record_block(recorder, tick(), MALLOC_CALL, 0, size, 0, pointer)
         count_given(recorder, pointer)
-    else:
-        record_refused(recorder, MALLOC_CALL, 0, size, 0)
     return pointer
 
 
@@ -201,6 +205,7 @@ def answer_free(pointer: Word, place: Word) -> None:
     if likely(is_serving_only()):
         dispose(pointer)
     elif takes_samples():
+        know_orders()
         sample_free(pointer)
     else:
         record_free(pointer, place >> ENTRY_SHIFT)
@@ -215,6 +220,7 @@ def recorder_of_free() -> tuple[Recorder, bool]:
 
 def record_free(pointer: Word, kind: Word) -> None:
     """The same where it may be that each is recorded, of what is on a page of this kind."""
+    time = tick()
     if takes_stacks():
         note_free(pointer)
     recorder = known_recorder()
@@ -228,7 +234,7 @@ def record_free(pointer: Word, kind: Word) -> None:
             return
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
         count_taken(recorder, pointer, kind)
-        write_free(recorder, tick(), pointer)
+        write_free(recorder, time, pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
 
@@ -245,10 +251,11 @@ def answer_first(size: Word) -> Word:
     recorder = recorder_of_call()
     if recorder == 0:
         return obtain(size)
-    pointer, time = obtain_at_once(size)
+    pointer = take_listed(size)
+    pointer = pointer if pointer != 0 else serve(size)
     if takes_stacks():
         note_stack(recorder, frame_address())
-    record_block(recorder, time, REALLOC_CALL, HAS_OLD, size, 0, pointer)
+    record_block(recorder, tick(), REALLOC_CALL, HAS_OLD, size, 0, pointer)
     count_given(recorder, pointer)
     return pointer
 

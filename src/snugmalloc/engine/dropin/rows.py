@@ -18,6 +18,7 @@ from ..machine import (
     load_thread_reason,
     multiply,
     store_byte,
+    store_half,
     tick,
     unlikely,
 )
@@ -56,6 +57,11 @@ from .recorder import (
 from .ring import is_slot
 from .tracefile import is_noted, is_recording
 
+TWO_GROUPS = (1 << 14) - 1
+FIRST_GROUP = 0x7F
+SECOND_GROUP = 0x3F80
+FIRST_CONTINUED = 0x80
+
 # ---- Rows ----
 
 
@@ -88,6 +94,18 @@ def begin_row(recorder: Recorder, time: Word) -> tuple[Word, Word]:
 def row_at(recorder: Recorder, done: Word) -> Word:
     """Where the row begins before which so much was done."""
     return recorder.rows + (done & IN_ROWS)
+
+
+@inline
+def put_step(place: Word, step: Word) -> Word:
+    """Write the ticks since the row before. Where that ends.
+
+    They have two bytes even where one would do: so nothing but these two bytes waits for the clock.
+    """
+    if unlikely(step > TWO_GROUPS):
+        return put_number(place, step)
+    store_half(place, step & FIRST_GROUP | FIRST_CONTINUED | (step & SECOND_GROUP) << 1)
+    return place + 2
 
 
 @inline
@@ -132,7 +150,7 @@ def write_row(
         return
     done, step = begin_row(recorder, time)
     begin = row_at(recorder, done)
-    place = put_number(put_number(begin, operation), step)
+    place = put_step(put_number(begin, operation), step)
     if shape & HAS_SIZE != 0:
         place = put_number(place, size)
     if shape & HAS_NUMBER != 0:
@@ -154,7 +172,7 @@ def write_malloc(recorder: Recorder, time: Word, size: Word, pointer: Word) -> N
     done, step = begin_row(recorder, time)
     begin = row_at(recorder, done)
     store_byte(begin, MALLOC_CALL)
-    place = put_number(put_number(begin + 1, step), size)
+    place = put_number(put_step(begin + 1, step), size)
     place = put_pointer(recorder, place, pointer)
     end_row(recorder, done, begin, put_stack(recorder, begin, place))
 
@@ -167,7 +185,7 @@ def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
     done, step = begin_row(recorder, time)
     begin = row_at(recorder, done)
     store_byte(begin, FREE_CALL)
-    end_row(recorder, done, begin, put_pointer(recorder, put_number(begin + 1, step), pointer))
+    end_row(recorder, done, begin, put_pointer(recorder, put_step(begin + 1, step), pointer))
 
 
 def hand_on_full(recorder: Recorder) -> bool:
