@@ -24,14 +24,17 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 ALONE = (
-    "dropin",
-    "ring",
     "cli/test_launcher.py",
     "cli/test_live_heap.py",
     "cli/test_record_running.py",
     "cli/test_top.py",
+    "dropin/test_given_back.py",
+    "dropin/test_private_heaps.py",
+    "dropin/test_programs.py",
+    "dropin/test_stress.py",
+    "ring/",
 )
-"""What looks at memory over time, or at threads and processes while they run: one such test at a time."""
+"""What looks at memory over time, or at processes while they run: one such test at a time."""
 TOGETHER = {"aarch64": "packages", "packaging": "packages", "view": "view"}
 """Folders whose tests share what takes long to make: the packages, the browser."""
 
