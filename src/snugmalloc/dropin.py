@@ -121,7 +121,7 @@ def trim(pad: int = 0) -> bool:
 
 
 def stats() -> ProcessStats:
-    """What the heap holds and what it did, so far."""
+    """The statistics of the heap."""
     figures = _Figures()
     _library.snug_stats(ctypes.byref(figures), ctypes.sizeof(figures))
     return ProcessStats(*figures)

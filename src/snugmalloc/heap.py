@@ -1,4 +1,4 @@
-"""What a heap reports of itself: its blocks, its figures, and what is wrong with it. Plain data, no memory."""
+"""A heap's reports: its blocks, statistics, and errors. Plain data, no memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADER = 32
 
 
 class Status(IntEnum):
-    """What a block is, as its header says."""
+    """The status of a block, as in its header."""
 
     FREE = 0
     """A free block of the heap."""
@@ -29,7 +29,7 @@ class Block(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """What the heap of the four functions holds and what it did: ``os_stats_t`` of osmem.h.
+    """The statistics of the heap of the four functions: ``os_stats_t`` of osmem.h.
 
     Sizes are payload bytes, headers not counted, unless said otherwise.
     """
@@ -61,7 +61,7 @@ class Stats(NamedTuple):
 
 
 class ProcessStats(NamedTuple):
-    """What the drop-in malloc holds and what it did: ``snug_stats_t`` of snugmalloc.h. Sizes are bytes."""
+    """The statistics of the drop-in malloc: ``snug_stats_t`` of snugmalloc.h. Sizes are bytes."""
 
     version: int
     """Which of these figures the library has: SNUG_STATS_VERSION."""

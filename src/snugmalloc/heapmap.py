@@ -1,4 +1,4 @@
-"""A picture of a heap in characters: rows of cells, each cell so many bytes, coloured by what they are.
+"""A map of a heap in characters: rows of cells, each cell a number of bytes, coloured by their kind.
 
     heap: 131,072 bytes, 2 blocks
     +0x00000  ====############================........................

@@ -1,4 +1,4 @@
-"""Traces made ready to be played, and playing them through the four functions.
+"""Traces prepared for playing, and playing them on the four functions.
 
 A trace is a .snug file, or Android's memory_replay text (`snugmalloc.trace.android`). Its calls are played in
 their order by one thread. There is no os_memalign: `memalign` is played as `os_malloc` of size + alignment, and
@@ -45,12 +45,12 @@ NAMES = {
     Operation.FREE: b"free",
 }
 LARGEST = 2**63 - 1
-UNKNOWN = -1  # in place of the address of a block that is none of the trace's
+UNKNOWN = -1  # instead of the address of a block that the trace does not know
 
 
 @dataclass
 class Trace:
-    """A trace made ready to be played: one entry in each array per call.
+    """A trace prepared for playing: one entry in each array per call.
 
     Addresses became `places`, small numbers that are used again after a free. `numbers` holds calloc's nmemb
     and memalign's alignment.
@@ -79,7 +79,7 @@ class Trace:
 
     @property
     def peak_call(self) -> int:
-        """The number of calls after which most bytes were live."""
+        """The number of calls at the peak of live bytes."""
         return max(range(len(self)), key=self.live.__getitem__) + 1 if self.kinds else 0
 
     def append(self, kind: int, place: int, number: int, size: int, live: int) -> None:
@@ -249,7 +249,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay did. All sizes in bytes."""
+    """The result of a replay. All sizes in bytes."""
 
     trace: Trace
     seconds: float
@@ -284,7 +284,7 @@ def replay(trace: Trace, progress: Progress | None = None) -> Replay:
     Raises MemoryError when the system refuses, RuntimeError when a block does not hold what was written there.
     """
     if not len(trace):
-        raise TraceError(f"{trace.name}: there is no call in it")
+        raise TraceError(f"{trace.name}: contains no calls")
     before = stats()
     peak = trace.peak_call
     stops = sorted({len(trace) * step // SAMPLES for step in range(SAMPLES + 1)} | {peak})

@@ -150,7 +150,7 @@ def test_memory_stands_beside_that_of_the_system_and_the_best_peer(results: Resu
 
 def test_the_price_of_giving_back_is_that_of_the_worst_workload(results: Results) -> None:
     told = row(results, "giving memory back")
-    assert told[1:] == ["at most 3.0 %", "2.0 % (python-service; in the mean +2.0 %)", "yes"]
+    assert told[1:] == ["at most 3.0 %", "2.0 % (python-service; on average +2.0 %)", "yes"]
 
 
 def test_python_programs_are_held_to_stock_python(results: Results) -> None:
@@ -203,7 +203,7 @@ def test_the_peak_where_threads_share_is_that_of_these_workloads_alone() -> None
 
 
 def test_the_library_as_it_was_is_a_column_of_some_runs(results: Results) -> None:
-    assert row(results, "as it was before")[2:] == ["0.80", "yes"]
+    assert row(results, "the earlier library")[2:] == ["0.80", "yes"]
 
 
 def test_more_threads_are_held_to_one(results: Results) -> None:
@@ -211,8 +211,8 @@ def test_more_threads_are_held_to_one(results: Results) -> None:
 
 
 def test_calls_of_futex_stand_beside_those_of_a_peer(results: Results) -> None:
-    assert row(results, "pipeline, 2 threads: calls")[1:] == ["at most 5", "4 (peer 8)", "yes"]
-    assert row(results, "pipeline, 16 threads: calls")[1:] == ["at most 20", "21 (peer 42)", "no"]
+    assert row(results, "pipeline, 2 threads: futex calls")[1:] == ["at most 5", "4 (peer 8)", "yes"]
+    assert row(results, "pipeline, 16 threads: futex calls")[1:] == ["at most 20", "21 (peer 42)", "no"]
 
 
 def test_what_is_simulated_follows_the_librarys_rules_and_says_so(results: Results) -> None:
@@ -236,7 +236,7 @@ def test_without_the_loop_nothing_is_taken_off_and_nothing_claimed(results: Resu
     assert results.figures is not None
     counted = Results(figures={"instructions": results.figures["instructions"]})
     unread = {goal.figure for goal in GOALS if "instructions" in goal.figure and goal.take(counted) is None}
-    assert unread == {goal.figure for goal in GOALS if "loop taken off" in goal.figure} != set()
+    assert unread == {goal.figure for goal in GOALS if "without the loop" in goal.figure} != set()
 
 
 def test_the_page_is_of_all_runs_whose_files_are_there(tmp_path: Path) -> None:
@@ -265,5 +265,5 @@ def test_what_stands_in_the_way_is_said_of_each_goal_that_was_missed(results: Re
 
 def test_the_table_has_a_line_for_every_goal(results: Results) -> None:
     lines = table(results).splitlines()
-    assert lines[0] == "| figure | goal | measured | reached |"
+    assert lines[0] == "| figure | goal | measured | met |"
     assert len(lines) == 2 + len(GOALS)

@@ -157,7 +157,7 @@ def test_a_program_that_fails_everywhere_is_told_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("nosuch", "no allocator is called 'nosuch'"),
+        ("nosuch", "there is no allocator 'nosuch'"),
         ("x=/nosuch.so", "x: /nosuch.so: no such file"),
         ("x=/etc/passwd", "x: /etc/passwd cannot be preloaded: "),
         ("=x", "'=x' is not name=path"),
@@ -242,7 +242,7 @@ def test_where_matplotlib_has_no_place_for_its_cache_nothing_is_said_of_it(tmp_p
         (["--plot", "x.pdf"], "x.pdf: a picture is a .svg, .png or .html file"),
         (["--timeline", "-"], "-: a picture is a .svg, .png or .html file"),
         (["--timeline", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
-        (["--plot", "x.svg", "--timeline", "x.svg"], "x.svg: --plot and --timeline need a file each"),
+        (["--plot", "x.svg", "--timeline", "x.svg"], "x.svg: --plot and --timeline need different files"),
         (["--plot", ""], "the name of the file is empty"),
         (["--plot", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
         (["--plot", "/etc/passwd/x.svg"], "/etc/passwd/x.svg: Not a directory"),
@@ -292,7 +292,7 @@ def test_a_free_threaded_python_is_told_about_and_compared(tmp_path: Path) -> No
 def test_what_the_environment_has_wrong_is_told_once() -> None:
     ended = snug("compare", "-n", "1", "--allocators", FEW, "--", "true", SNUG_LIMT="1M")
     assert ended.returncode == 0
-    assert ended.stderr == "snug: SNUG_LIMT=1M: no such option, ignored: is SNUG_LIMIT meant?\n"
+    assert ended.stderr == "snug: SNUG_LIMT=1M: no such option, ignored; did you mean SNUG_LIMIT?\n"
 
 
 def test_a_program_with_leak_sanitizer_is_compared_untraced(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_without_permission_it_says_so(command: list[str]) -> None:
             [sys.executable, "-c", AS_NOBODY, *command, str(pid)], capture_output=True, text=True, cwd="/"
         )
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
-    assert f"process {pid} may not be looked at: Permission denied (try sudo)" in ended.stderr
+    assert f"process {pid} cannot be read: Permission denied (try sudo)" in ended.stderr
 
 
 AS_NOBODY = f"""

@@ -129,7 +129,7 @@ def test_a_process_is_recorded_for_some_time_and_runs_on(
     assert history.missing_frees < history.call_count // 100 and history.unknown_frees > 0
     report = snug("report", str(tmp_path / "of.snug"))
     assert report.returncode == 0
-    assert "were live or cached by then, which the trace does not know" in " ".join(report.stdout.split())
+    assert "were live or cached before, and are not in the trace" in " ".join(report.stdout.split())
 
 
 def test_it_can_be_recorded_again_and_is_named_after_its_program(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_end_of_the_process_ends_it(tmp_path: Path) -> None:
         ) as command,
     ):
         assert command.stderr is not None and process.stdin is not None
-        assert command.stderr.readline().startswith(f"snug: process {process.pid} is asked to record")
+        assert command.stderr.readline().startswith(f"snug: process {process.pid} was asked to record")
         process.stdin.write("\n")
         process.stdin.flush()
         process.wait()
@@ -226,7 +226,7 @@ def test_a_file_that_the_process_cannot_make_is_told(tmp_path: Path, name: str) 
         assert process.poll() is None
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"snug: process {process.pid}: it could not make the file {tmp_path / name}: that must be new,"
+        f"snug: process {process.pid}: it could not create {tmp_path / name}: that must be new,"
         " in a folder it may write to\n"
     )
 
@@ -236,7 +236,7 @@ def test_a_process_that_records_already_goes_on(tmp_path: Path) -> None:
         ended = record(tmp_path, "--pid", process.pid, "--seconds", "1", "-o", "of.snug")
     assert (ended.returncode, ended.stderr) == (
         1,
-        f"snug: process {process.pid}: it records already\n",
+        f"snug: process {process.pid}: it is already recording\n",
     )
     assert [path.name for path in tmp_path.iterdir()] == ["own.snug"]
 
@@ -311,7 +311,7 @@ def test_a_folder_of_that_name_is_told(tmp_path: Path) -> None:
     (tmp_path / "of.snug").mkdir()
     with worker(WORKING) as process:
         ended = record(tmp_path, "--pid", process.pid, "--seconds", "1", "-o", "of.snug")
-    told = "snug: of.snug: is there already, and is no file that could be written anew\n"
+    told = "snug: of.snug: exists already, and is not a regular file\n"
     assert (ended.returncode, ended.stderr) == (1, told)
 
 
@@ -399,7 +399,7 @@ def test_a_folder_in_another_root_that_is_a_link_leads_nowhere(tmp_path: Path) -
     assert (root / private.relative_to("/") / "of.snug").exists()
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[1:] == [
-        f"snug: process {process.pid} wrote {folder}/of.snug where it is not seen from here"
+        f"snug: process {process.pid} wrote {folder}/of.snug which is not visible from here"
     ]
     assert (private / "of.snug").read_text() == "mine" and not list(folder.iterdir())
 
@@ -471,9 +471,9 @@ def records(pid: int) -> bool:
 
 def test_ctrl_c_before_it_begins_takes_the_question_back(tmp_path: Path) -> None:
     with worker(SLEEPER) as process, recording(process.pid, tmp_path) as (command, told):
-        assert "is asked to record" in told()
+        assert "was asked to record" in told()
         interrupt(command)
-        assert told().startswith(f"snug: process {process.pid} is no longer asked to record, but begins")
+        assert told().startswith(f"snug: process {process.pid} is no longer asked to record; if it has")
         assert told() == "" and command.wait() == INTERRUPTED
         let_work(process)
         assert not records(process.pid)
@@ -486,7 +486,7 @@ def interrupted_as_it_begins(
 ) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str], Callable[[], str]]]:
     """A sleeper that has begun to record, and a command that is interrupted before it sees that."""
     with worker(SLEEPER) as process, recording(process.pid, folder) as (command, told):
-        assert "is asked to record" in told()
+        assert "was asked to record" in told()
         command.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, command.pid, os.WSTOPPED | os.WNOWAIT)
         let_work(process)
@@ -513,7 +513,9 @@ def test_a_recording_that_begins_at_ctrl_c_is_not_waited_for_long(tmp_path: Path
     with interrupted_as_it_begins(tmp_path) as (process, command, told):
         assert command.wait() == 0  # the process sleeps
         lines = [line for line in iter(told, "")]
-        assert lines[-2].endswith("leaves off with its next work: what of.snug lacks comes then\n"), lines
+        assert lines[-2].endswith(
+            "stops recording at its next heap activity: the rest of of.snug is written then\n"
+        ), lines
         before = marked(tmp_path / "of.snug").total()
         let_work(process)
         assert not records(process.pid)
@@ -522,13 +524,13 @@ def test_a_recording_that_begins_at_ctrl_c_is_not_waited_for_long(tmp_path: Path
 
 def test_a_second_ctrl_c_does_not_wait_for_the_end_which_comes_into_the_file(tmp_path: Path) -> None:
     with worker(SLEEPER) as process, recording(process.pid, tmp_path) as (command, told):
-        assert "is asked to record" in told()
+        assert "was asked to record" in told()
         let_work(process)
         assert told().endswith("until Ctrl-C\n")
         interrupt(command)
-        assert "is asked to leave off" in told()
+        assert "was asked to stop recording" in told()
         interrupt(command)
-        assert told().endswith("what of.snug lacks comes then\n")
+        assert told().endswith("the rest of of.snug is written then\n")
         assert told().startswith("snug: recorded ") and command.wait() == 0
         before = marked(tmp_path / "of.snug").total()
         let_work(process)
@@ -552,7 +554,7 @@ def test_an_answer_that_is_not_known_is_told(tmp_path: Path, kind: Kind, number:
         memory.write(Command.answered, asked.number.to_bytes(8, "little"))
         assert mailbox.look(asked) and not mailbox.waits(asked)
     assert asked.answer is Answer.UNCLEAR
-    assert asked.refusal == "its answer is not known here: use the snug that belongs to its library"
+    assert asked.refusal == "unknown answer: use the snug of the same version as its library"
     assert str(asked).endswith(f": {asked.refusal}")
 
 

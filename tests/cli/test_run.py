@@ -235,7 +235,7 @@ def test_wrong_usage_is_told(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ("limt=64M", "limt: no such option, there are limit, mmap_threshold, "),
+        ("limt=64M", "limt: no such option; there are limit, mmap_threshold, "),
         ("limit=much", "limit=much: 0 and more bytes"),
         ("align=12", "align=12: 8 or 16 bytes"),
         ("stats=2", "stats=2: 0 or 1 "),
@@ -267,7 +267,7 @@ def test_options_in_the_environment_that_are_none_are_told_once(report: list[str
     assert (ended.returncode, ended.stdout) == (0, "64M much 1\n")
     assert told == [
         "snug: SNUG_LIMIT=much: not a value of this option, ignored: it takes 0 and more bytes",
-        "snug: SNUG_LIMT=64M: no such option, ignored: is SNUG_LIMIT meant?",
+        "snug: SNUG_LIMT=64M: no such option, ignored; did you mean SNUG_LIMIT?",
     ]
 
 
@@ -279,7 +279,7 @@ def test_the_doctor_finds_what_is_ignored_in_a_program_that_was_started_by_the_c
         ended = snug("doctor", str(process.pid), "--json")
         process.communicate(b"\n")
     (setting,) = [finding for finding in json.loads(ended.stdout) if finding["name"] == "setting"]
-    assert setting["value"] == "SNUG_LIMT=64M" and "is SNUG_LIMIT meant?" in setting["advice"]
+    assert setting["value"] == "SNUG_LIMT=64M" and "did you mean SNUG_LIMIT?" in setting["advice"]
 
 
 def test_the_package_may_lie_in_a_folder_with_spaces(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_the_report_is_printed_to_stderr() -> None:
         r"resident +peak [\d.]+ MiB, mean [\d.]+ MiB, final [\d.]+ MiB",
         r"live +peak [\d.]+ MiB, final [\d.]+ [KM]iB in [\d,]+ blocks",
         r"heap +peak [\d.]+ MiB, final [\d.]+ MiB, of that [\d.]+ [KM]iB resident",
-        r"returned +[\d.]+ MiB given back to the system so far, in all",
+        r"returned +[\d.]+ MiB given back to the system in total",
         r"fragmentation +peak \d\.\d\d, final [\d.]+ \(heap / live\)",
         r"calls +[\d,]+ malloc, [\d,]+ realloc, [\d,]+ free",
         r"system calls +\d+ brk, \d+ mmap, \d+ munmap, \d+ mremap, \d+ madvise",

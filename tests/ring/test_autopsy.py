@@ -121,7 +121,10 @@ def test_a_process_that_came_to_its_end(tmp_path: Path) -> None:
         text=True,
         cwd=tmp_path,
     )
-    assert (outcome.returncode, outcome.stderr) == (0, "snug: the last calls are there: snug autopsy of.ring\n")
+    assert (outcome.returncode, outcome.stderr) == (
+        0,
+        "snug: the last calls are in the ring: snug autopsy of.ring\n",
+    )
     found = autopsy(tmp_path / "of.ring")
     assert found["end"] == "exit"
     assert found["about"]["program"].startswith(PYTHON)
@@ -138,7 +141,7 @@ def test_the_command_tells_where_the_ring_is_of_a_program_that_is_killed(tmp_pat
     )
     (ring,) = tmp_path.iterdir()
     assert outcome.returncode == -signal.SIGKILL
-    assert outcome.stderr.splitlines()[-1] == f"snug: the last calls are there: snug autopsy {ring.name}"
+    assert outcome.stderr.splitlines()[-1] == f"snug: the last calls are in the ring: snug autopsy {ring.name}"
     found = autopsy(ring)
     assert (found["end"], found["largest"][0]["size"]) == ("killed", 3_000_033)
     assert found["largest"][0]["is_live"]
@@ -263,8 +266,8 @@ def test_how_old_resident_memory_is_stands_beside_it(small: Path, tmp_path: Path
     ring = with_figures(small, tmp_path / "of.ring", Moment(1, 2, 1, 1), end=Moment(1.8, 2, 230, 229))
     lines, found = told(ring), autopsy(ring)
     assert lines["at the end"] == "resident 2.00 MiB 800 ms before; heap 230.00 MiB, of that live 229.00 MiB"
-    assert lines["most of it"].startswith("live blocks, 100 % of the heap")
-    assert lines["resident"] == "unknown: it is read once a second only"
+    assert lines["mostly"].startswith("live blocks, 100 % of the heap")
+    assert lines["resident"] == "unknown: it is read only once a second"
     assert found["at_the_end"]["resident_before_end"] == pytest.approx(0.8)
     assert (found["at_the_end"]["resident"], found["at_the_end"]["other"]) == (2 * MIB, MIB)
 
@@ -289,10 +292,10 @@ def test_what_is_not_of_malloc_is_found_where_all_figures_are_of_one_moment(
     small: Path, tmp_path: Path, before: Moment, end: Moment, most: str, other: int
 ) -> None:
     ring = with_figures(small, tmp_path / "of.ring", before, end=end)
-    found, verdict = autopsy(ring), told(ring)["most of it"]
+    found, verdict = autopsy(ring), told(ring)["mostly"]
     assert (found["most"], found["at_the_end"]["other"]) == (most, other * MIB)
     assert found["at_the_end"]["heap"] == max(end.heap, end.live) * MIB
-    assert ("96 % of what was resident 800 ms before: mappings" in verdict) == (most == "other")
+    assert ("96 % of resident memory 800 ms before: mappings" in verdict) == (most == "other")
 
 
 def test_resident_memory_grew_until_it_was_read_last(small: Path, tmp_path: Path) -> None:
@@ -324,7 +327,7 @@ def test_what_is_no_ring_is_told_in_one_line(content: bytes, tmp_path: Path) -> 
     file.write_bytes(content)
     outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
     assert outcome.returncode == 1 and len(outcome.stderr.splitlines()) == 1
-    assert "is no ring" in outcome.stderr
+    assert "is not a ring" in outcome.stderr
 
 
 @pytest.fixture(scope="module")
@@ -372,7 +375,7 @@ def test_a_ring_of_another_arrangement_is_refused(killed: Path, tmp_path: Path) 
     file.write_bytes(content)
     outcome = subprocess.run([SNUG, "autopsy", file], capture_output=True, text=True)
     assert outcome.returncode == 1 and len(outcome.stderr.splitlines()) == 1
-    assert "arrangement 99" in outcome.stderr
+    assert "layout 99" in outcome.stderr
 
 
 def test_a_trace_is_no_ring(tmp_path: Path) -> None:

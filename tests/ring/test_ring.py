@@ -23,6 +23,8 @@ from snugmalloc.trace.importing import convert
 from snugmalloc.trace.operations import CALLS
 from snugmalloc.trace.reader import rebuild_index
 from snugmalloc.trace.ring import SIZE_BOUNDS, Ring, is_ring
+from snugmalloc.trace.tables import TEXT, Tables, read_tables
+from snugmalloc.trace.vectors import encode_varints
 
 from ..cli.programs import PYTHON
 from ..dropin.heaps import InterpretedHeap, Model
@@ -298,7 +300,7 @@ def test_what_is_no_ring_is_told_in_one_line(asked: str, tmp_path: Path) -> None
 def test_where_no_ring_can_be_made_the_program_runs(tmp_path: Path) -> None:
     outcome = run(f"ring:1M:{tmp_path}/none/of.ring")
     assert outcome.stdout == "499500\n" and len(outcome.stderr.splitlines()) == 1
-    assert "no ring of this size" in outcome.stderr
+    assert "a ring of this size cannot be created" in outcome.stderr
 
 
 def test_where_there_is_no_memory_for_a_ring_there_is_no_file(tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_where_there_is_no_memory_for_a_ring_there_is_no_file(tmp_path: Path) ->
         preexec_fn=limit,
     )
     assert (outcome.returncode, outcome.stdout) == (0, "1\n")
-    assert len(outcome.stderr.splitlines()) == 1 and "no ring of this size" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1 and "a ring of this size cannot be created" in outcome.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -323,7 +325,7 @@ def test_a_full_file_system_is_met_at_the_beginning() -> None:
         pytest.skip("/dev/shm has room for the largest ring")
     outcome = run("ring:1G")
     assert outcome.stdout == "499500\n"
-    assert len(outcome.stderr.splitlines()) == 1 and "no ring of this size" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1 and "a ring of this size cannot be created" in outcome.stderr
 
 
 def test_a_process_that_is_off_has_no_ring(tmp_path: Path) -> None:
@@ -417,9 +419,41 @@ def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -
     assert sum(counts) == len(kept)
 
 
+FORGED = {
+    "an unknown definition": (Form.PLAIN, 1, (99,)),
+    "a chunk ends too early": (Form.PLAIN, 2, (TEXT, 1, 65)),
+    "a chunk of tables is missing": (Form.PLAIN, 0, None),
+    "a chunk cannot be unpacked": (Form.GZIP, 1, (TEXT, 1, 65)),
+}
+
+
+@pytest.mark.parametrize("why", FORGED)
+def test_of_a_chunk_that_makes_no_sense_it_is_told_in_which_file_and_rows_are_read_all_the_same(
+    why: str, plain: Path
+) -> None:
+    with TraceReader(plain) as reader:
+        before, about = list(reader.events()), reader.about
+    tables = Tables()
+    with Ring(plain) as ring:
+        kept_at, kept = ring.places.kept_at, ring.kept
+        for head, payload, _ in ring.kept_chunks():
+            if head.kind is Kind.TABLES:
+                read_tables(tables, payload, head.entries)
+    form, entries, definitions = FORGED[why]
+    numbers = (*tables.counts, *definitions) if definitions else (99, 99, 99)
+    forged = pack_chunk(Head(Kind.TABLES, form, 0, entries), encode_varints(numbers))
+    with plain.open("r+b") as file:
+        file.seek(kept_at + kept)
+        file.write(forged)
+    forge(plain, kept=kept + len(forged))
+    with TraceReader(plain) as reader:
+        assert list(reader.events()) == before and reader.about == about
+        assert reader.damage and reader.damage.startswith("of.ring: ") and why in reader.damage
+
+
 def test_what_cannot_be_room_for_chunks_is_refused(plain: Path) -> None:
     make_huge(plain, 1)
-    with pytest.raises(TraceError, match=r"of\.ring: the ring makes no sense"), Ring(plain):
+    with pytest.raises(TraceError, match=r"of\.ring: the ring is invalid"), Ring(plain):
         pass
 
 

@@ -334,8 +334,8 @@ def test_the_header_of_any_block_is_told(page: Path, opener: Opener, calls: list
     shown = show(opener, page)
     go(shown, 11)
     assert re.search(r"g: the block at \+0x[0-9a-f]+\s+64 bytes, live", shown.text("#block"))
-    assert shown.page.locator("#block .parts span").all_inner_texts() == ["header 32", "asked for 50", "14"]
-    assert "50 asked for, 14 of padding" in shown.text("#block")
+    assert shown.page.locator("#block .parts span").all_inner_texts() == ["header 32", "requested 50", "14"]
+    assert "50 requested, 14 of padding" in shown.text("#block")
     fields = shown.page.locator("#block .fields tbody tr").all_inner_texts()
     assert fields[0].split("\t")[:4] == ["\N{MINUS SIGN}32", "8", "size", "0x40"]
     shown.page.keyboard.press("ArrowUp")

@@ -32,17 +32,17 @@ const PANEL_EVERY = 250; // milliseconds, while the moment moves
 const PANEL_SHARE = 5; // and so many times what the last one took: the map comes first
 const KEYS: readonly (readonly [string, string])[] = [
   ["space", "play, pause"],
-  ["← →", "one event back, on"],
-  ["shift ← →", "a hundredth of the slider back, on"],
+  ["← →", "one event back, forward"],
+  ["shift ← →", "a hundredth of the slider back, forward"],
   ["home end", "the beginning, the end"],
-  ["P", "when most was live"],
+  ["P", "the peak of live bytes"],
   ["+ −", "zoom in, zoom out; also the wheel, and double click"],
   ["0", "the whole heap"],
   ["↑ ↓", "move the map; also drag"],
   ["C", "the next colouring"],
   ["1 2 3 4", "block, sizes, pins, stacks"],
   ["T", "light, dark"],
-  ["Esc", "nothing chosen, the blocks of all stacks"],
+  ["Esc", "clear the selection, show the blocks of all stacks"],
   ["wheel on the curves", "zoom in time, down to single events; double click: all"],
 ];
 
@@ -142,7 +142,7 @@ export class App {
     document.body.classList.add("without-map");
     byId("no-map").hidden = false;
     byId("no-map").textContent =
-      "This trace has no addresses, so there is no map of the heap: curves and sizes are all that it tells.";
+      "This trace has no addresses, so there is no map of the heap, only curves and sizes.";
   }
 
   private openTab(tab: Tab): void {
@@ -218,7 +218,7 @@ export class App {
         figure("occupied", "pages with live blocks", bytesText(drawn.occupied)),
         figure(
           "touched",
-          opened.tellsGivenBack ? "resident, as far as told" : "pages used so far",
+          opened.tellsGivenBack ? "resident, as far as known" : "pages used so far",
           bytesText(drawn.touched),
         ),
         figure("share", "of these pages live", share),

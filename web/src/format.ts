@@ -41,7 +41,7 @@ export function readHeader(file: Uint8Array): Header {
     throw new Error("not a .snug trace");
   }
   const view = new DataView(file.buffer, file.byteOffset);
-  if (view.getUint16(8, true) !== 1) throw new Error("a version of the format that is not known");
+  if (view.getUint16(8, true) !== 1) throw new Error("an unknown version of the format");
   return {
     size: view.getUint16(10, true),
     flags: view.getUint32(12, true),

@@ -28,7 +28,7 @@ export function legend(
   add("free: just now ", ramp(palette.freed), " long ago");
   add(swatch(palette.never), " never part of a block");
   if (opened.tellsGivenBack) add(swatch(palette.back), " given back to the system");
-  else add("the trace does not tell what was given back");
+  else add("the trace does not say what was given back");
   if (opened.isSampled) add("a sampled trace: the map has the sampled blocks only");
   return parts;
 }

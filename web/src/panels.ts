@@ -122,7 +122,7 @@ export function sizesPanel(
       make(
         "p",
         { class: "hint" },
-        "A gap is what lies between two live blocks: free memory, and what the allocator needs for itself.",
+        "A gap is the space between two live blocks: free memory, and the allocator's own data.",
       ),
     );
   }
@@ -150,7 +150,7 @@ function histogram(title: string, noun: string, classes: readonly SizeClass[]): 
     make("th", {}, "bytes"),
     make("td"),
     make("td", {}, `${noun}s`),
-    make("td", {}, "in all"),
+    make("td", {}, "total"),
   );
   return make(
     "section",
@@ -193,8 +193,8 @@ export function pinsPanel(
     make(
       "p",
       {},
-      `${countText(ledger.pages, "page")} of ${bytesText(ledger.page)}, each more than half free, cannot go ` +
-        "back to the system. Click on a line to see its blocks.",
+      `${countText(ledger.pages, "page")} of ${bytesText(ledger.page)}, each more than half free, cannot be ` +
+        "given back to the system. Click on a line to see its blocks.",
     ),
     make("table", { class: "ledger" }, make("thead", {}, head), make("tbody", {}, ...lines)),
   );

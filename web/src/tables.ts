@@ -48,7 +48,7 @@ export class Tables {
       this.callers.push(cursor.number());
       this.frameOf.push(cursor.number());
     } else {
-      throw new Error("a definition that is not known");
+      throw new Error("an unknown definition");
     }
   }
 

@@ -14,7 +14,7 @@ export class Cursor {
   number(): number {
     let value = 0;
     for (let scale = 1; ; scale *= 0x80) {
-      if (this.at >= this.data.length) throw new Error("a number is cut off");
+      if (this.at >= this.data.length) throw new Error("a number is truncated");
       const byte = this.data[this.at++]!;
       value += (byte & BITS) * scale;
       if (byte < MORE) return value;
@@ -25,7 +25,7 @@ export class Cursor {
   word(): bigint {
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
-      if (this.at >= this.data.length) throw new Error("a number is cut off");
+      if (this.at >= this.data.length) throw new Error("a number is truncated");
       const byte = this.data[this.at++]!;
       value |= BigInt(byte & BITS) << shift;
       if (byte < MORE) return BigInt.asUintN(64, value);
@@ -33,7 +33,7 @@ export class Cursor {
   }
 
   take(length: number): Uint8Array {
-    if (this.at + length > this.data.length) throw new Error("a text is cut off");
+    if (this.at + length > this.data.length) throw new Error("a text is truncated");
     this.at += length;
     return this.data.subarray(this.at - length, this.at);
   }
@@ -55,7 +55,7 @@ export function decodeVarints(data: Uint8Array, count: number, out: Float64Array
     }
     out[entry] = value;
   }
-  if (at !== data.length) throw new Error("there are not as many numbers as there should be");
+  if (at !== data.length) throw new Error("not as many numbers as expected");
 }
 
 /** Words of 64 bits as two halves, which JavaScript computes with faster than with a bigint. */
@@ -88,6 +88,6 @@ export class Words {
       low[entry] = below;
       high[entry] = above;
     }
-    if (at !== data.length) throw new Error("there are not as many numbers as there should be");
+    if (at !== data.length) throw new Error("not as many numbers as expected");
   }
 }

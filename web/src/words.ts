@@ -1,4 +1,4 @@
-/** Owns how figures are written for people. */
+/** Owns the formatting of figures. */
 
 const NUMBERS = new Intl.NumberFormat("en");
 const ROUNDED = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });

@@ -27,7 +27,7 @@ test("numbers of one byte to ten", () => {
     2 ** 32 - 1,
     2n ** 64n - 1n,
   ]);
-  expect(() => cursor.number()).toThrow("cut off");
+  expect(() => cursor.number()).toThrow("truncated");
 });
 
 test.each([1, 3])("too few or too many numbers are noticed: %i", (count) => {

@@ -1,4 +1,4 @@
-"""Owns the files that commands write: found to be writable before anything runs, or reported by name."""
+"""Owns the files that commands write: checked to be writable before anything runs, or reported by name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_file(name: str, content: bytes) -> None:
 
 
 def check_writable(name: str) -> None:
-    """Raises OSError, which names the file, if `name` cannot be written; nothing is changed by that."""
+    """Raise OSError, which names the file, if `name` cannot be written; changes nothing."""
     path = Path(name)
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
@@ -61,7 +61,7 @@ def named_file(context: click.Context, parameter: click.Parameter, name: str | N
 
 
 def writable_file(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
-    """The same, when it is found to be writable."""
+    """The same, after checking that it is writable."""
     if named_file(context, parameter, name) not in (None, "-"):
         try:
             check_writable(str(name))

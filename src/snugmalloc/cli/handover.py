@@ -1,4 +1,4 @@
-"""What `snug run` hands over, across the launcher, to the report: a file in memory that begins with JSON.
+"""The state that `snug run` passes through the launcher to the report: a file in memory that begins with JSON.
 
 The launcher, which knows nothing of that one line, writes its figures behind it.
 """

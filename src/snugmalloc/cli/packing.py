@@ -1,4 +1,4 @@
-"""The end of ``snug record``: replaces the launcher when the program has ended, packs its trace, ends likewise.
+"""The end of ``snug record``: replaces the launcher after the program, packs the trace, and exits as it did.
 
     python -m snugmalloc.cli.packing DESCRIPTOR
 
@@ -86,13 +86,13 @@ def look(path: Path) -> Recorded:
 
 
 def short_name(path: Path) -> str:
-    """How a file is called from this folder, if that is shorter."""
+    """The path of a file from this folder, if that is shorter."""
     name = os.path.relpath(path)
     return name if len(name) < len(str(path)) else str(path)
 
 
 def told_of(recorded: list[Recorded]) -> str:
-    """What was recorded, and what to do next, in one line."""
+    """One line: what was recorded, and what to do next."""
     calls, size = sum(trace.calls for trace in recorded), sum(trace.size for trace in recorded)
     largest = max(recorded, key=lambda trace: trace.calls)
     each = f" in {len(recorded):,} files" if len(recorded) > 1 else ""
@@ -102,16 +102,16 @@ def told_of(recorded: list[Recorded]) -> str:
 
 
 def finish_rings(file: str, pid: int, follow: bool, begun: int) -> None:
-    """Say where the last calls are."""
+    """Report where the rings are."""
     rings = own_traces(file, pid, follow, begun)
     for path in rings:
-        tell(f"the last calls are there: snug autopsy {short_name(path)}")
+        tell(f"the last calls are in the ring: snug autopsy {short_name(path)}")
     if not rings:
         tell("nothing was recorded")
 
 
 def finish(file: str, pid: int, follow: bool, raw: bool, begun: int) -> None:
-    """Pack what was recorded, and say so."""
+    """Pack the recording, and report it."""
     recorded = []
     for path in own_traces(file, pid, follow, begun):
         try:

@@ -1,4 +1,4 @@
-"""Owns the options that name a picture: before anything runs it is clear that it can be drawn and written."""
+"""Owns the options that name a picture: checks before anything runs that it can be drawn and written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what `snug run` and `snug compare` look at, and report, before the program starts."""
+"""Owns the checks and warnings of `snug run` and `snug compare` before the program starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snugmalloc.options import complaints
 
 
 def prepare(words: tuple[str, ...], libraries: list[Path]) -> Program:
-    """The program that `words` start, once it is sure that `libraries` can be preloaded into it.
+    """The program that `words` start, after checking that `libraries` can be preloaded into it.
 
     Ends the command with the status a shell would give, 127 or 126, and a line that says why.
     """
@@ -37,7 +37,7 @@ def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mappi
         return False
     if program.ignores_python_settings:
         tell(
-            f"{program.words[0]} is a Python that is told to read no PYTHONMALLOC (-E or -I): "
+            f"{program.words[0]} is a Python that ignores PYTHONMALLOC (-E or -I): "
             "objects up to 512 bytes come from its own allocator"
         )
         return False

@@ -1,4 +1,4 @@
-"""The work of `snug record --pid`: a process that runs already is asked to record, and later to leave off."""
+"""The work of `snug record --pid`: makes a running process start and later stop a recording."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILE_USER = 3  # of the user ids in /proc/PID/status: whose the files are that i
 
 
 def record_process(pid: int, output: str | None, seconds: float | None, raw: bool) -> None:
-    """Record the process `pid` for so long, or until interrupted, or until it ends; then pack the file."""
+    """Record the process `pid` for `seconds`, or until interrupted, or until it ends; then pack the file."""
     name = output if output is not None else f"{program_of(pid) or 'process'}.{PROCESS}.snug"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -51,7 +51,7 @@ def record_process(pid: int, output: str | None, seconds: float | None, raw: boo
 
 
 class _Made:
-    """The file that a process makes under the name that the caller gave. Perhaps only the process sees it."""
+    """The file that a process makes under the given name, which may be visible to that process only."""
 
     def __init__(self, pid: int, file: Path) -> None:
         self.pid = pid
@@ -60,7 +60,7 @@ class _Made:
         """Open where the process has a root folder of its own, and the file is not seen from here."""
 
     def is_there(self) -> bool:
-        """Whether it is made. From now on it can be read, also when the process has ended."""
+        """Whether it exists. From then on it can be read, also after the process has ended."""
         if self.descriptor is None and not _is_file(self.file):
             self.descriptor = _open_inside(PROC / str(self.pid), self.file)
         return self.descriptor is not None or _is_file(self.file)
@@ -71,7 +71,7 @@ class _Made:
         return short_name(self.file) if self.descriptor is None else f"{PROC}/{self.pid}/root{self.file}"
 
     def copy(self) -> None:
-        """Bring it here, if it is only seen by the process. Nothing is changed there."""
+        """Copy it here, if only the process sees it. Nothing is changed there."""
         if self.descriptor is None:
             return
         try:
@@ -84,7 +84,7 @@ class _Made:
         except OSError as error:
             why = f"the recording is {self.place}, and is not copied to {self.file}: {error.strerror}"
             raise click.ClickException(why) from None
-        tell(f"process {self.pid} made the file in a root folder of its own: copied from {self.place}")
+        tell(f"process {self.pid} has another root folder: the file was copied from {self.place}")
 
 
 def _is_file(path: Path) -> bool:
@@ -115,7 +115,7 @@ def _open_inside(process: Path, file: Path) -> int | None:
 
 
 def _file_user(process: Path) -> int | None:
-    """Whose the files are that the process of a folder of /proc makes. Raises OSError."""
+    """The owner of files that the process of a folder of /proc makes. Raises OSError."""
     for line in (process / "status").read_text(errors="replace").splitlines():
         if line.startswith("Uid:"):
             return int(line.split()[1 + FILE_USER])
@@ -123,23 +123,21 @@ def _file_user(process: Path) -> int | None:
 
 
 def _make_room(file: Path) -> None:
-    """The process makes the file, which has to be new."""
+    """Remove an old file, because the process must make a new one."""
     if not os.path.lexists(file):
         return
     if not file.is_file():
-        raise click.ClickException(
-            f"{short_name(file)}: is there already, and is no file that could be written anew"
-        )
+        raise click.ClickException(f"{short_name(file)}: exists already, and is not a regular file")
     try:
         file.unlink(missing_ok=True)
     except OSError as error:
         raise click.ClickException(
-            f"{short_name(file)}: is there already, and cannot be removed: {error.strerror}"
+            f"{short_name(file)}: exists already, and cannot be removed: {error.strerror}"
         ) from None
 
 
 def _record(mailbox: Mailbox, made: _Made, seconds: float | None) -> bool:
-    """Until the time is over, or whoever waits interrupts. Whether the process has left off by then."""
+    """Record until the time is over or an interrupt. Returns True if the process has stopped by then."""
     asked = mailbox.ask(Kind.BEGIN, str(made.file))
     patience = math.inf
     try:
@@ -155,8 +153,8 @@ def _record(mailbox: Mailbox, made: _Made, seconds: float | None) -> bool:
 
 
 def _begin(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
-    """Until the process records. Raises ClickException where it cannot, or ends."""
-    waiting = f"process {made.pid} is asked to record: it begins with its next work"
+    """Wait until the process records. Raises ClickException if it cannot, or ends."""
+    waiting = f"process {made.pid} was asked to record: it begins at its next heap activity"
     if not _wait(mailbox, asked, made.pid, waiting):
         raise click.ClickException(f"process {made.pid} ended before it recorded anything")
     if asked.refusal:
@@ -165,36 +163,39 @@ def _begin(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
 
 
 def _withdraw(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
-    """Ask no more for a recording, unless it has begun. Raises Exit if it has not, so far as can be seen."""
+    """Withdraw the request, unless the recording has begun. Raises Exit if it apparently has not."""
     mailbox.withdraw()
     _wait(mailbox, asked, made.pid, seconds=LOOK_SECONDS)
     if asked.answer is Answer.DONE or (asked.answer is None and made.is_there()):
         return
     if asked.answer is None:
         tell(
-            f"process {made.pid} is no longer asked to record, but begins with its next work if it has taken"
-            " notice already: r in snug top, pressed twice, ends that"
+            f"process {made.pid} is no longer asked to record; if it has already seen the request, it begins"
+            " at its next heap activity: press r twice in snug top to stop it"
         )
     raise click.exceptions.Exit(INTERRUPTED)
 
 
 def _end(mailbox: Mailbox, made: _Made, seconds: float) -> bool:
-    """Until the process records no more, or has ended, at most so long. Whether that is so."""
+    """Wait until the process has stopped recording or ended, up to a time. Returns True if it has."""
     pid = made.pid
     if not has_memory(PROC / str(pid)):
         return True
     asked = mailbox.ask(Kind.END, str(made.file))
     waiting = (
-        f"process {pid} is asked to leave off: it does so with its next work; Ctrl-C does not wait for that"
+        f"process {pid} was asked to stop recording: it does so at its next heap activity;"
+        " Ctrl-C does not wait for it"
     )
     try:
         has_ended = _wait(mailbox, asked, pid, waiting, seconds) or not has_memory(PROC / str(pid))
     except KeyboardInterrupt:
         has_ended = mailbox.look(asked)
     if not has_ended:
-        tell(f"process {pid} leaves off with its next work: what {made.place} lacks comes then")
+        tell(
+            f"process {pid} stops recording at its next heap activity: the rest of {made.place} is written then"
+        )
     elif asked.answer is Answer.RECORDS_NOTHING:
-        tell("the recording had ended before: the disk may be full, or the program closed its files")
+        tell("the recording had already ended: the disk may be full, or the program closed its files")
     elif asked.refusal:
         tell(f"process {pid}: {asked.refusal}")
         return False
@@ -230,9 +231,9 @@ def _sleep_while_it_runs(pid: int, seconds: float | None) -> None:
 
 
 def _finish(made: _Made, raw: bool) -> None:
-    """Pack what was recorded, and say so."""
+    """Pack the recording, and report it."""
     if not made.is_there():
-        raise click.ClickException(f"process {made.pid} wrote {made.file} where it is not seen from here")
+        raise click.ClickException(f"process {made.pid} wrote {made.file} which is not visible from here")
     made.copy()
     try:
         if not raw:

@@ -18,7 +18,7 @@ __all__ = ["BadAccess", "Fatal", "FreshEngine", "SimulatedMachine", "Simulation"
 class Simulation:
     """The four functions, interpreted, on a simulated machine: one heap of its own for each `Simulation`.
 
-    `machine` is the machine below: its memory, its log of system calls, what it refuses. `engine` gives every
+    `machine` is the machine below: its memory, its log of system calls, what it refuses. `engine` has every
     function and constant of the engine by its name. `constants` replaces some of them, as ``{"DEBUG": 1}``.
     """
 
@@ -46,6 +46,6 @@ class Simulation:
         return found
 
     def system_calls(self) -> list[SystemCall]:
-        """The system calls since the last time, which are taken from the machine's log."""
+        """The system calls since the last call, which are removed from the machine's log."""
         calls, self.machine.log = self.machine.log, []
         return calls

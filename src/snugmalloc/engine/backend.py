@@ -1,4 +1,4 @@
-"""What a machine must be able to do, to run the interpreted engine on it."""
+"""The interface of a machine that runs the interpreted engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/* The compiled backend of machine.py: what the engine knows of memory, the kernel and threads, in C.
+/* The compiled backend of machine.py: the engine's functions for memory, the kernel and threads, in C.
  *
  * Everything is static and goes away when it is not used. The declarations that the engine sees are derived
  * from machine.py; each function `name` there is `machine_name` here.
@@ -71,7 +71,7 @@ static inline bool machine_product_overflows(Word a, Word b) {
 /* ---- The kernel ---- */
 
 /* The break is moved through libc, not by a bare system call: libc remembers the break, and its own malloc
- * would otherwise pull it down again. brk(p) there is exactly one system call brk(p), and sbrk(0) is none once
+ * would otherwise move it down again. brk(p) there is exactly one system call brk(p), and sbrk(0) is none once
  * libc has seen the break. */
 static inline Word machine_system_break(void) {
     brk(0);
@@ -369,7 +369,7 @@ static inline bool machine_can_reserve(Word length) {
     if (found != MAP_FAILED) munmap(found, length);
     return found != MAP_FAILED;
 }
-/* Whether RLIMIT_AS leaves less than a page: then that is why there is none, and not the number of mappings. */
+/* Whether RLIMIT_AS leaves less than a page: then that is the reason, and not the number of mappings. */
 __attribute__((unused)) static bool machine_is_at_address_limit(void) {
     struct rlimit limit;
     char text[64];
@@ -473,7 +473,7 @@ extern char __libc_single_threaded __attribute__((weak));
 
 #define MACHINE_THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec"), unused))
 
-/* A lock: its owner, or 0; bit 0 says that somebody waits. So a signal handler can tell exactly whether the thread
+/* A lock: its owner, or 0; bit 0 says that a thread waits. So a signal handler can tell exactly whether the thread
  * that it interrupted holds the lock, which no pthread_mutex_t shows. The fields after it change under the lock;
  * `next` under the first lock of the list. Who holds a lock never waits for one before it in the list. */
 typedef struct MachineLock {
@@ -565,7 +565,7 @@ static inline void machine_unlock(Word address, bool held) {
 }
 static inline Word machine_process_lock(void) { return (Word)&machine_own_lock; }
 
-/* fork copies every heap as it stands: nobody may be inside. The one who may is the forking thread itself, in a
+/* fork copies every heap as it is: no thread may be inside. The one who may is the forking thread itself, in a
  * signal handler that interrupted a heap; it holds that lock already and leaves by itself on both sides.
  * A thread that holds glibc's list of streams may wait for a heap, and fork itself waits for that list once it
  * has called us: so that list is taken first. In the child glibc has made it new by then. */
@@ -595,7 +595,7 @@ static bool machine_is_any_owner(void) {
     return false;
 }
 static void machine_lock_for_fork(void) {
-    bool may_wait = !machine_is_any_owner(); /* else whoever has another lock may wait for ours */
+    bool may_wait = !machine_is_any_owner(); /* else the owner of another lock may wait for ours */
     machine_fork_holds_streams = _IO_list_lock && may_wait;
     if (machine_fork_holds_streams) _IO_list_lock();
     for (MachineLock *lock = machine_first_lock; lock; lock = lock->next) {
@@ -757,7 +757,7 @@ static inline Word machine_tick(void) {
 
 #define MACHINE_SECOND 1000000000
 #define MACHINE_MEASURED 1000000 /* nanoseconds in which ticks are counted */
-#define MACHINE_UNDISTURBED 2000 /* between two readings nobody else had the processor */
+#define MACHINE_UNDISTURBED 2000 /* between two readings without preemption */
 /* A reading of both clocks at once. */
 static inline Word machine_pair_of_clocks(Word *ticks) {
     Word before, after;
@@ -892,7 +892,7 @@ __attribute__((unused)) static void machine_close_record(void) {
 static void *machine_ring; /* a file that is mapped and shared */
 static size_t machine_ring_length;
 
-/* All of the file's memory is had at once: to touch a page for which there is none would end the program by a signal.
+/* All of the file's memory is allocated at once: to touch a page for which there is none would end the program by a signal.
  * By bare system calls, for functions of libc may be cancelled. */
 __attribute__((unused)) static bool machine_have_file(long file, Word length) {
     long status;
@@ -916,7 +916,7 @@ __attribute__((unused)) static Word machine_map_ring(Word path, Word length) {
     machine_ring_length = length;
     return (Word)found;
 }
-/* A signal handler that forks may have interrupted a row, which the child goes on to write. */
+/* A signal handler that forks may have interrupted a row, which the child continues to write. */
 static void machine_leave_ring(void) {
     int kept = errno;
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
@@ -993,7 +993,7 @@ __attribute__((unused)) static bool machine_read_memory(Word address, Word count
     return done == (long)count;
 }
 
-/* Not dlsym, which may allocate and waits for whoever loads a library. */
+/* Not dlsym, which may allocate and waits for a thread that loads a library. */
 typedef struct MachineSearch {
     Text name;
     Word found;

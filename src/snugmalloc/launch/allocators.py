@@ -1,4 +1,4 @@
-"""The allocators that a program can run on: the system's malloc, snugmalloc, and the peers installed here."""
+"""The allocators that a program can run on: the system's malloc, snugmalloc, and other installed ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ elif sys.argv[1] == "system":
 
 
 class AllocatorError(Exception):
-    """An allocator that is not there or does not load."""
+    """An allocator that is missing or does not load."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Allocator:
 
     @property
     def is_preloaded(self) -> bool:
-        """Whether it is loaded by LD_PRELOAD, and not what the system gives."""
+        """Whether it is loaded by LD_PRELOAD, and not the system's."""
         return self.name not in (SYSTEM, PYMALLOC)
 
     @property
@@ -87,7 +87,7 @@ class Allocator:
 
     @property
     def label(self) -> str:
-        """The name for people."""
+        """The name in tables."""
         return LABELS.get(self.name, self.name)
 
     @property
@@ -126,14 +126,14 @@ def _find(text: str) -> Allocator:
         what = (
             f"{name} is not installed"
             if name in (*PEERS, *ours)
-            else f"no allocator is called {name!r} (there are {known})"
+            else f"there is no allocator {name!r} (there are {known})"
         )
         raise AllocatorError(f"{what}; any library can be given as {name}=PATH")
     return _ask(name, library)
 
 
 def _ask(name: str, library: Path | None) -> Allocator:
-    """Load `library` in a process of its own and ask where malloc comes from and for the version."""
+    """Load `library` in a process of its own to find out where malloc comes from, and the version."""
     if library is not None and not library.exists():
         raise AllocatorError(f"{name}: {library}: no such file")
     companion = Path(snugmalloc.get_library("snug-run"))
@@ -148,7 +148,7 @@ def _ask(name: str, library: Path | None) -> Allocator:
     complaints = asked.stderr.strip().splitlines()
     if asked.returncode or not reports:
         raise AllocatorError(
-            f"{name}: a program with {library} preloaded fails: {(complaints or ['no word why'])[-1]}"
+            f"{name}: a program with {library} preloaded fails: {(complaints or ['no reason given'])[-1]}"
         )
     if library is not None and not reports[0].is_on(str(library)):
         why = (complaints or [f"malloc still comes from {reports[0].malloc_from}"])[0]

@@ -21,7 +21,7 @@ GRACE_SECONDS = 2  # for a program that has something to do before it ends
 
 @dataclass(frozen=True)
 class Timeline:
-    """What the program itself had in memory over time: readings every 5 ms, and the last as it ended."""
+    """The resident memory of the program itself over time: readings every 5 ms, and the last as it ended."""
 
     seconds: array[float]
     """Since the start, of each reading."""
@@ -60,7 +60,7 @@ class Figures:
 
     @property
     def ending(self) -> str:
-        """How the program ended, for people."""
+        """How the program ended, in words."""
         if self.signal is not None:
             return f"killed by {signal.Signals(self.signal).name}"
         return f"exit status {self.exit_status}"
@@ -85,7 +85,7 @@ def read_figures(text: str) -> Figures:
 
 
 def read_timeline(text: str) -> Timeline:
-    """The readings that ``snug-launch -t`` wrote. One that was cut off, on a full disk, is none."""
+    """The readings that ``snug-launch -t`` wrote, without a truncated one of a full disk."""
     numbers = array("q", map(int, text[: text.rfind("\n") + 1].split()))
     return Timeline(array("d", (nanoseconds / 1e9 for nanoseconds in numbers[::2])), numbers[1::2])
 
@@ -170,7 +170,7 @@ def _text_of(file: IO[bytes]) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the launcher `process` and its whole group: politely first, which it hands on, then for good."""
+    """End the launcher `process` and its whole group: first by SIGTERM, which it forwards, then by SIGKILL."""
     try:
         process.terminate()
         process.wait(GRACE_SECONDS)

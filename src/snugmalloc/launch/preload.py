@@ -21,7 +21,7 @@ TOLD = "_SNUG_RUN_TOLD_"  # hides a name that the library need not report; the c
 
 
 class PreloadError(Exception):
-    """A library that LD_PRELOAD cannot name."""
+    """A library whose path LD_PRELOAD cannot contain."""
 
 
 def preload_entry(library: Path) -> str:

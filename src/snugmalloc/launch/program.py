@@ -72,13 +72,13 @@ class Program:
 
     @property
     def is_free_threaded(self) -> bool:
-        """Whether that interpreter has no GIL: its file shows it; a script in its name is asked."""
+        """Whether that interpreter has no GIL: by its file, or by running it if that is a script."""
         interpreters = [file for file in self.files if any(map(PYTHON_NAME.fullmatch, _names(file)))]
         return any(_is_free_threaded(file) for file in interpreters)
 
     @property
     def ignores_python_settings(self) -> bool:
-        """Whether that interpreter is told, by -E or -I, not to read PYTHONMALLOC."""
+        """Whether that interpreter ignores PYTHONMALLOC, by -E or -I."""
         return any(
             _has_isolating_option(words)
             for file, words in zip(self.files, self.arguments, strict=True)
@@ -97,7 +97,7 @@ class Program:
         return {name for file in self.files for name in _names(file)}
 
     def check_preload(self, library: Path) -> None:
-        """Raises ProgramError, with why, if the dynamic loader would not load `library` into this program."""
+        """Raise ProgramError, with the reason, if the loader would not load `library` into this program."""
         reason = self._obstacle(library)
         if reason is not None:
             raise ProgramError(f"{self.words[0]}: {reason}", ProgramError.NOT_USABLE)

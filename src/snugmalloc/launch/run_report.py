@@ -1,4 +1,4 @@
-"""What ``libsnug-run.so`` left behind: one small text for each process that came to its regular end."""
+"""The reports of ``libsnug-run.so``: one small text for each process that exited normally."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ProcessReport:
 
     @property
     def peak_fragmentation(self) -> float | None:
-        """The largest heap over the most live bytes; never touched pages count, so the truth may be lower."""
+        """Peak heap over peak live bytes; untouched pages count, so the true value may be lower."""
         return _over(self.heap.peak_system_bytes, self.heap.peak_live_bytes) if self.heap else None
 
 

@@ -1,1 +1,1 @@
-"""Looking at processes that run on the drop-in malloc: their figures, as metrics and on a screen."""
+"""Observing processes that run on the drop-in malloc: their statistics, as metrics and on a screen."""

@@ -1,8 +1,8 @@
-"""Owns asking a running process for something: to give memory back, or to record its calls.
+"""Owns sending commands to a running process: to give memory back, or to record its calls.
 
-What is asked for is written into the process's memory or, where that is not permitted, into the file that it
-publishes; the record that both have is `Command` of the engine's `outside`. The process does it at its next
-work, and says so there.
+A command is written into the process's memory or, where that is not permitted, into the file that it publishes;
+the record in both is `Command` of the engine's `outside`. The process executes it at its next heap activity,
+and writes its answer there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORD = 8
 
 
 class Kind(IntEnum):
-    """What may be asked for."""
+    """The commands."""
 
     TRIM = outside.TRIM_COMMAND
     BEGIN = outside.BEGIN_COMMAND
@@ -35,7 +35,7 @@ class Kind(IntEnum):
 
 
 class Answer(IntEnum):
-    """What a process says about it."""
+    """The answer of a process."""
 
     DONE = outside.DONE
     NOT_KNOWN = outside.NOT_KNOWN
@@ -53,25 +53,25 @@ class Answer(IntEnum):
 
 
 REFUSALS = {
-    Answer.NOT_KNOWN: "it does not know what was asked",
-    Answer.NOT_MADE: "it could not make the file {path}: that must be new, in a folder it may write to",
-    Answer.RECORDS_ALREADY: "it records already",
-    Answer.RECORDS_NOTHING: "it records nothing",
-    Answer.AS_STARTED: "it was started to record samples, stacks or a ring, and records as it was started",
-    Answer.NOT_PERMITTED: "only who may trace it may have it record: it may do more than others of its user",
-    Answer.UNCLEAR: "its answer is not known here: use the snug that belongs to its library",
+    Answer.NOT_KNOWN: "it does not know the command",
+    Answer.NOT_MADE: "it could not create {path}: the file must be new, in a folder it may write to",
+    Answer.RECORDS_ALREADY: "it is already recording",
+    Answer.RECORDS_NOTHING: "it is not recording",
+    Answer.AS_STARTED: "it was started to record samples, stacks or a ring, and cannot record otherwise",
+    Answer.NOT_PERMITTED: "it is privileged: recording needs permission to trace it",
+    Answer.UNCLEAR: "unknown answer: use the snug of the same version as its library",
 }
 
 
 @dataclass
 class Asked:
-    """Something that a process was asked for."""
+    """A command that was sent to a process."""
 
     kind: Kind
     path: str
     number: int
     time: float
-    """When it was asked for, in seconds since 1970."""
+    """When it was sent, in seconds since 1970."""
     answer: Answer | None = None
     given_back: int = 0
     """Bytes."""
@@ -80,14 +80,14 @@ class Asked:
 
     @property
     def refusal(self) -> str | None:
-        """Why it was not done, if the process says so."""
+        """Why the process refused it, if it did."""
         return REFUSALS[self.answer].format(path=self.path) if self.answer in REFUSALS else None
 
     def __str__(self) -> str:
         """In words."""
         what = {Kind.TRIM: "trim", Kind.BEGIN: "recording", Kind.END: "end of the recording"}[self.kind]
         if self.answer is None:
-            return f"{what}: asked; done at the process's next work"
+            return f"{what}: requested; waits for the process's next heap activity"
         if self.refusal:
             return f"{what}: {self.refusal}"
         at = time.strftime("%H:%M:%S", time.localtime(self.answered))
@@ -99,7 +99,7 @@ class Asked:
 
 
 class Mailbox:
-    """Where a process is asked, and where it answers."""
+    """The record for commands and answers of a process."""
 
     def __init__(self, memory: Memory, address: int, process: int) -> None:
         self._memory = memory
@@ -107,7 +107,7 @@ class Mailbox:
         self._process = process
 
     def ask(self, kind: Kind, path: str = "") -> Asked:
-        """Ask for something; `path` is absolute. What was asked before and not done is dropped."""
+        """Send a command; `path` is absolute. An earlier command that was not executed is dropped."""
         name = os.fsencode(path)
         if len(name) >= outside.PATH_ROOM:
             raise CannotAttach(f"the name of the file is too long: {path}")
@@ -120,7 +120,7 @@ class Mailbox:
         return asked
 
     def look(self, asked: Asked) -> bool:
-        """Whether there is an answer by now."""
+        """Check for the answer. Returns True if there is one."""
         if asked.answer is None and self._read(Command.answered) == asked.number:
             asked.answer = Answer(self._read(Command.answer))
             asked.given_back = self._read(Command.given)
@@ -128,11 +128,11 @@ class Mailbox:
         return asked.answer is not None
 
     def waits(self, asked: Asked) -> bool:
-        """Whether the process is still to do it; not if somebody else has asked since."""
+        """Whether the command is still waiting; not if another command was sent since."""
         return not self.look(asked) and self._read(Command.asked) == asked.number
 
     def withdraw(self) -> None:
-        """Ask for nothing more; what the process has taken notice of it does still."""
+        """Withdraw the command; if the process has already seen it, it is executed all the same."""
         self._write(Command.asked, 0)
 
     def _read(self, offset: int) -> int:
@@ -144,7 +144,7 @@ class Mailbox:
 
 @contextmanager
 def open_mailbox(pid: int, root: Path = PROC) -> Iterator[Mailbox]:
-    """Where the process `pid` is asked: in its memory, or else in the file that it publishes.
+    """The mailbox of the process `pid`: in its memory, or else in the file that it publishes.
 
     Raises CannotAttach, also when the process ends meanwhile.
     """

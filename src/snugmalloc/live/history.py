@@ -1,4 +1,4 @@
-"""Owns what became of each process over the last minutes: curves and rates, from one reading after another."""
+"""Owns the history of each process over the last minutes: curves and rates from successive readings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class History:
         self._points = {pid: points for pid, points in self._points.items() if points[-1][0] >= oldest}
 
     def last(self, pid: int) -> Sample | None:
-        """The process as it was seen last."""
+        """The last sample of the process."""
         points = self._points.get(pid)
         return points[-1][1] if points else None
 

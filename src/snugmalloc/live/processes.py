@@ -1,7 +1,7 @@
-"""Owns which processes are on the drop-in malloc and what each of them holds, read from outside.
+"""Owns finding the processes on the drop-in malloc and reading their statistics from outside.
 
-They are those of this user; root sees those of all users. A process that has the library and gives no figures
-is counted by the reason.
+They are those of this user; root sees those of all users. A process that has the library but no figures is
+counted by the reason.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIB = 1 << 10
 
 
 class Missing(StrEnum):
-    """Why a process that has the library gives no figures."""
+    """Why a process that has the library has no figures."""
 
     ENDED = "ended"
     NOT_PERMITTED = "not_permitted"
@@ -90,7 +90,7 @@ def check_process(pid: int, proc: Path = PROC) -> None:
     try:
         maps = _lines(folder / "maps")
     except OSError as error:
-        raise NoSuchProcess(f"process {pid} may not be looked at: {error.strerror} (try sudo)") from None
+        raise NoSuchProcess(f"process {pid} cannot be read: {error.strerror} (try sudo)") from None
     if find_library(maps) is None:
         raise NoSuchProcess(f"process {pid} is not on snugmalloc: snug doctor {pid} says what it uses")
 
@@ -119,7 +119,7 @@ def _reading(folders: list[Path], missing: list[Missing] | None = None) -> Readi
 
 
 def _look_at(folder: Path) -> Sample | Missing | None:
-    """The process of a folder of /proc, or why it gives no figures; None if it has not the library."""
+    """The process of a folder of /proc, or why it has no figures; None if it does not have the library."""
     try:
         base = find_library(_lines(folder / "maps"))
         if base is None:

@@ -1,6 +1,6 @@
-"""Owns the way into a running process: its memory, and the engine's modules on it, which know how a heap lies.
+"""Owns reading a running process: its memory, and the engine's modules on it, which know the layout of a heap.
 
-The process is not stopped and need not know of it. `attach` takes the right to trace it.
+The process is not stopped and does not cooperate. `attach` needs permission to trace it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ PAGE = 4096
 
 
 class CannotAttach(Exception):
-    """A process that cannot be looked into, and why."""
+    """A process that cannot be read, and why."""
 
 
 class RemoteMachine:
-    """As much of a machine as it takes to read: what is loaded is another process's, page by page."""
+    """A read-only machine: loads the memory of another process, page by page."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
@@ -50,18 +50,18 @@ class RemoteMachine:
         return page
 
     def forget(self) -> None:
-        """What is loaded from now on is read anew."""
+        """Drop the pages read so far."""
         self.pages.clear()
 
     def reserve(self, count: int) -> int:
-        """Modules get addresses for memory of their own, which nobody uses here."""
+        """Addresses for the modules' own memory, which is not used here."""
         self._reserved += -(-count // PAGE) * PAGE
         return self._reserved
 
 
 @dataclass(frozen=True)
 class Attached:
-    """A process that is on the heap, open to be looked into."""
+    """A process on the heap, opened for reading."""
 
     pid: int
     proc: Path
@@ -109,14 +109,14 @@ def attach(pid: int, root: Path = PROC, *, to_write: bool = False) -> Iterator[A
     try:
         maps = (proc / "maps").read_text(errors="replace").splitlines()
         if not maps:
-            raise CannotAttach(f"process {pid} has no memory: it is one of the kernel's, or has ended")
+            raise CannotAttach(f"process {pid} has no memory: it is a kernel thread, or has ended")
         base = find_library(maps)
         if base is None:
             raise CannotAttach(f"process {pid} is not on snugmalloc: snug doctor {pid} says what it uses")
         file = (proc / "mem").open("r+b" if to_write else "rb", buffering=0)
     except OSError as error:
         why = "it has ended" if not proc.exists() else f"{error.strerror} (try sudo)"
-        raise CannotAttach(f"process {pid} may not be looked at: {why}") from None
+        raise CannotAttach(f"process {pid} cannot be read: {why}") from None
     with file:
         yield _attached(pid, proc, base, Memory(file.fileno()))
 
@@ -130,11 +130,11 @@ def _attached(pid: int, proc: Path, base: int, memory: Memory) -> Attached:
         return Attached(pid, proc, memory, figures_at, shards_at, outside_at)
     except (OSError, NotReadable) as error:
         why = str(error) if has_memory(proc) else "it has ended"
-        raise CannotAttach(f"process {pid} may not be looked at: {why}") from None
+        raise CannotAttach(f"process {pid} cannot be read: {why}") from None
 
 
 def _check(pid: int, inside: Inside | None, layout: int) -> None:
-    """Raises CannotAttach where there is no heap that is known here."""
+    """Raise CannotAttach if there is no heap of this layout."""
     if inside is not None and inside.is_off:
         raise CannotAttach(f"process {pid} is not on the heap: {STATES[inside.state]}")
     if inside is not None and not inside.version:

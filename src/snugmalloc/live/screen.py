@@ -30,11 +30,11 @@ from snugmalloc.trace.bounds import SIZE_BOUNDS, bound_of
 
 CURVE_WIDTH = 20
 BAR_WIDTH = 60
-BLUE, ORANGE, GREY = "#56B4E9", "#E69F00", "#808080"  # told apart by people who do not see all colours
+BLUE, ORANGE, GREY = "#56B4E9", "#E69F00", "#808080"  # distinguishable with colour blindness
 LOOKS = {LIVE: ("█", BLUE), KEPT: ("▓", ORANGE), GIVEN: ("░", GREY)}
 MAP_ROWS = 8
 WALK_SECONDS = 5.0  # from one walk through a heap to the next, while its map is shown,
-WALK_SHARE = 20  # and so many times what a walk takes
+WALK_SHARE = 20  # and this many times the duration of a walk
 WORDS = {
     Missing.ENDED: "ended",
     Missing.NOT_PERMITTED: "not permitted to read",
@@ -63,7 +63,7 @@ def number(value: float | None, form: str = ",.0f") -> str:
 
 
 class Figures(Screen[None]):
-    """What shows figures, and does so anew after each reading."""
+    """A screen that is updated after each reading."""
 
     pid: int | None = None
     """The process that is shown; None for all."""
@@ -79,7 +79,7 @@ class Figures(Screen[None]):
         self.show()
 
     def on_screen_resume(self) -> None:
-        """Show what came while another screen was in front."""
+        """Show readings that came while another screen was in front."""
         self.show()
 
     def show(self) -> None:
@@ -105,7 +105,7 @@ class All(Figures):
         super().on_mount()
 
     def show(self) -> None:
-        """Fill the table anew; the cursor stays on its process."""
+        """Fill the table again; the cursor stays on its process."""
         reading = self.history.latest
         table = self.query_one(DataTable)
         chosen = self._chosen()
@@ -211,22 +211,22 @@ class One(Figures):
         self.show()
 
     def action_record(self) -> None:
-        """Ask the process to record, or to leave off."""
+        """Make the process start or stop a recording."""
         assert isinstance(self.app, Top) and self.pid is not None
         sample = self.history.last(self.pid)
         self.app.asks.ask_to_record(self.pid, sample.program if sample else "process")
         self.show()
 
     def action_map(self) -> None:
-        """Show the heap by addresses and sizes, or show it no more."""
+        """Show or hide the heap by addresses and sizes."""
         self.wants_map = not self.wants_map
         self.walked = 0.0
         self.query_one("#map").display = self.wants_map
-        self.query_one("#map", Static).update("walking through the heap ..." if self.wants_map else "")
+        self.query_one("#map", Static).update("walking the heap ..." if self.wants_map else "")
         self.walk_if_due()
 
     def walk_if_due(self) -> None:
-        """Walk through the heap, if its map is shown and the last walk is long ago."""
+        """Walk the heap, if its map is shown and the last walk is old enough."""
         pause = max(WALK_SECONDS, WALK_SHARE * self.found.seconds if self.found else 0)
         if self.wants_map and time.monotonic() - self.walked >= pause:
             self.run_worker(self._walk(), name="walk", exclusive=True)
@@ -282,11 +282,11 @@ class One(Figures):
             ("live", bytes_text(heap.live_bytes)),
             ("  in blocks", number(heap.live_blocks)),
             ("heap", bytes_text(heap.system_bytes)),
-            ("  the most so far", bytes_text(heap.peak_system_bytes)),
+            ("  maximum so far", bytes_text(heap.peak_system_bytes)),
             ("  large blocks", bytes_text(heap.mapped_bytes)),
             ("resident heap", bytes_text(heap.resident_bytes)),
             ("resident / live", number(sample.fragmentation, ".2f")),
-            ("given back, in all", bytes_text(heap.returned_bytes)),
+            ("given back, total", bytes_text(heap.returned_bytes)),
             ("limit", bytes_text(heap.limit_bytes) if heap.limit_bytes else "none"),
             ("threads", number(sample.threads)),
             ("thread caches", number(heap.thread_caches)),
@@ -326,7 +326,7 @@ def bar(sample: Sample) -> Text:
 
 
 def refusals(sample: Sample) -> Text:
-    """Requests that were answered with NULL, by reason, with what to do."""
+    """Requests that returned NULL, by reason, with advice."""
     met = [(reason, reason.count(sample.heap)) for reason in REASONS if reason.count(sample.heap)]
     if not met:
         return Text("No request was refused.", style="dim")
@@ -362,7 +362,7 @@ def map_of(view: HeapView) -> Group:
 
 
 def cells_of(segments: Iterable[Segment], most: int) -> list[int]:
-    """At most so many cells for the pages of all segments: what most of the pages of each are."""
+    """At most this many cells for the pages of all segments: the state of most pages of each."""
     states = b"".join(segment.states for segment in segments)
     each = max(1, -(-len(states) // most))
     parts = (states[at : at + each] for at in range(0, len(states), each))
@@ -370,7 +370,7 @@ def cells_of(segments: Iterable[Segment], most: int) -> list[int]:
 
 
 class Asks:
-    """What the processes on the screen were asked for, and what became of it."""
+    """The commands sent to the processes on the screen, and their results."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -380,7 +380,7 @@ class Asks:
         self._errors: dict[int, str] = {}
 
     def ask(self, pid: int, kind: Kind, path: str = "") -> bool:
-        """Ask for something, unless what was asked before is still to be done. Whether it is asked."""
+        """Send a command, unless an earlier one is still waiting. Returns True if it was sent."""
         self._errors.pop(pid, None)
         before = self._newest.get(pid)
         try:
@@ -394,7 +394,7 @@ class Asks:
         return True
 
     def ask_to_record(self, pid: int, program: str) -> None:
-        """Ask a process to record, or to leave off if it was asked to record, or says that it records."""
+        """Start a recording, or stop it if the process was told to record or says that it is recording."""
         begun = self._begun.get(pid)
         if begun is not None and (not begun.refusal or begun.answer is Answer.RECORDS_ALREADY):
             if self.ask(pid, Kind.END, begun.path):
@@ -405,7 +405,7 @@ class Asks:
             self._begun[pid] = self._newest[pid]
 
     def look(self) -> None:
-        """Whether there are answers."""
+        """Check for answers."""
         for pid, asked in self._newest.items():
             if asked.answer is not None:
                 continue
@@ -416,7 +416,7 @@ class Asks:
                 self._errors[pid] = str(error)
 
     def told(self, pid: int) -> str:
-        """What to tell of a process."""
+        """The status line of a process."""
         asked = self._newest.get(pid)
         words = [self._errors[pid]] if pid in self._errors else [str(asked)] if asked else []
         begun = self._begun.get(pid)

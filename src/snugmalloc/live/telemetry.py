@@ -33,7 +33,7 @@ _Callback = Callable[[CallbackOptions], Iterator[Observation]]
 _CACHED = Gauge(
     "cached_bytes",
     BYTES,
-    "Of snugmalloc.live what threads have cached.",
+    "The part of snugmalloc.live in thread caches.",
     lambda heap: heap.cached_bytes,
 )
 """What only a process itself knows."""
@@ -42,8 +42,8 @@ _CACHED = Gauge(
 def register(provider: MeterProvider | None = None) -> bool:
     """Register the metrics of this process's heap with `provider`, by default the global one: once a process.
 
-    A process that is not on snugmalloc has none: a warning is logged, and nothing is registered. Whether they
-    were.
+    A process that is not on snugmalloc has none: a warning is logged, and nothing is registered. Returns
+    whether they were.
     """
     if not dropin.is_process_malloc():
         logging.getLogger(__name__).warning(NOT_ON_SNUGMALLOC)

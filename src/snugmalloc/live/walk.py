@@ -1,10 +1,10 @@
-"""Owns the walk through the heap of a running process: what is live, free, given back, what holds pages back.
+"""Owns walking the heap of a running process: what is live, free, given back, what holds pages back.
 
-The page map says of each page what it is, so a slab is counted by its tag alone; other blocks are followed from
+The page map has the kind of each page, so a slab is counted by its tag alone; other blocks are followed from
 tag to tag. The process runs meanwhile. Blocks whose tags do not agree were changed while they were read: they
-are read again, and left out if that does not help; how much was left out is told.
+are read again, and left out if that does not help; the result says how much was left out.
 
-What lies in the caches of threads, or is on its way from one thread to another, is not live here.
+Memory in thread caches, or passed from one thread to another, is not live here.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class Segment:
 
     @property
     def overhead(self) -> int:
-        """What is left: tags, rests of slabs, and what the heap itself has."""
+        """The rest: tags, ends of slabs, and the heap's own data."""
         known = self.live + self.cached + self.free_in_slabs + self.kept + self.given_back + self.unread
         return max(0, self.size - known)
 
 
 @dataclass
 class HeapView:
-    """A heap as it was found."""
+    """The result of a walk."""
 
     pid: int
     page_size: int
@@ -133,13 +133,13 @@ def walk_heap(attached: Attached, page_size: int = PAGE) -> HeapView:
 
 
 def walk_process(pid: int, page_size: int = PAGE) -> HeapView:
-    """The same of a process that nobody is attached to."""
+    """The same, attaching to the process first."""
     with attach(pid) as attached:
         return walk_heap(attached, page_size)
 
 
 def _why(attached: Attached, error: OSError) -> str:
-    return f"may not be looked at: {error.strerror or error}" if attached.is_running else "has ended"
+    return f"cannot be read: {error.strerror or error}" if attached.is_running else "has ended"
 
 
 class _PageMap:
@@ -235,7 +235,7 @@ def _heaps(attached: Attached) -> Iterator[tuple[Any, str]]:
 
 
 class _Cached:
-    """What lies in threads' caches, or waits for a thread: objects by page and class, and blocks."""
+    """What is in thread caches, or waits for a thread: objects by page and class, and blocks."""
 
     def __init__(self, attached: Attached) -> None:
         self.memory = attached.memory
@@ -280,7 +280,7 @@ class _Cached:
             chain = below
 
     def _add(self, pointer: int, count: int, size_class: int) -> None:
-        """A list; the thread that has it may be at it, and then it leads astray."""
+        """Add a list; its thread may be using it, so that it may be inconsistent."""
         are_objects = self.engine.has_objects(size_class)
         try:
             while pointer and count > 0 and pointer not in self.seen and not pointer % self.engine.UNIT:
@@ -310,7 +310,7 @@ class _Ledger:
         """The blocks of a page: their size, how many, and whether one was counted that lies on two pages."""
 
     def put(self, begin: int, size: int, count: int) -> None:
-        """So many live blocks of one size from `begin` on, all on one page; or one block."""
+        """Add live blocks of one size from `begin` on, all on one page; or one block."""
         first, last = begin >> self.shift, (begin + size - 1) >> self.shift
         if first != self.page:
             self.settle(first)
@@ -351,7 +351,7 @@ class _Ledger:
 
 
 class _Layout:
-    """What the engine's modules say of a heap's layout, at hand: they are asked for each block."""
+    """The heap's layout from the engine's modules, cached because it is used for each block."""
 
     def __init__(self, engine: Any) -> None:
         self.slab_classes: int = engine.SLAB_CLASSES
@@ -546,7 +546,7 @@ class _Walk:
 
 
 class _Changed(Exception):
-    """Tags that do not agree: the process was at these blocks."""
+    """Tags that do not agree: the process was changing these blocks."""
 
 
 def grouped(parts: dict[int, Part], bound: Callable[[int], int | None]) -> dict[int | None, Part]:

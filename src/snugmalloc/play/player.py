@@ -30,7 +30,7 @@ class PlayError(Exception):
 
 
 class Sample(NamedTuple):
-    """After so many steps: bytes `live` as the program asked, `resident` for them, processor time so far."""
+    """After a number of steps: bytes `live` as requested, `resident` for them, processor time so far."""
 
     step: int
     live: int
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def peak_resident_bytes(self) -> int:
-        """The most of the samples and of what the kernel keeps."""
+        """The maximum of the samples and of the kernel's value."""
         return max(self.highest or 0, *(sample.resident for sample in self.samples))
 
     @property

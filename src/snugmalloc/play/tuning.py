@@ -1,8 +1,8 @@
-"""Owns the search for options of the drop-in malloc that suit a trace, and the judgement of what was found.
+"""Owns the search for options of the drop-in malloc for a trace, and the test of the result.
 
-The search is optuna's: it learns on one half of a trace, and what it found is judged on the other. How a
-setting is measured is somebody else's matter: a function that plays settings in turn and gives a figure of
-memory and one of time for each.
+The search is optuna's, on one half of a trace; the result is tested on the other. Measuring a setting is not
+done here, but by a function that plays settings in turn and returns a figure of memory and one of time for
+each.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SAME = 1.005
 
 
 class Half(Enum):
-    """Of a trace: what is learnt from, and what is judged."""
+    """The halves of a trace: for the search, and for the test."""
 
     LEARNING = "learning"
     JUDGING = "judging"
@@ -71,7 +71,7 @@ class TunerError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: `setting` is empty if the defaults are as good."""
+    """The result: `setting` is empty if the defaults are as good."""
 
     setting: Setting
     tried: Setting
@@ -83,18 +83,18 @@ class Verdict:
 
     @property
     def ratios(self) -> tuple[float, float]:
-        """Memory and time of what was judged, over those of the defaults."""
+        """Memory and time of the tested setting, over those of the defaults."""
         return self.found.over(self.defaults)
 
 
 def check_optuna() -> None:
-    """Raises TunerError where optuna is not installed."""
+    """Raise TunerError if optuna is not installed."""
     if find_spec("optuna") is None:
         raise TunerError("snug tune needs optuna: pip install 'snugmalloc[tune]'")
 
 
 class Search:
-    """Looks, on one half of a trace, for the setting with the least memory and a time within a bound."""
+    """Searches, on one half of a trace, for the setting with minimum memory and a time within a bound."""
 
     def __init__(self, measure: Measure, time_bound: float) -> None:
         self.measure = measure
@@ -102,7 +102,7 @@ class Search:
         self.known: dict[tuple[tuple[str, str], ...], tuple[float, float]] = {}
 
     def run(self, trials: int, seed: int, told: Progress) -> Setting:
-        """The best setting of so many trials."""
+        """The best setting of this many trials."""
         study = _new_study(trials, seed)
         best, least = NO_CHANGE, 1.0
         for number in range(trials):
@@ -159,7 +159,7 @@ def _new_study(trials: int, seed: int) -> Any:
 def tune(
     measure: Measure, *, trials: int, time_bound: float, rounds: int, seed: int, told: Progress
 ) -> Verdict:
-    """Search with so many trials, and judge what was found in so many rounds. Raises TunerError."""
+    """Search with this many trials, and test the result in this many rounds. Raises TunerError."""
     tried = Search(measure, time_bound).run(trials, seed, told)
     if not tried:
         (defaults,) = measure([NO_CHANGE], Half.JUDGING, rounds)

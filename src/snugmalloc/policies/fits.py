@@ -1,7 +1,7 @@
 """Owns the policies that keep a set of holes: they differ in the hole that they choose, and in coalescing.
 
-A hole that is larger than what is asked for is split, its low end taken. Where no hole is large enough the line
-grows, and a hole at its end is used with it.
+A hole that is larger than the request is split, its low end taken. If no hole is large enough the line grows,
+and a hole at its end is used with it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Holes(Policy):
 
     @abstractmethod
     def note(self, start: int, length: int) -> None:
-        """There is one more hole."""
+        """Add a hole."""
 
     @abstractmethod
     def forget(self, start: int, length: int) -> None:
-        """A hole is there no more."""
+        """Remove a hole."""
 
     def take(self, length: int) -> tuple[int, int]:
         start = self.choose(length)
@@ -102,7 +102,7 @@ class WorstFit(BySize):
 
 
 class NoCoalescing(BestFit):
-    """The best fit, and holes stay as they were freed: they are split, never put together again."""
+    """Best fit without coalescing: holes are split, never merged."""
 
     coalesces = False
 

@@ -15,7 +15,7 @@ def rounded(size: int, unit: int = UNIT) -> int:
 
 
 class Policy(ABC):
-    """Hands out stretches of a line that begins at address 0, and takes them back."""
+    """Allocates and frees ranges of a line that begins at address 0."""
 
     coalesces: ClassVar[bool] = True
     """Free neighbours become one stretch."""
@@ -29,7 +29,7 @@ class Policy(ABC):
         """The bytes of these stretches."""
 
     def allocate(self, size: int, alignment: int = UNIT) -> int:
-        """The address of a new block. For a larger alignment its stretch is longer, as with os_malloc."""
+        """The address of a new block. For a larger alignment its range is longer, as with os_malloc."""
         length = rounded(max(size, 1)) + max(alignment - UNIT, 0)
         start, length = self.take(length)
         address = rounded(start, max(alignment, UNIT))
@@ -45,7 +45,7 @@ class Policy(ABC):
         self.give_back(start, length)
 
     def resize(self, address: int, size: int) -> int:
-        """The block's new address. A block whose stretch is long enough stays, and gives nothing back."""
+        """The block's new address. A block whose range is large enough stays, and frees nothing."""
         start, length = self.taken[address]
         if address + size <= start + length:
             return address
@@ -55,13 +55,13 @@ class Policy(ABC):
 
     @abstractmethod
     def take(self, length: int) -> tuple[int, int]:
-        """A stretch of at least `length` bytes, a multiple of UNIT: where it begins, and its length."""
+        """Take a range of at least `length` bytes, a multiple of UNIT: its start and length."""
 
     @abstractmethod
     def give_back(self, start: int, length: int) -> None:
-        """A stretch that was taken is free again."""
+        """Free a range that was taken."""
 
     @property
     @abstractmethod
     def holes(self) -> list[tuple[int, int]]:
-        """The free stretches below the end of the line, in order of their addresses: (start, length)."""
+        """The free ranges below the end of the line, in address order: (start, length)."""

@@ -1,4 +1,4 @@
-"""Owns playing a trace on a policy, and what became of its line."""
+"""Owns playing a trace on a policy, and the figures of its line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 class Moment(NamedTuple):
-    """The line after so many calls, in bytes."""
+    """The line after a number of calls, in bytes."""
 
     call: int
     live: int
@@ -43,7 +43,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Played:
-    """What a policy made of a trace."""
+    """The result of a trace on a policy."""
 
     moments: tuple[Moment, ...]
     """At evenly spaced calls."""

@@ -6,7 +6,7 @@
         for event in trace.events():
             print(event.operation.name, event.size, hex(event.address))
 
-`TraceReader.columns` gives many events at a time, as arrays or, where NumPy is installed, as NumPy's arrays.
+`TraceReader.columns` returns many events at a time, as arrays, or as NumPy's arrays if NumPy is installed.
 docs/trace-format.md describes the file.
 """
 

@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 
 def parse_line(line: bytes) -> Call | None:
-    """The call that a line tells of, None for an empty one; raises ValueError or KeyError if it is no call."""
+    """The call in a line, None for an empty one; raises ValueError or KeyError if it is not a call."""
     words = line.split()
     if not words:
         return None
@@ -91,7 +91,7 @@ class AndroidImporter:
         return Header(Flags.ADDRESSES | Flags.TIMES, start=self.start)
 
     def line(self, line: bytes, writer: TraceWriter) -> None:
-        """One more line; raises ValueError or KeyError if it is no call."""
+        """Add one line; raises ValueError or KeyError if it is not a call."""
         call = parse_line(line)
         if call is None:
             return
@@ -110,7 +110,7 @@ class AndroidImporter:
         )
 
     def thread(self, name: bytes, writer: TraceWriter) -> int:
-        """The number of a thread, which begins with its first call."""
+        """The number of a thread, which begins at its first call."""
         known = self.thread_of.get(name)
         if known is not None:
             return known

@@ -1,4 +1,4 @@
-"""Owns what a ring says of the end of a process: how its memory grew, what of, and what it asked for last."""
+"""Owns the analysis of a process's end from its ring: how memory grew, which sizes, the last requests."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ STATE_FIELD, START_FIELD = 0, 19  # of /proc/PID/stat, behind the program's name
 class End(Enum):
     """How the process ended."""
 
-    RUNNING = "runs still"
-    EXIT = "came to its regular end"
-    KILLED = "was killed, crashed or became another program: it did not come to its regular end"
+    RUNNING = "is still running"
+    EXIT = "exited normally"
+    KILLED = "was killed, crashed or executed another program: it did not exit normally"
 
 
 class Verdict(Enum):
-    """What most of the memory was, when the process was last heard of."""
+    """What most of the memory was at the last event."""
 
     LIVE = "live"
     FREE = "free"
@@ -55,7 +55,7 @@ class Point(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """From when on a figure grew, until it was known last."""
+    """The growth of a figure: from its start to the last known value."""
 
     since: float
     """Seconds before the end."""
@@ -95,7 +95,7 @@ class SizeGrowth(NamedTuple):
 
 
 class ThreadGrowth(NamedTuple):
-    """By how much the calls of a thread that are in the ring changed live bytes."""
+    """How much the calls of a thread in the ring changed live bytes."""
 
     thread: str | None
     """None for threads that lived for a moment, together."""
@@ -119,7 +119,7 @@ class Request(NamedTuple):
 
 @dataclass
 class Autopsy:
-    """All that is said. Times in seconds before the end, which is the last of which anything is known."""
+    """The result. Times are in seconds before the end, which is the last known moment."""
 
     ring: Ring
     window: Window
@@ -150,17 +150,17 @@ class Autopsy:
 
     @property
     def newest(self) -> Figures:
-        """The figures as they were last. Of these, resident is older."""
+        """The latest figures; resident may be older than the others."""
         return self.ring.newest
 
     @property
     def measured(self) -> Figures:
-        """The last figures that are of one moment, resident with the others."""
+        """The latest figures of one moment, including resident."""
         return measured_in(self.ring)
 
     @property
     def heap(self) -> int:
-        """Bytes that the allocator had of the system at the end, without what it had given back."""
+        """Bytes that the allocator had taken from the system at the end, minus those given back."""
         return heap_of(self.newest)
 
     @property
@@ -170,7 +170,7 @@ class Autopsy:
 
     @property
     def other(self) -> int:
-        """Resident bytes that were not the allocator's, when they were read last."""
+        """Resident bytes outside the allocator, at the last reading."""
         return max(0, self.measured.resident - heap_of(self.measured))
 
     @property
@@ -183,20 +183,20 @@ class Autopsy:
 
 
 def heap_of(figures: Figures) -> int:
-    """Bytes that the allocator had of the system, without what it had given back.
+    """Bytes that the allocator had taken from the system, minus those given back.
 
-    What is live is counted in each call, this only at some: so it is as much as is live at least.
+    Live bytes are counted in each call, this only at intervals, so the result is at least the live bytes.
     """
     return max(figures.live, figures.system_bytes - figures.purged_bytes)
 
 
 def measured_in(ring: Ring) -> Figures:
-    """The last figures of a ring that are of one moment, resident with the others."""
+    """A ring's latest figures of one moment, including resident."""
     return ring.series[-1] if ring.series else ring.newest
 
 
 def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -> Autopsy:
-    """Say what is known of the end of a process. `reader` reads the same ring."""
+    """Analyse the end of a process. `reader` reads the same ring."""
     header, ticks = ring.header, ring.header.ticks_per_second or 1
     horizon = max(ring.horizon, header.start)
     window = read_window(reader, horizon - header.start, progress)
@@ -245,7 +245,7 @@ def perform(ring: Ring, reader: TraceReader, progress: Progress | None = None) -
 
 
 def growth_of(curve: Sequence[Point], figure: Callable[[Point], int | None]) -> Growth | None:
-    """Since when a figure grew, the last of the times at which it was still low; None if it did not grow."""
+    """The growth of a figure since the last time at which it was still low; None if it did not grow."""
     known = [(point.before_end, value) for point in curve if (value := figure(point)) is not None]
     if not known:
         return None
@@ -258,7 +258,7 @@ def growth_of(curve: Sequence[Point], figure: Callable[[Point], int | None]) -> 
 
 
 def sizes_between(series: Sequence[Figures], curve: Sequence[Point], since: float) -> list[SizeGrowth]:
-    """Live bytes by size at a moment and at the end, what grew most first."""
+    """Live bytes by size at a moment and at the end, largest growth first."""
     begin = max(at for at, point in enumerate(curve) if point.before_end >= since)
     bins = zip(SIZE_BOUNDS, series[begin].bins, series[-1].bins, strict=True)
     found = (SizeGrowth(*entry) for entry in bins if entry[1] or entry[2])
@@ -266,7 +266,7 @@ def sizes_between(series: Sequence[Figures], curve: Sequence[Point], since: floa
 
 
 def growth_by_thread(changes: Mapping[int | None, Sequence[int]], window: Window) -> list[ThreadGrowth]:
-    """What grew by the calls of each thread, the most first."""
+    """The growth by the calls of each thread, largest first."""
     found = []
     for thread, bins in changes.items():
         most = max(range(len(bins)), key=bins.__getitem__)
@@ -283,7 +283,7 @@ def end_of(ring: Ring, proc: Path = PROC) -> End:
 
 
 def _is_running(process: Path, start: int) -> bool:
-    """Whether the process of a folder of /proc began at `start`, and has not ended."""
+    """Whether the process of a folder of /proc began at `start`, and is still running."""
     try:
         figures = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
         return figures[STATE_FIELD] not in "ZX" and int(figures[START_FIELD]) == start

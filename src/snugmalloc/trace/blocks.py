@@ -1,4 +1,4 @@
-"""Owns what a trace tells: the life of each block, from call to call, and how much was live."""
+"""Owns a trace's history: the life of each block, and the live bytes."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Blocks:
         return len(self.size)
 
     def is_live(self, block: int, call: int) -> bool:
-        """Whether a block is live after so many calls."""
+        """Whether a block is live after `call` calls."""
         return self.begun[block] <= call and not NEVER < self.ended[block] <= call
 
     def live_at(self, call: int) -> list[int]:
-        """The blocks that are live after so many calls."""
+        """The blocks that are live after this many calls."""
         lives = zip(self.begun, self.ended, strict=True)
         return [
             block for block, (begun, ended) in enumerate(lives) if begun <= call and not NEVER < ended <= call
@@ -56,7 +56,7 @@ class Blocks:
 
 @dataclass
 class History:
-    """All that a trace tells, call by call."""
+    """The history of a trace, call by call."""
 
     blocks: Blocks = field(default_factory=Blocks)
     calls: Counter[Operation] = field(default_factory=Counter)
@@ -88,15 +88,15 @@ class History:
         return len(self.live)
 
     def thread_name(self, thread: int) -> str:
-        """The name of a thread, else what the system calls it, else its number in the trace."""
+        """The name of a thread, or else its system id, or else its number in the trace."""
         return self.names.get(thread) or str(self.thread_ids.get(thread, thread))
 
     @property
     def given_back(self) -> int:
-        """Bytes that went back to the system."""
+        """Bytes given back to the system."""
         return sum(self.event_bytes[operation] for operation in GIVE_BACK)
 
     @property
     def peak_call(self) -> int:
-        """The number of calls after which most bytes were live."""
+        """The number of calls at the peak of live bytes."""
         return max(range(len(self.live)), key=self.live.__getitem__) + 1 if self.live else 0

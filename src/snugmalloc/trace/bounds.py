@@ -1,4 +1,4 @@
-"""Owns the bounds of groups: which sizes, ages and lifetimes go together in a report."""
+"""Owns the bounds of a report's groups of sizes, ages and lifetimes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ Bound = TypeVar("Bound", int, float)
 
 
 def bound_of(bounds: Sequence[Bound], value: Bound) -> Bound | None:
-    """The least of the bounds that is no less than the value; None if it is larger than all."""
+    """The smallest bound that is at least the value; None if the value exceeds all."""
     at = bisect_left(bounds, value)
     return bounds[at] if at < len(bounds) else None

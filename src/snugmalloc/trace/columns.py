@@ -1,4 +1,4 @@
-"""Owns events as columns: what a reader gets of each chunk, and how a chunk of columns is written and read."""
+"""Owns events as columns: what a reader returns for each chunk, and packing and unpacking a chunk."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NO_BLOCK = -1
 NULL_DISTANCE, FOREIGN_DISTANCE, NEAREST_DISTANCE = 0, 1, 2
 UNKNOWN_ADDRESS = 1
 """In a trace without addresses: a pointer that is not NULL and belongs to no block of the trace."""
-EARLIER_THAN_FIRST = "a block that was given before the first one"
+EARLIER_THAN_FIRST = "a reference to a block before the first one"
 LARGEST_SHIFT = 63
 LARGEST_BLOCK = 2**62
 
@@ -71,7 +71,7 @@ class Column(IntEnum):
 
 
 class Event(NamedTuple):
-    """One thing that happened. `operation` says what the figures mean; what does not apply is 0."""
+    """One event. `operation` says what the figures mean; those that do not apply are 0."""
 
     operation: Operation
     thread: int
@@ -96,7 +96,7 @@ class Event(NamedTuple):
 class Columns:
     """Events in order, one entry in each column: arrays, or NumPy's arrays where NumPy is installed.
 
-    In `old` only pointers stand that belong to no block of the trace; `freed` has the others.
+    `old` has only pointers that belong to no block of the trace; `freed` has the others.
     """
 
     first: int = 0
@@ -120,11 +120,11 @@ class Columns:
 
     @property
     def last_block(self) -> int:
-        """How many blocks were given until the end."""
+        """How many blocks were allocated up to the end."""
         return max(self.first_block, largest(self.block) + 1) if len(self) else self.first_block
 
     def listed(self) -> Columns:
-        """The same in Python's own ints, which do not wrap."""
+        """The same as Python ints, which do not overflow."""
         return Columns(self.first, self.first_block, *self._listed())
 
     def rows(self) -> Iterator[tuple[int, ...]]:
@@ -140,7 +140,7 @@ COLUMN_NAMES = tuple(entry.name for entry in fields(Columns)[2:])
 
 
 def find_blocks(gives: bytes, distance: Vector, first_block: int) -> tuple[Vector, Vector]:
-    """The numbers of the blocks that calls gave, and of those that they were given. Raises ValueError."""
+    """The numbers of the blocks that calls returned, and of those that they freed. Raises ValueError."""
     np = numpy()
     if np:
         return _find_blocks_at_once(gives, distance, first_block)
@@ -167,7 +167,7 @@ def _find_blocks_at_once(gives: bytes, distance: Vector, first_block: int) -> tu
 
 
 def with_refused(operations: Vector, refused: Vector) -> bytes:
-    """The operations as they stand in the file."""
+    """The operations as they are in the file."""
     np = numpy()
     if np:
         marked = np.where(refused, np.uint8(REFUSED), np.uint8(0)) | np.asarray(operations, dtype=np.uint8)
@@ -208,7 +208,7 @@ def pack_columns(columns: Columns, flags: Flags) -> bytes:
 
 
 def _distances(columns: Columns, operations: bytes) -> Vector:
-    """For each pointer given: 0 for NULL, 1 for a block that is not known, else 2 and how many blocks ago."""
+    """For each pointer: 0 for NULL, 1 for an unknown block, else 2 plus the number of blocks since."""
     np = numpy()
     if np:
         gave = np.asarray(columns.block) != NO_BLOCK
@@ -254,20 +254,20 @@ def _addresses(columns: Columns, operations: bytes) -> tuple[Vector, Vector]:
 
 
 def unpack_columns(payload: bytes, count: int, first: int, first_time: int, flags: Flags) -> Columns:
-    """The events of a chunk. Raises TraceError where the payload makes no sense."""
+    """The events of a chunk. Raises TraceError where the payload is invalid."""
     cursor = Cursor(payload)
     first_block, base, shift = cursor.number(), cursor.number(), cursor.number()
     lengths = [(cursor.number(), cursor.number()) for _ in range(cursor.number())]
     packed = {number: cursor.take(length) for number, length in lengths}
     operations = packed.get(Column.OPERATION, b"")
     if len(operations) != count or b"\0" in operations.translate(IS_KNOWN):
-        raise TraceError("a chunk of columns makes no sense: operations that are not known")
+        raise TraceError("a chunk of columns is invalid: unknown operations")
     if shift > LARGEST_SHIFT or first_block > LARGEST_BLOCK:
-        raise TraceError("a chunk of columns makes no sense: numbers that are too large")
+        raise TraceError("a chunk of columns is invalid: numbers out of range")
     try:
         return _Unpacker(packed, operations, flags).columns(first, first_time, first_block, base, shift)
     except (ValueError, IndexError, OverflowError) as error:
-        raise TraceError(f"a chunk of columns makes no sense: {error}") from None
+        raise TraceError(f"a chunk of columns is invalid: {error}") from None
 
 
 class _Unpacker:

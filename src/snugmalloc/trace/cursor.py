@@ -1,4 +1,4 @@
-"""Owns reading one number or text after the other from a payload."""
+"""Owns reading numbers and texts from a payload in sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what changed between two traces: in all, by size, by line, by stack, by thread."""
+"""Owns the changes between two traces: in total, by size, by line, by stack, by thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 class Figures(NamedTuple):
-    """Of blocks that have something in common, in one trace."""
+    """The figures of a group of blocks in one trace."""
 
     blocks: float = 0
     bytes: float = 0
@@ -28,19 +28,19 @@ class Figures(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The same blocks in two traces."""
+    """A group of blocks in two traces."""
 
     before: Figures
     after: Figures
 
     @property
     def step(self) -> Figures:
-        """By how much each figure is more."""
+        """The difference of each figure."""
         return Figures(*(after - before for before, after in zip(self.before, self.after, strict=True)))
 
     @property
     def weight(self) -> tuple[float, float, float]:
-        """What matters more is more: first the memory that was in use, then how much was asked for."""
+        """The weight for sorting: first by memory in use, then by bytes allocated."""
         blocks, size, *in_use = map(abs, self.step)
         return max(in_use), size, blocks
 
@@ -54,7 +54,7 @@ class Side(NamedTuple):
 
 @dataclass
 class Difference:
-    """What changed. In the lists are only blocks that did, those that changed most first, sizes in order."""
+    """What changed. The lists have only changed groups, largest changes first, sizes in order."""
 
     total: Change
     by_size: list[tuple[int | None, Change]]
@@ -69,10 +69,10 @@ class Difference:
 
 
 def difference_of(before: Side, after: Side) -> Difference:
-    """What changed from one trace to the other.
+    """The changes from one trace to the other.
 
-    Lines are the same when function and name of the file are; threads when they have the same name, or no name
-    and the same number in the trace.
+    Lines are matched by function and file name; threads by name, or, if they have none, by their number in the
+    trace.
     """
     knows_held = bool(before.summary.snapshot.ledger and after.summary.snapshot.ledger)
     if not knows_held:

@@ -1,10 +1,10 @@
-"""Owns the error that says what is wrong with a trace."""
+"""Owns the errors about traces."""
 
 from __future__ import annotations
 
 
 class TraceError(ValueError):
-    """The file is no trace that can be read; the message names the file, the place and what is wrong."""
+    """The file is not a readable trace; the message names the file, the place and the error."""
 
 
 class CutOff(TraceError):

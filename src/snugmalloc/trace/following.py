@@ -1,7 +1,7 @@
-"""Owns the way from the events of a trace to its history: one after the other, or at once by NumPy.
+"""Owns computing a trace's history from its events: one by one, or all at once by NumPy.
 
 Both have the same result. At once, what begins blocks is gathered from all columns first; that the free of a
-block is missing shows when blocks are sorted by address, and how much was live by adding up all changes.
+block is missing shows when blocks are sorted by address, and live bytes are the sums of all changes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Follower(Protocol):
         """The next events."""
 
     def finish(self) -> History | None:
-        """There are no more: what they tell; None if this way cannot tell it."""
+        """The history, after the last event; None if this way cannot compute it."""
 
 
 def read_history(reader: TraceReader, progress: Progress | None = None) -> History:
@@ -53,7 +53,7 @@ def _read(reader: TraceReader, follower: Follower, progress: Progress | None) ->
 
 
 def _note_event(history: History, reader: TraceReader, operation: Operation, event: tuple[int, ...]) -> None:
-    """An event that is no call: its thread, size and number."""
+    """Count an event other than a call: its thread, size and number."""
     thread, size, number = event
     history.events[operation] += 1
     history.event_bytes[operation] += size
@@ -66,7 +66,7 @@ def _note_event(history: History, reader: TraceReader, operation: Operation, eve
 
 
 def _bytes_behind(size: int, mean_gap: int) -> int:
-    """How many bytes a block stands for."""
+    """How many bytes a sampled block stands for."""
     return round(size * blocks_behind(size, mean_gap)) if mean_gap else size
 
 
@@ -111,7 +111,7 @@ class OneByOne:
             history.time.append(time)
 
     def finish(self) -> History:
-        """All that they tell."""
+        """The history."""
         return self.history
 
     def begin(
@@ -199,7 +199,7 @@ class AtOnce:
         self._end({name: of[name][is_end] for name in (*LIFE, "freed")})
 
     def _extend(self, count: int) -> None:
-        """So many more blocks begin."""
+        """Add blocks that begin."""
         np, start = numpy(), self.blocks
         self.blocks += count
         if self.blocks > len(self.life["call"]):
@@ -218,7 +218,7 @@ class AtOnce:
             values[blocks[is_new]] = ends[name][first[is_new]]
 
     def finish(self) -> History | None:
-        """All that they tell; None if blocks are too large."""
+        """The history; None if blocks are too large."""
         history = self.history
         begins = _joined(self.begins, BEGIN)
         weights = _weights(begins["size"], self.reader.header.mean_gap)
@@ -264,14 +264,14 @@ def _count(counter: Counter[int], values: Any) -> None:
 
 
 def _joined(pieces: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
-    """The columns of all pieces, which are given up meanwhile."""
+    """The columns of all pieces joined; releases the pieces."""
     np = numpy()
     empty = {name: np.zeros(0, TYPES.get(name, "uint64")) for name in names}
     return {name: np.concatenate([piece.pop(name) for piece in [empty, *pieces]]) for name in names}
 
 
 def _weights(sizes: Any, mean_gap: int) -> Any:
-    """How many bytes each block stands for; None if these are too many."""
+    """How many bytes each sampled block stands for; None if these are too many."""
     np = numpy()
     different, which = np.unique(sizes, return_inverse=True)
     behind = [_bytes_behind(size, mean_gap) for size in different.tolist()]
@@ -282,7 +282,7 @@ def _weights(sizes: Any, mean_gap: int) -> Any:
 
 
 def _end_unnoticed(begins: dict[str, Any], life: dict[str, Any]) -> int:
-    """A block whose address is handed out again ends then, if it did not before. How many there are."""
+    """End blocks whose address is handed out again before a free. Returns how many there are."""
     np = numpy()
     order = np.argsort(begins["address"], kind="stable")
     earlier, later = order[:-1], order[1:]
@@ -295,7 +295,7 @@ def _end_unnoticed(begins: dict[str, Any], life: dict[str, Any]) -> int:
 
 
 def _moved(freed: Any, sizes: Any, addresses: Any) -> Any:
-    """Of each block how many bytes a realloc brought from another address."""
+    """For each block the bytes that a realloc moved from another address."""
     np = numpy()
     moved = np.zeros(len(sizes), np.uint64)
     resized = np.flatnonzero(freed != NO_BLOCK)

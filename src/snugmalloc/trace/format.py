@@ -79,7 +79,7 @@ class Form(IntEnum):
 
 
 class Head(NamedTuple):
-    """What stands in front of each chunk's payload."""
+    """The head in front of each chunk's payload."""
 
     kind: Kind
     form: Form
@@ -102,7 +102,7 @@ class Head(NamedTuple):
 
 
 def adler(*parts: bytes) -> bytes:
-    """The Adler-32 of all parts, as it stands in the file: an engine needs two sums and no table for it."""
+    """The Adler-32 of all parts, as it is in the file: an engine needs two sums and no table for it."""
     checksum = 1
     for part in parts:
         checksum = zlib.adler32(part, checksum)
@@ -128,7 +128,7 @@ def unpack_header(packed: bytes) -> tuple[Header, int]:
     if version != VERSION:
         raise TraceError(f"is of version {version} of the format, and this snug reads version {VERSION}")
     if size < HEADER.size or flags & ~KNOWN_FLAGS:
-        raise TraceError("the header makes no sense")
+        raise TraceError("the header is invalid")
     return Header(Flags(flags), *rest), size
 
 
@@ -148,28 +148,28 @@ def unpack_head(packed: bytes) -> Head:
     try:
         head = Head(Kind(kind), Form(form), stored, *rest)
     except ValueError:
-        raise TraceError("the head of a chunk makes no sense") from None
+        raise TraceError("the head of a chunk is invalid") from None
     is_backwards = head.first > head.last or (kind == Kind.ROWS and head.first_time > head.last_time)
     if unused or is_backwards or head.stored > LARGEST_PAYLOAD or head.entries > LARGEST_COUNT:
-        raise TraceError("the head of a chunk makes no sense")
+        raise TraceError("the head of a chunk is invalid")
     return head
 
 
 def check_chunk(packed_head: bytes, payload: bytes) -> None:
-    """Raises TraceError if the checksum says that a byte is not what it was."""
+    """Raise TraceError if the checksum is wrong."""
     if adler(packed_head[HEAD_CHECKED_FROM:], payload) != packed_head[len(MARK) : HEAD_CHECKED_FROM]:
         raise TraceError("the checksum of a chunk is wrong")
 
 
 def compress(payload: bytes) -> tuple[Form, bytes]:
-    """The payload as a gzip member, where that is shorter."""
+    """The payload as a gzip member, if that is shorter."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     packed = packer.compress(payload) + packer.flush()
     return (Form.GZIP, packed) if len(packed) < len(payload) else (Form.PLAIN, payload)
 
 
 def uncompress(form: Form, stored: bytes) -> bytes:
-    """The payload as it was. Raises TraceError."""
+    """The uncompressed payload. Raises TraceError."""
     if form is Form.PLAIN:
         return stored
     unpacker = zlib.decompressobj(31)

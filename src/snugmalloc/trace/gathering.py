@@ -1,4 +1,4 @@
-"""Owns making columns of single events: numbers the blocks, and finds which one a pointer belongs to."""
+"""Owns making columns from single events: numbers the blocks, and finds the block of a pointer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Gatherer:
         stack: int,
         refused: bool,
     ) -> int:
-        """One more event. How many are collected now."""
+        """One more event. Returns how many are collected now."""
         freed = block = NO_BLOCK
         if old and HAS_POINTER[operation]:
             keeps = refused and size
@@ -54,7 +54,7 @@ class Gatherer:
         return len(self.rows)
 
     def add_row(self, row: Row, start: int) -> int:
-        """One more event, of a recording that began at `start`. How many are collected now."""
+        """One more event, of a recording that began at `start`. Returns how many are collected now."""
         refused = row.refused or (not row.address and bool(GIVES_BLOCK[row.operation]))
         return self.add(
             row.operation,

@@ -1,4 +1,4 @@
-"""Owns reading rings: the file in which a process keeps its last rows, and its figures over time.
+"""Owns reading rings: files in which a process keeps its last rows, and its statistics over time.
 
 docs/trace-format.md describes it. The process may still run and write, or have been killed at any moment; a
 slot that changes while it is read is read again. For `TraceReader` a ring becomes a trace of rows.
@@ -48,7 +48,7 @@ ROW_SHIFT = 32
 TRIES = 4
 """How often a slot is read that changes meanwhile: then it is left out."""
 SLOT_SHIFTS = (engine.SLOT_SHIFT, engine.LARGE_SLOT_SHIFT)
-NO_SENSE = "the ring makes no sense"
+NO_SENSE = "the ring is invalid"
 
 SIZE_BOUNDS: tuple[int | None, ...] = (
     0,
@@ -60,7 +60,7 @@ SIZE_BOUNDS: tuple[int | None, ...] = (
 
 
 class Figures(NamedTuple):
-    """The process at one moment. `time` in ticks of its clock, all else in bytes if nothing else is said."""
+    """The process at one moment. `time` is in ticks of its clock, all else in bytes if not stated otherwise."""
 
     time: int
     resident: int
@@ -82,7 +82,7 @@ class Figures(NamedTuple):
 
 
 class _Geometry(NamedTuple):
-    """Where what is in the file; in the order of the header."""
+    """The layout of the file, in the order of the header."""
 
     file_bytes: int
     slots: int
@@ -97,9 +97,9 @@ class _Geometry(NamedTuple):
 
     @property
     def most_kept(self) -> int:
-        """Room for chunks that the engine gives at most: a part of what was asked for, in whole pages.
+        """The maximum room for chunks that the engine makes: a part of the requested size, in whole pages.
 
-        That is the file, and what was left over: less than one slot more would have needed.
+        The requested size is that of the file, plus a remainder smaller than one slot.
         """
         left_over = self.slot_bytes + engine.Note.SIZE + 8 + 2 * engine.RING_PAGE
         room = self.file_bytes + left_over >> engine.KEPT_STACKS_SHIFT
@@ -154,7 +154,7 @@ class _Slot(NamedTuple):
 
 @dataclass
 class _Threads:
-    """What is found out of threads while their rows are read, by their number."""
+    """Facts about threads, collected while their rows are read, by their number."""
 
     names: dict[int, str] = field(default_factory=dict)
     first_times: dict[int, int] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class _Threads:
     """Those whose rows say that they began."""
 
     def note(self, run: _Run, rows: bytes, begin: int, end: int) -> None:
-        """These are rows of a thread."""
+        """Add rows of a thread."""
         thread = run.thread
         if rows[0] & ~(STEPS | STACK) == Operation.THREAD_BEGIN:
             self.begun.add(thread)
@@ -178,7 +178,7 @@ class _Threads:
 class Ring:
     """A ring, opened; a context manager.
 
-    Raises TraceError if it makes no sense, OSError if it cannot be read.
+    Raises TraceError if it is invalid, OSError if it cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -210,16 +210,14 @@ class Ring:
         return os.pread(self.file.fileno(), count, place)
 
     def read_front(self) -> None:
-        """Read what is known of the process, the series, and live bytes."""
+        """Read the facts about the process, the series, and live bytes."""
         self.header = unpack_ring_header(self.read_at(0, HEADER.size))
         own = self.read_at(engine.RING_AT, engine.RingHeader.SIZE)
         if len(own) < engine.RingHeader.SIZE:
             raise TraceError("ends within the header of the ring")
         layout, tiers = struct.unpack_from("<II", own, engine.RingHeader.layout)
         if layout != engine.RING_LAYOUT:
-            raise TraceError(
-                f"is a ring of arrangement {layout}, and this snug reads arrangement {engine.RING_LAYOUT}"
-            )
+            raise TraceError(f"is a ring of layout {layout}, and this snug reads layout {engine.RING_LAYOUT}")
         places = _Geometry(*struct.unpack_from("<10Q", own, engine.RingHeader.file_bytes))
         if tiers != engine.TIERS or not places.makes_sense:
             raise TraceError(NO_SENSE)
@@ -244,9 +242,9 @@ class Ring:
         """The figures over time; entries lie the farther apart the older they are."""
 
     def changes_by_thread(self) -> dict[int | None, tuple[int, ...]]:
-        """By how much the calls that are in the ring changed live bytes, by size, for each thread.
+        """How much the calls in the ring changed live bytes, by size, for each thread.
 
-        None is for threads that lived for a moment, of which several have one slot.
+        None is for short-lived threads, several of which share a slot.
         """
         found: dict[int | None, tuple[int, ...]] = {}
         for slot in self.slots():
@@ -317,21 +315,21 @@ class Ring:
         """The rows of a slot as chunks of a trace, one for each run. Raises TraceError."""
         done = slot.word(Recorder.done)
         if done & IN_ROWS > self.places.slot_bytes - self.places.rows_at:
-            raise TraceError("a slot makes no sense")
+            raise TraceError("a slot is invalid")
         end = _Run(done, slot.word(Recorder.last_time), 0, 0, "")
         for run, following in pairwise([*(run for run in slot.runs if run.start <= done), end]):
             begin = run.time if run.start else slot.word(Recorder.first_time)
             count = following.rows_before - run.rows_before
             rows = slot.content[self.places.rows_at :][run.bytes_before : following.bytes_before]
             if not 0 <= count <= len(rows) or (count and begin > following.time):
-                raise TraceError("a slot makes no sense")
+                raise TraceError("a slot is invalid")
             if count:
                 threads.note(run, rows, begin, following.time)
                 head = Head(Kind.ROWS, Form.PLAIN, 0, count, 0, 0, begin, following.time, run.thread)
                 yield pack_chunk(head, rows)
 
     def kept_chunks(self) -> Iterator[tuple[Head, bytes, bytes]]:
-        """The chunks that are no rows: each one's head, payload, and all of it."""
+        """The chunks other than rows: head, payload, and the whole chunk of each."""
         at = self.places.kept_at
         end = at + min(self.kept, self.places.kept_bytes)
         while at + HEAD.size <= end:
@@ -349,23 +347,34 @@ class Ring:
             at += head.stored
 
     def write_trace(self, target: BinaryIO) -> None:
-        """Write a trace of rows: what is in the ring now."""
+        """Write the present contents of the ring as a trace of rows."""
         target.write(pack_header(self.header))
-        tables, threads = Tables(), _Threads()
-        for head, payload, chunk in self.kept_chunks():
-            if head.kind is Kind.TABLES:
-                read_tables(tables, payload, head.entries)
-            target.write(chunk)
+        threads = _Threads()
+        defined = self._write_kept(target)
         for slot in self.slots():
             try:
                 target.writelines(self.chunks_of(slot, threads))
             except TraceError as error:
                 self.damage = self.damage or f"{self.name}: {error}: its rows were left out"
         target.writelines(_begin_chunks(threads))
-        target.writelines(self._name_chunks(threads, len(tables.texts), len(tables.frames), len(tables.stacks)))
+        target.writelines(self._name_chunks(threads, *defined))
+
+    def _write_kept(self, target: BinaryIO) -> tuple[int, int, int]:
+        """Write the chunks that are no rows, up to one that makes no sense. How many definitions they have."""
+        tables = Tables()
+        defined = tables.counts
+        try:
+            for head, payload, chunk in self.kept_chunks():
+                if head.kind is Kind.TABLES:
+                    read_tables(tables, payload, head.entries)
+                target.write(chunk)
+                defined = tables.counts
+        except TraceError as error:
+            self.damage = self.damage or f"{self.name}: {error}: it and the definitions behind it were left out"
+        return defined
 
     def _name_chunks(self, threads: _Threads, text: int, frame: int, stack: int) -> Iterator[bytes]:
-        """Say what threads are called."""
+        """Chunks with the names of threads."""
         for number, (thread, name) in enumerate(sorted(threads.names.items()), text):
             encoded = name.encode(errors="surrogateescape")
             payload = encode_varints((number, frame, stack, TEXT, len(encoded))) + encoded
@@ -376,13 +385,13 @@ class Ring:
 
     @cached_property
     def last_time(self) -> int:
-        """The clock at the last of which anything is known."""
+        """The clock at the last known moment."""
         rows = (slot.word(Recorder.last_time) for slot in self.slots() if slot.word(Recorder.done))
         return max((self.header.start, self.newest.time, self.ended, *rows))
 
 
 def _begin_chunks(threads: _Threads) -> Iterator[bytes]:
-    """Say of threads, the first rows of which were given up, what the system calls them: that they began."""
+    """Chunks with the start, and so the system id, of threads whose first rows were overwritten."""
     for thread in sorted(threads.system.keys() - threads.begun):
         time = threads.first_times[thread]
         yield pack_chunk(
@@ -396,7 +405,7 @@ def _word(block: bytes, at: int) -> int:
 
 
 def _not_below_zero(total: int) -> int:
-    """What is counted modulo 2**64; what was freed may have been allocated before anything was counted."""
+    """A sum modulo 2**64, at least 0: freed blocks may have been allocated before counting began."""
     return max(0, _signed(total % WORDS))
 
 
@@ -424,7 +433,7 @@ def says_ring(beginning: bytes) -> bool:
 
 
 def is_ring(path: str | Path) -> bool:
-    """Whether this is a file that begins as a ring does. Raises OSError."""
+    """Whether this file begins as a ring. Raises OSError."""
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
@@ -432,9 +441,9 @@ def is_ring(path: str | Path) -> bool:
 
 
 def unpack_ring_header(packed: bytes) -> Header:
-    """What the file begins with, as that of a trace. Raises TraceError."""
+    """The header of the file, as that of a trace. Raises TraceError."""
     if not says_ring(packed):
-        raise TraceError("is no ring")
+        raise TraceError("is not a ring")
     if adler(packed[:HEADER_CHECKED]) != packed[HEADER_CHECKED : HEADER.size]:
         raise TraceError("the header is damaged")
     flags = int.from_bytes(packed[FLAGS_AT:TICKS_AT], "little") & ~engine.RING_FLAG
@@ -443,7 +452,7 @@ def unpack_ring_header(packed: bytes) -> Header:
 
 
 def open_as_trace(path: Path) -> tuple[BinaryIO, str | None]:
-    """What is in a ring now as a file of rows, and what is wrong with the ring. Raises TraceError, OSError."""
+    """The contents of a ring as a file of rows, and damage of the ring. Raises TraceError, OSError."""
     with Ring(path) as ring:
         target = tempfile.TemporaryFile(prefix="snug-ring-")  # noqa: SIM115
         try:

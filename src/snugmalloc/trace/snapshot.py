@@ -19,7 +19,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass
 class Part:
-    """Live blocks that have something in common. In a sampled trace the figures are estimates."""
+    """The figures of a group of live blocks; estimates in a sampled trace."""
 
     blocks: float = 0
     bytes: float = 0

@@ -1,4 +1,4 @@
-"""Owns what `snug report` says of a trace: how much, of which sizes, for how long, by whom, and what stayed."""
+"""Owns the figures of `snug report`: how much, of which sizes, for how long, by whom, and what stayed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass
 class Group:
-    """Blocks that have something in common. In a sampled trace all figures are estimates."""
+    """The figures of a group of blocks; estimates in a sampled trace."""
 
     blocks: float = 0
     bytes: float = 0
@@ -70,7 +70,7 @@ class Group:
         is_cleared: bool,
         moved: int,
     ) -> None:
-        """So many more blocks that are alike, each of which stands for `count`."""
+        """Add blocks that are alike, each with the weight `count`."""
         count *= alike
         many = count * size
         self.blocks += count
@@ -99,7 +99,7 @@ class Group:
 
 
 class Errors(NamedTuple):
-    """The standard errors of estimates in bytes: what they differ by from what is true, as a rule."""
+    """The standard errors of estimates in bytes."""
 
     bytes: float
     peak_bytes: float
@@ -133,12 +133,12 @@ class Summary:
 
     @property
     def most_calls(self) -> list[tuple[str, Group]]:
-        """What asked for most blocks."""
+        """The groups with most blocks."""
         return _largest(self.by_origin, lambda group: group.blocks)
 
     @property
     def most_bytes(self) -> list[tuple[str, Group]]:
-        """What asked for most bytes."""
+        """The groups with most bytes."""
         return _largest(self.by_origin, lambda group: group.bytes)
 
     @property
@@ -153,17 +153,17 @@ class Summary:
 
     @property
     def at_peak(self) -> list[tuple[str, Group]]:
-        """What was live when most was live, most bytes first."""
+        """What was live at the peak, most bytes first."""
         return _largest(self.by_origin, lambda group: group.peak_bytes)
 
     @property
     def stacks_of_most_bytes(self) -> list[tuple[int, Group]]:
-        """The stacks that asked for most bytes."""
+        """The stacks with most bytes."""
         return _largest(self.by_stack, lambda group: group.bytes)
 
     @property
     def stacks_at_peak(self) -> list[tuple[int, Group]]:
-        """The stacks of what was live when most was live, most bytes first."""
+        """The stacks of what was live at the peak, most bytes first."""
         return _largest(self.by_stack, lambda group: group.peak_bytes)
 
 
@@ -175,9 +175,9 @@ def _largest(groups: dict[Key, Group], figure: Callable[[Group], float]) -> list
 def summarize(
     reader: TraceReader, progress: Progress | None = None, at: str = END, naming: Naming = line_of
 ) -> Summary:
-    """Read all of a trace and add up. `at` is the moment to look at, as in `snugmalloc.trace.moments`.
+    """Read all of a trace and add up. `at` is the moment, as in `snugmalloc.trace.moments`.
 
-    `naming` says what the lines of stacks are called. Raises TraceError if the trace has no such moment.
+    `naming` names the lines of stacks. Raises TraceError if the trace has no such moment.
     """
     history = read_history(reader, progress)
     moment = find_moment(reader, history, at)

@@ -1,7 +1,7 @@
-"""Owns the names of places in machine code: the function, by the symbols of the file that the trace names.
+"""Owns the function names of places in machine code, by the symbols of the file that the trace names.
 
 The files are read by pyelftools (the extra `symbols`) where it is installed, and are those that were recorded
-if they have the same build-id. Where a file is not there, not the same, or has no symbols, places stay numbers.
+if they have the same build-id. If a file is missing, different, or without symbols, places stay numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Symbol(NamedTuple):
 
 
 def name_frames(tables: Tables, about: Mapping[str, str]) -> None:
-    """Give the frames in machine code the names of their functions and files, as far as they can be found."""
+    """Name the functions and files of frames in machine code, if they can be found."""
     native = {number: frame for number, frame in enumerate(tables.frames) if isinstance(frame, NativeFrame)}
     symbols: dict[str, list[Symbol]] = {}
     for number, frame in native.items():

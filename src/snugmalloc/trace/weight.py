@@ -1,4 +1,4 @@
-"""Owns what a sampled block stands for."""
+"""Owns the weight of a sampled block."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 def blocks_behind(size: int, mean_gap: int) -> float:
     """How many blocks of `size` bytes one sampled block of that size stands for; 1 if every call is recorded.
 
-    A sample is taken every `mean_gap` bytes in the mean, at gaps of an exponential distribution.
+    On average a sample is taken every `mean_gap` bytes, at gaps of an exponential distribution.
     """
     if not mean_gap:
         return 1.0

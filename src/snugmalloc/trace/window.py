@@ -1,6 +1,6 @@
-"""Owns one pass over the last calls of a process: what was allocated in them and stayed, and was asked for.
+"""Owns one pass over the last calls of a process: what they allocated and did not free, and their requests.
 
-A ring has millions of calls, and somebody waits for an answer: this reads what is needed and no more.
+A ring has millions of calls, and a user waits for the report: this reads only what is needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Block(NamedTuple):
-    """A block that a call gave."""
+    """A block that a call returned."""
 
     number: int
     size: int
@@ -46,7 +46,7 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Part:
-    """Blocks that have something in common; estimates where blocks were sampled."""
+    """The figures of a group of blocks; estimates if blocks were sampled."""
 
     blocks: float = 0
     bytes: float = 0
@@ -74,12 +74,12 @@ class Window:
     """What the system calls the threads."""
 
     def thread_name(self, thread: int) -> str:
-        """The name of a thread, else what the system calls it, else its number in the trace."""
+        """The name of a thread, or else its system id, or else its number in the trace."""
         return self.names.get(thread) or str(self.thread_ids.get(thread, thread))
 
 
 def read_window(reader: TraceReader, since: int, progress: Progress | None = None) -> Window:
-    """Read all that a ring has. `since`, in ticks since the recording began, is from when calls are counted."""
+    """Read all of a ring. Calls are counted from `since` on, in ticks since the recording began."""
     follower = _Follower(reader, since)
     total = reader.count_events()
     done = 0
@@ -136,14 +136,14 @@ class _Follower:
                     self.remember(begun)
 
     def remember(self, block: Block) -> None:
-        """One of the largest blocks so far, the later of those that are as large."""
+        """Remember one of the largest blocks so far, the later of equal ones."""
         heapq.heappush(self.large, (block.size, block.number, block))
         if len(self.large) > KEPT_REQUESTS:
             heapq.heappop(self.large)
             self.least = self.large[0][0]
 
     def event(self, operation: int, thread: int, time: int, size: int, number: int) -> None:
-        """What is no call."""
+        """Handle an event other than a call."""
         window = self.window
         if operation == Operation.THREAD_BEGIN:
             window.thread_ids[thread] = number
@@ -156,14 +156,14 @@ class _Follower:
             window.refusals.append(Refusal(time, size, thread, number))
 
     def finish(self) -> Window:
-        """All of it."""
+        """The result."""
         self.window.largest = [block for *_, block in sorted(self.large, reverse=True)]
         self.window.refusals = self.window.refusals[::-1][:KEPT_REQUESTS]
         return self.window
 
 
 def by_origin(window: Window, reader: TraceReader) -> list[tuple[str, Part]]:
-    """What stayed by the innermost line of the stack, or else by size: most bytes first."""
+    """The blocks not freed, by the innermost line of the stack, or else by size: most bytes first."""
     if not window.has_stacks:
         return _parts(window, reader, lambda block: block.size, lambda size: f"{size:,} bytes")
     tables = reader.tables
@@ -171,7 +171,7 @@ def by_origin(window: Window, reader: TraceReader) -> list[tuple[str, Part]]:
 
 
 def by_stack(window: Window, reader: TraceReader) -> list[tuple[str, Part]]:
-    """What stayed by stack; nothing if there are none."""
+    """The blocks not freed, by stack; empty if there are no stacks."""
     if not window.has_stacks:
         return []
     tables = reader.tables

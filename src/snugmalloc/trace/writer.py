@@ -24,7 +24,7 @@ class TraceWriter:
     """Writes a trace to a file: events in the order in which they happened.
 
     A context manager. Raises OSError, which names the file, when it cannot be written. What was written when
-    the program ends without `close` can be read up to the last chunk. With `is_new` there must be nothing of
+    the program ends without `close` can be read up to the last chunk. With `is_new` there must be no file of
     that name, not even a link.
     """
 
@@ -50,7 +50,7 @@ class TraceWriter:
             self.describe(about)
 
     def describe(self, about: Mapping[str, str]) -> None:
-        """Say what was recorded: `program` is the command line."""
+        """Add facts about the recording: `program` is the command line."""
         texts = (text.encode(errors="surrogateescape") for entry in about.items() for text in entry)
         payload = b"".join(encode_varints((len(text),)) + text for text in texts)
         self.put_chunk(Kind.ABOUT, payload, len(about))
@@ -76,10 +76,10 @@ class TraceWriter:
         stack: int = 0,
         refused: bool = False,
     ) -> None:
-        """One more event. `old` is the pointer that free or realloc was given, `time` since the beginning.
+        """Add an event. `old` is the pointer passed to free or realloc, `time` is since the beginning.
 
-        Addresses tell blocks apart also in a trace that does not keep them. An `address` of 0 that a call gave
-        is written as refused.
+        Addresses identify blocks even in a trace that does not keep them. A returned `address` of 0 is written
+        as refused.
         """
         refused = refused or (not address and bool(GIVES_BLOCK[operation]))
         count = self.gatherer.add(operation, thread, time, size, number, address, old, stack, refused)
@@ -105,7 +105,7 @@ class TraceWriter:
         self.put_columns(self.gatherer.take())
 
     def copy(self, reader: TraceReader, progress: Progress | None = None) -> int:
-        """Write the events of another trace, and what they name. How many there were."""
+        """Write the events of another trace, and the definitions that they use. Returns their number."""
         self.tables.copy(reader.tables)
         events, expected = 0, reader.count_events()
         for columns in reader.columns():
@@ -116,7 +116,7 @@ class TraceWriter:
         return events
 
     def put_columns(self, columns: Columns) -> None:
-        """Write columns of a reader as they are. Blocks have their numbers: not to be mixed with `add`."""
+        """Write columns of a reader as they are, with their block numbers: not to be mixed with `add`."""
         if not len(columns):
             return
         self.put_chunk(
@@ -154,7 +154,7 @@ class TraceWriter:
         self.position += len(data)
 
     def close(self) -> None:
-        """Write what is left, and the index."""
+        """Write the remaining events, and the index."""
         if self.file.closed:
             return
         try:

@@ -1,7 +1,7 @@
-"""Owns the page of `snug view --demo`: runs the session on the interpreted engine, notes what each call does.
+"""Owns the page of `snug view --demo`: runs the session on the interpreted engine, and traces each call.
 
-Nothing of it is known beforehand but the calls. The heap is what the engine's own walk shows, headers are read
-from the simulated machine's memory, and what happened is told by the engine's functions as they run.
+Only the calls are prepared. The heap is what the engine's own walk shows, headers are read from the simulated
+machine's memory, and the steps are traced from the engine's functions as they run.
 """
 
 from __future__ import annotations

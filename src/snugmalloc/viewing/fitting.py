@@ -1,6 +1,6 @@
-"""Owns what is left out of a trace that is too large for a page: exact times, then blocks that lived shortly.
+"""Owns what is left out of a trace that is too large for a page: exact times, then short-lived blocks.
 
-What was live for long, and with it the heap's shape, stays as it is.
+Long-lived blocks, and so the heap's shape, are not affected.
 """
 
 from __future__ import annotations
@@ -152,6 +152,6 @@ def _notes(path: Path, thinning: Thinning, left_out: int) -> Iterator[str]:
         yield f"The trace is large: times are rounded {rounded}."
     if left_out:
         yield (
-            f"The trace is large: blocks that were freed within {thinning.least_life:,} events are not shown; "
+            f"The trace is large: blocks freed within {thinning.least_life:,} events are not shown; "
             f"{left_out:,} events are left out."
         )

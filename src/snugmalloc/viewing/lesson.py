@@ -1,4 +1,4 @@
-"""Owns the session of the four functions that `snug view --demo` shows: its calls, and what is said of them.
+"""Owns the session of the four functions that `snug view --demo` shows: its calls, and their explanations.
 
 The calls are those of docs/four-functions.md.
 """

@@ -34,7 +34,7 @@ function partsBar(session: Session, block: Block): HTMLElement {
   const grow = (part: string, share: number, text: string, said = text): HTMLElement =>
     make("span", { class: `${part} ${kindOf(block)}`, style: `flex-grow: ${share}`, title: said }, text);
   const parts = [grow("header", session.header, `header ${session.header}`)];
-  const asked = block.asked === null ? "payload" : "asked for";
+  const asked = block.asked === null ? "payload" : "requested";
   parts.push(grow(isCut ? "payload cut" : "payload", drawn, `${asked} ${numberText(payload)}`));
   if (padding) {
     const share = isCut ? MOST_PADDING : padding;

@@ -9,9 +9,9 @@ import type { Block, Session, Step, SystemCall } from "./session";
 
 const ENOMEM = 12;
 const KEYS: readonly (readonly [string, string])[] = [
-  ["← →", "the call before, the next one"],
+  ["← →", "the previous call, the next one"],
   ["home end", "the first call, the last one"],
-  ["↑ ↓", "the block before, the next one"],
+  ["↑ ↓", "the previous block, the next one"],
   ["D", "with the functions that read and write headers, or without"],
   ["T", "light, dark"],
 ];

@@ -16,7 +16,7 @@ const MARKED = new Set(["chosen", "split", "merged", "grown", "mapped", "freed",
 const LEGEND: readonly (readonly [string, string])[] = [
   ["header", "header, 32 bytes"],
   ["live", "live payload"],
-  ["padding", "padding: rounded up, or too little left for a block"],
+  ["padding", "padding: rounding, or a remainder too small for a block"],
   ["mapped", "in a mapping of its own"],
   ["free", "free, in the index"],
   ["waiting", "free, waiting to be merged"],
@@ -77,7 +77,7 @@ export class HeapPicture {
       const place = `left: ${share(block.at - header - start)}; width: ${share(block.size + header)}`;
       bar.append(make("span", { class: kindOf(block), style: place }));
     }
-    const text = `All of it to scale, ${numberText(bytes)} bytes up to the break; below, long payloads are cut:`;
+    const text = `The whole heap to scale, ${numberText(bytes)} bytes up to the break; below, long payloads are shortened:`;
     return make("div", {}, make("p", { class: "hint" }, text), bar);
   }
 
@@ -174,5 +174,5 @@ export function blockText(block: Block): string {
   };
   const text = `${countText(block.size, "byte")}, ${kind[kindOf(block) as keyof typeof kind]}`;
   const padding = paddingOf(block);
-  return padding ? `${text}: ${numberText(block.size - padding)} asked for, ${padding} of padding` : text;
+  return padding ? `${text}: ${numberText(block.size - padding)} requested, ${padding} of padding` : text;
 }

@@ -27,8 +27,8 @@ function searchPart(search: Search, name: (at: number) => string): HTMLElement {
   const { wanted, bin, bins, candidates, chosen } = search;
   const rows = candidates.map((candidate) => candidateRow(candidate, search, name));
   const looked = bins.length
-    ? `It looked in bin ${bins.join(", then ")}: the first from there on that holds something.`
-    : "No bin from there on holds anything.";
+    ? `It looked in bin ${bins.join(", then ")}: the first from there on that is not empty.`
+    : "All bins from there on are empty.";
   const none = chosen ? "" : " No free block is large enough.";
   return make(
     "div",

@@ -1,7 +1,7 @@
-"""Owns what a heap is: its control block, at an address, which holds all that is known of one heap.
+"""Owns the control block of a heap, which holds its whole state.
 
-The control block of the process's heap stands at a constant address. Who works on a heap holds its lock; the
-few functions that make slow system calls take it themselves, and say so.
+The control block of the process's heap is at a constant address. Functions that work on a heap need its lock;
+the few that make slow system calls take it themselves, and say so.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ NAME_BYTES = 32
 
 
 class Place(Record, size=16):
-    """Where one list of the transfer cache lies.
+    """A place for one list of the transfer cache.
 
      0  first  or 0
      8  count  how many the list holds
-    12  age    how often nobody had wanted it when that was looked at
+    12  age    how often it was found unused
     16
     """
 
@@ -40,12 +40,12 @@ class ClassPlaces(Record):
 
 
 class Heap(Record, align=64):
-    """The control block of a heap, by the module that works with each part.
+    """The control block of a heap, grouped by the module that uses each part.
 
-    Flags are words that are 0 or 1. What is in bytes, pages or nanoseconds says so.
+    Flags are words that are 0 or 1.
     """
 
-    # figures: what is reported; at the beginning, so that the block's address is theirs
+    # figures; first, so that they have the address of the control block
     figures: Array[OwnFigures] = array(1)
 
     # which heap it is: read by all threads, and seldom written
@@ -54,9 +54,9 @@ class Heap(Record, align=64):
     threads: Word  # that are served from it
     name: Array[Byte] = array(NAME_BYTES)  # zero-terminated
 
-    # written by whoever waits for the lock or returns something
+    # written by threads that wait for the lock or return memory
     lock_line: Line
-    owner: Word  # the lock, four words as `lock` in machine.py wants them
+    owner: Word  # the lock, four words as `lock` in machine.py requires
     next_lock: Word
     is_held_by_fork: Word
     waits: Word
@@ -74,7 +74,7 @@ class Heap(Record, align=64):
     # coalesce: the free blocks
     heap_end: Word  # where the heap grows, or 0
     end_units: Word  # of the wilderness, the free block that ends there
-    settled_units: Word  # of the wilderness, when it was looked at last
+    settled_units: Word  # of the wilderness, at the last check
     changes: Word  # how often a free block came or went
     met_block: Word  # the free block that was made last by `return_pages`,
     met_changes: Word  # and `changes` then: while it is the same, that block is still there
@@ -83,7 +83,7 @@ class Heap(Record, align=64):
     dirty: Word  # pages that lie wholly inside free blocks and may be resident
     refaults: Word  # pages that shorter blocks needed again after they went back, since they were counted last
     long_refaults: Word  # pages that longer blocks needed again
-    gone: Word  # pages of addresses that went back, and were not had again
+    gone: Word  # pages of address space returned to the system and not taken again
 
     # pages: the range of all that was ever the heap's
     first_page: Word
@@ -109,7 +109,7 @@ class Heap(Record, align=64):
 
     # purge: giving back
     waiting: Word  # operations since the last step
-    clock_hand: Word  # the page where the search for dirty pages goes on
+    clock_hand: Word  # the page where the search for dirty pages continues
     budget: Word  # nanoseconds, counted from DEBT
     last_time: Word
     given_time: Word  # when pages went back that were in excess, or at the peak,
@@ -123,13 +123,13 @@ class Heap(Record, align=64):
     peak_resident: Word  # pages
     minimum_run: Word  # pages
     last_used: Word  # pages
-    dropped_pages: Word  # given back as they were dropped, and not needed since
+    dropped_pages: Word  # given back in a drop, and not needed since
     drop_debt: Word  # nanoseconds
     is_calm: Word
     is_falling: Word
     is_dropped: Word
     is_at_peak: Word
-    is_busy: Word  # somebody gives back: these pages, in this process
+    is_busy: Word  # a thread is purging: these pages, in this process
     busy_forks: Word
     chunk_page: Word
     chunk_end: Word
@@ -172,10 +172,10 @@ def is_process_heap(heap: Heap) -> bool:
 
 
 def lock_heap(heap: Heap) -> bool:
-    """Take the heap's lock; give the answer to `unlock_heap`."""
+    """Take the heap's lock; pass the result to `unlock_heap`."""
     return lock(heap + Heap.owner)
 
 
 def unlock_heap(heap: Heap, held: bool) -> None:
-    """Release the heap's lock; `held` is what `lock_heap` answered."""
+    """Release the heap's lock; `held` is the result of `lock_heap`."""
     unlock(heap + Heap.owner, held)

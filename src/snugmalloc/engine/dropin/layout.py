@@ -1,7 +1,7 @@
-"""Owns the sizes that everything else is measured in.
+"""Owns the units and sizes of the heap.
 
     unit      16 bytes; every block is a whole number of units, every pointer a multiple of one
-    page      4 KiB, whatever the system's pages are; one byte of the page map says what it is
+    page      4 KiB, whatever the system's page size; one byte of the page map is its kind
 
 Requests go to one of four places by their size:
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ..machine import Int, Word
 
-DEBUG = 0  # 1 in builds that check every invariant every so many visits to the heap
+DEBUG = 0  # 1 in debug builds, which check every invariant at intervals
 
 UNIT = 16
 UNIT_SHIFT: Int = 4
@@ -29,7 +29,7 @@ PAGE_BASE = 0xFFFF_FFFF_FFFF_F000
 
 ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
-PAGED = 131072  # from so many bytes on a block consists of whole pages of the system, and shares none
+PAGED = 131072  # bytes: from this size on a block consists of whole pages of the system
 MAX_UNITS = 0x3FFF_FFFF  # 30 bits: no block of the heap is larger
 
 MIB = 1 << 20
@@ -37,5 +37,5 @@ GIB = 1 << 30
 
 
 def units_for(size: Word) -> Word:
-    """How many units a block takes that has room for `size` bytes and the header of the one behind it."""
+    """The units of a block with room for `size` bytes and the tag of the next block."""
     return (size + HEADER + UNIT - 1) >> UNIT_SHIFT

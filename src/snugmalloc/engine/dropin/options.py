@@ -1,7 +1,7 @@
 """Owns the options: read once from the environment, without allocating.
 
-What begins with SNUG_ and is no option, or has a value that the option does not take, is reported in one line
-on stderr and ignored. A process with more rights than those who started it (set-user-id) reads nothing.
+An entry that begins with SNUG_ and is not an option, or has an invalid value, is reported in one line on stderr
+and ignored. A process with more privileges than its caller (set-user-id) reads no options.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ MAX_HEAPS = 64
 ARE_READ = reserve(8)  # not 0 when the options have their values: they are written before, by one thread
 SERVED = 1  # and calls are served by the heap,
 HANDED_OVER = 2  # or by libc
-RECORDED = 3  # or by the heap, and recorded, or there is something else to do
+RECORDED = 3  # or by the heap, and recorded, or there is other work to do
 
 threshold_bytes: Word = 0
 prealloc_bytes: Word = 0
@@ -80,53 +80,53 @@ def have_options() -> bool:
 
 
 def is_serving() -> bool:
-    """Whether the environment has been read and has left this process on the heap; else ask `hands_over`."""
+    """Whether the environment has been read and this process is on the heap; otherwise see `hands_over`."""
     return atomic_load(ARE_READ) & SERVED != 0
 
 
 def is_serving_only() -> bool:
-    """The same, and nothing was ever recorded, and nobody outside asked for anything."""
+    """The same, and there was no recording and no command from outside."""
     return atomic_load(ARE_READ) == SERVED
 
 
 def serve_and_more() -> None:
-    """From now on a call that finds nothing in its thread's lists does more than to be served."""
+    """Make calls on the slow path check for a recording and commands."""
     atomic_store(ARE_READ, RECORDED)
 
 
 def serve_only() -> None:
-    """Nothing was ever recorded, and nothing else is to be done: calls are only served again."""
+    """Make calls on the slow path only serve, if there was no recording and there is no other work."""
     atomic_store(ARE_READ, SERVED)
 
 
 def mmap_threshold() -> Word:
-    """Requests of so many bytes get a mapping of their own."""
+    """Requests of this size or more get a mapping of their own."""
     return threshold_bytes
 
 
 def set_mmap_threshold(count: Word) -> None:
-    """Change the threshold; it has a least value."""
+    """Change the threshold, down to its minimum."""
     global threshold_bytes
     threshold_bytes = count if count > MIN_THRESHOLD else MIN_THRESHOLD + 1
 
 
 def prealloc() -> Word:
-    """How many bytes the heap begins with."""
+    """The size of the heap's first growth."""
     return prealloc_bytes
 
 
 def purge_delay() -> Word:
-    """For how many moments, about milliseconds, free pages are kept if they will be needed within that time."""
+    """The number of moments, about milliseconds, within which pages must be needed to be kept."""
     return delay_moments
 
 
 def thread_cache() -> Word:
-    """How many bytes a thread keeps of each size class; 0 for no thread caches."""
+    """The maximum bytes that a thread caches for each size class; 0: no thread caches."""
     return cache_bytes
 
 
 def is_hardened() -> bool:
-    """Whether every pointer that comes back is looked at closely."""
+    """Whether every pointer passed to free or realloc is checked fully."""
     return hardened
 
 
@@ -136,12 +136,12 @@ def fills_memory() -> bool:
 
 
 def wants_helper() -> bool:
-    """Whether a helper thread shall give memory back while the program sleeps."""
+    """Whether a helper thread must purge memory while the program sleeps."""
     return helps
 
 
 def max_heaps() -> Word:
-    """How many heaps malloc may have; 0: as many as there are processors that this process may use."""
+    """The maximum number of malloc's heaps; 0: one for each processor that this process may use."""
     return heaps
 
 
@@ -149,7 +149,7 @@ def max_heaps() -> Word:
 
 
 def read_option(entry: Word) -> None:
-    """Obey one entry of the environment that begins with SNUG_."""
+    """Apply one entry of the environment that begins with SNUG_."""
     global prealloc_bytes, delay_moments, cache_bytes, hardened, fills, helps, heaps
     value = text_after(entry, MMAP_THRESHOLD)
     if value != 0:
@@ -219,7 +219,7 @@ def read_option(entry: Word) -> None:
 
 
 def read_environment() -> None:
-    """Take the defaults, then what the environment says. Under the lock."""
+    """Set the defaults, then apply the environment. Under the lock."""
     global threshold_bytes, prealloc_bytes, delay_moments, cache_bytes
     set_figure(process_heap(), Figures.version, STATS_VERSION)
     threshold_bytes = DEFAULT_THRESHOLD
@@ -240,7 +240,7 @@ def read_environment() -> None:
 
 
 def turn_off() -> None:
-    """Calls go to libc: what is left to the heap, blocks from before this was known, is served plainly."""
+    """Pass calls to libc; for the remaining blocks of the heap, turn all options off."""
     global cache_bytes, hardened, fills, helps
     cache_bytes = 0
     hardened = False
@@ -251,7 +251,7 @@ def turn_off() -> None:
 
 
 def settle() -> None:
-    """The environment has been read: the switch is set, and whoever looks from outside finds the figures."""
+    """After reading the environment: set the switch, and publish the figures for other processes."""
     decide()
     if is_off():
         turn_off()
@@ -268,7 +268,7 @@ def settle() -> None:
 
 
 def read_options() -> bool:
-    """Take the defaults and, as soon as there is an environment, what it says. Whether it has been read."""
+    """Set the defaults and, as soon as it is known, read the environment. Returns True if it has been read."""
     if have_options():
         return True
     is_known = environment_is_known()

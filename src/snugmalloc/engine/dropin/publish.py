@@ -1,16 +1,16 @@
-"""Owns the copy of the figures in a file, for those who may not read this process's memory: SNUG_PUBLISH=DIR.
+"""Owns the copy of the figures in a file, for readers that may not trace the process: SNUG_PUBLISH=DIR.
 
 The file is DIR/PID.snugstats, mapped and shared, without a descriptor: a beginning and a slot for each heap,
-which that heap fills at each of its steps, so that `malloc` and `free` have nothing to do with it.
+which that heap fills at each of its steps, so that `malloc` and `free` are not affected.
 
      0  MAGIC, written last
-     8  START  when the process began, as in /proc/PID/stat: another process may get its number
+     8  START  when the process began, as in /proc/PID/stat: its id may be reused
     64  SLOTS  the figures of the process's heap, and of each shard
-        COMMAND_AT  what is asked of the process: see outside.py
+        COMMAND_AT  a command for the process: see outside.py
 
-A child that was forked gets a file of its own at its first step, and so does one of a bare clone, of which
-nobody is told: the kernel is asked for the process at each step. Where there can be none, the first process
-reports it in one line and publishes nothing.
+A forked child gets a file of its own at its first step, and so does one of a bare clone, which is not noticed
+otherwise: each step reads the process id from the kernel. If no file can be made, the first process reports it
+in one line and publishes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .outside import IN_FILE, Command, look_at
 from .switch import SLASH
 from .values import MALFORMED, complain
 
-NOT_PUBLISHED = b"snugmalloc: no file can be made there, its figures are not published: "
+NOT_PUBLISHED = b"snugmalloc: no file can be created there, the figures are not published: "
 PUBLISHED_MAGIC = 0x3153_5441_5453_4E53  # SNSTATS1
 START = 8
 SLOTS = 64
@@ -38,7 +38,7 @@ published_process: Word = 0  # and in which process
 
 
 def choose_folder(entry: Word, value: Word) -> None:
-    """SNUG_PUBLISH names a folder, by its whole path: children may be elsewhere."""
+    """Apply SNUG_PUBLISH, the absolute path of a folder: children may have another working directory."""
     global folder, folder_entry
     if load_byte(value) != SLASH:
         complain(MALFORMED, entry)
@@ -53,13 +53,13 @@ def is_publishing() -> bool:
 
 
 def stop_publishing() -> None:
-    """Nothing is published from now on."""
+    """Stop publishing."""
     global folder
     folder = 0
 
 
 def make_file() -> bool:
-    """Under the lock of the process's heap: give this process a file of its own, if there can be one."""
+    """Under the lock of the process's heap: make this process's own file, if possible."""
     global published, published_process
     published_process = process_id()
     published = map_own_file(folder, FILE_BYTES * ONE)
@@ -73,13 +73,13 @@ def make_file() -> bool:
 
 
 def begin_publishing() -> None:
-    """Under the lock: the options are read."""
+    """Under the lock, after reading the options: begin to publish."""
     if is_publishing() and not make_file():
         complain(NOT_PUBLISHED, folder_entry)
 
 
 def publish_figures(heap: Heap, number: Word) -> None:
-    """Without a lock: copy the figures of a heap into its slot, and look what is asked of the process.
+    """Without a lock: copy the figures of a heap into its slot, and check for a command.
 
     The file is changed under the lock alone.
     """
@@ -91,6 +91,6 @@ def publish_figures(heap: Heap, number: Word) -> None:
 
 
 def published_command() -> Command:
-    """Under the lock: the command in this process's file; or 0 where it has none, or still its parent's."""
+    """Under the lock: the command in this process's file; or 0 if it has none, or still its parent's."""
     is_own = is_publishing() and published_process == process_id()
     return Command(published + COMMAND_AT if is_own else 0)

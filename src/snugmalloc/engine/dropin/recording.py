@@ -1,4 +1,4 @@
-"""Owns the course of a recording: its begin, the threads that come and go, forks, and its end."""
+"""Owns the course of a recording: its start, threads, forks, and its end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ THREAD_COUNT = reserve(8)
 
 
 def open_trace() -> None:
-    """A file of this process's own, with its beginning. Where there is none, nothing is recorded."""
+    """Make this process's own file, with its first chunks. If that fails, nothing is recorded."""
     atomic_store(THREAD_COUNT, 0)
     begin_texts()
     stir()
@@ -89,10 +89,10 @@ def open_trace() -> None:
 
 
 def begin_recording_to(path: Word, live: Word) -> bool:
-    """While the program runs, and nothing is recorded: record to this file. Whether it is made.
+    """Begin a recording to this file while the program runs. Returns True on success.
 
-    So many bytes are live by now. The beginning of the file is there before the first thread may hand on its
-    rows. Numbers of threads go on.
+    `live` bytes are live by now. The first chunks are written before the first thread may write its rows. The
+    numbering of threads continues.
     """
     if is_forked():
         forget_parent()
@@ -115,7 +115,7 @@ def begin_recording_to(path: Word, live: Word) -> bool:
 
 
 def begin_recording() -> None:
-    """The options are read, and this process is on the heap: record if they say so."""
+    """Begin recording if the options say so; they are read, and this process is on the heap."""
     if is_asked_for():
         open_trace()
         if is_recording():
@@ -127,7 +127,7 @@ def begin_recording() -> None:
 
 
 def begin_in_child() -> None:
-    """This process was forked: it has a file of its own, or records nothing."""
+    """In a forked child: begin a file of its own, or record nothing."""
     forget_parent()
     if leave_file():
         open_trace()
@@ -136,7 +136,7 @@ def begin_in_child() -> None:
 
 
 def record_forks(seen: Word) -> None:
-    """This process has forked so many times: an event for each of which there is none."""
+    """Write an event for each fork that has none yet."""
     count = note_forks(seen)
     while count != 0:
         count -= 1
@@ -144,14 +144,14 @@ def record_forks(seen: Word) -> None:
 
 
 def look_at_forks() -> None:
-    """Before a row: is this process a new one, or has it forked?"""
+    """Before a row: check whether this process is a forked child, or has forked."""
     seen = forks_seen()
     if is_noted(seen):
         return
     if is_forked():
         begin_in_child()
         note_forks(seen)
-    elif thread_recorder() != 0:  # else the next call does it
+    elif thread_recorder() != 0:  # otherwise the next call does it
         record_forks(seen)
 
 
@@ -159,7 +159,7 @@ def look_at_forks() -> None:
 
 
 def begin_thread() -> Recorder:
-    """This thread's first row. Its recorder, or 0."""
+    """Before this thread's first row: make its recorder, or return 0."""
     recorder = claim_slot() if has_ring() else claim_recorder()
     if recorder == 0:
         return recorder
@@ -188,7 +188,7 @@ def late_recorder(thread: Word) -> Recorder:
 
 
 def other_recorder() -> Recorder:
-    """The same as `own_recorder` where that is not simple."""
+    """The slow path of `own_recorder`."""
     look_at_forks()
     if not is_recording():
         return Recorder(0)
@@ -211,7 +211,7 @@ def other_recorder() -> Recorder:
 
 @inline
 def known_recorder() -> Recorder:
-    """This thread's recorder, if it has one with room for what a call may bring along; or 0."""
+    """This thread's recorder, if it has one with room for the rows of a call; or 0."""
     recorder = thread_recorder()
     if (
         likely(recorder != 0 and is_noted(forks_seen()))
@@ -223,19 +223,19 @@ def known_recorder() -> Recorder:
 
 
 def own_recorder() -> Recorder:
-    """This thread's recorder, with room for what a call may bring along; 0 where nothing is recorded."""
+    """This thread's recorder, with room for the rows of a call; 0 if nothing is recorded."""
     recorder = known_recorder()
     return Recorder(recorder if recorder != 0 else other_recorder())
 
 
 def have_recorder() -> None:
-    """In the middle of a call: this thread gets a recorder if it has none, and goes on."""
+    """In the middle of a call: make this thread's recorder if it has none."""
     if load_thread_recorder() == 0:
         own_recorder()
 
 
 def renew_recorder() -> None:
-    """Before events that are no calls: this thread's recorder has room for some, if the thread goes on."""
+    """Before events other than calls: make room in this thread's recorder, unless the thread is ending."""
     if is_of_ended(load_thread_recorder()):
         look_at_forks()
     else:
@@ -243,7 +243,7 @@ def renew_recorder() -> None:
 
 
 def name_thread(recorder: Recorder) -> None:
-    """This thread ends: record its name, if it has one of its own."""
+    """At the end of this thread: record its name, if it has one of its own."""
     if has_ring():
         name_run(last_run(recorder))
         return
@@ -256,7 +256,7 @@ def name_thread(recorder: Recorder) -> None:
 
 
 def end_thread() -> None:
-    """This thread ends. Calls that it makes still are handed on one by one."""
+    """End this thread's recorder. Its further calls are written one by one."""
     recorder = thread_recorder()
     if recorder == 0:
         return
@@ -278,7 +278,7 @@ def end_thread() -> None:
 
 
 def name_last(scratch: Recorder, recorder: Recorder) -> None:
-    """The process ends: record the name of a thread, all rows of which were handed on."""
+    """At the end of the process: record the name of a thread whose rows are all written."""
     number = text_of_name(scratch, recorder.system_thread)
     if number != 0:
         scratch.thread = recorder.thread
@@ -287,7 +287,7 @@ def name_last(scratch: Recorder, recorder: Recorder) -> None:
 
 
 def end_recording() -> None:
-    """This process ends, becomes another program, or is to record no more: all that it has goes to the file."""
+    """End the recording, at exit, exec or by request: write all remaining rows to the file."""
     if not is_recording() or not is_own_file():
         return
     scratch = claim_recorder()
@@ -309,7 +309,7 @@ def end_recording() -> None:
 
 
 def end_recording_now() -> bool:
-    """While the program runs: record no more. Whether anything was recorded."""
+    """End the recording while the program runs. Returns False if there was none."""
     was_recording = is_recording() and is_own_file()
     end_recording()
     if is_own_file():

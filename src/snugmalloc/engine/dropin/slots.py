@@ -1,8 +1,8 @@
 """Owns the recorders that are slots of a ring: how a thread gets one, and the next when it is full.
 
-A new thread goes on in the slot of one that has ended, if there is room, so that threads that live for a moment
-do not push out what happened before. Where every slot has a thread already, the calls of further threads are
-counted as lost. A thread that has a slot always finds another, or empties its own.
+A new thread continues in the slot of one that has ended, if there is room, so that short-lived threads do not
+overwrite earlier rows. If every slot has a thread already, the calls of further threads are counted as lost. A
+thread that has a slot always finds another, or empties its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .ring import (
 
 
 def make_empty(recorder: Recorder) -> None:
-    """The rows of a slot are given up."""
+    """Drop the rows of a slot."""
     if recorder.done != 0:
         move_horizon(recorder.last_time)
     empty(recorder)
@@ -40,7 +40,7 @@ def make_empty(recorder: Recorder) -> None:
 
 
 def claim_empty() -> Recorder:
-    """An empty slot for this thread alone, or 0."""
+    """Claim an empty slot for this thread, or 0."""
     recorder = Recorder(take_oldest())
     if recorder != 0:
         make_empty(recorder)
@@ -49,7 +49,7 @@ def claim_empty() -> Recorder:
 
 
 def claim_slot() -> Recorder:
-    """A slot for this thread alone, in which others may have rows; or 0, and a call is lost."""
+    """Claim a slot for this thread, which may have rows of others; or 0, and a call is lost."""
     recorder = Recorder(take_open())
     if recorder == 0:
         recorder = claim_empty()
@@ -59,7 +59,7 @@ def claim_slot() -> Recorder:
 
 
 def begin_rows(recorder: Recorder) -> None:
-    """From here on the rows of a slot are those of its thread."""
+    """Begin the rows of a slot's thread."""
     join_session(recorder)
     before = last_run(recorder)
     if before != 0 and before.thread == recorder.thread + 1:
@@ -69,7 +69,7 @@ def begin_rows(recorder: Recorder) -> None:
 
 
 def follow(recorder: Recorder, own: Recorder) -> None:
-    """An empty slot goes on with the rows of the thread that has another one."""
+    """Continue the rows of a thread in an empty slot."""
     recorder.thread = own.thread
     recorder.system_thread = own.system_thread
     recorder.last_time = own.last_time
@@ -84,7 +84,7 @@ def follow(recorder: Recorder, own: Recorder) -> None:
 
 
 def empty_own(own: Recorder) -> None:
-    """There is no other slot: the rows in this one are given up, and its thread goes on in it."""
+    """Drop the rows in this thread's slot and reuse it, because there is no other."""
     time = own.last_time
     run = last_run(own)
     first = run.name[0]
@@ -100,7 +100,7 @@ def empty_own(own: Recorder) -> None:
 
 
 def next_slot(own: Recorder) -> Recorder:
-    """The slot of this thread is full: another one, or its own emptied.
+    """The next slot of a thread whose slot is full: another one, or its own emptied.
 
     A signal handler may have interrupted this, and have found the thread another one.
     """

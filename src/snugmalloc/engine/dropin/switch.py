@@ -1,18 +1,18 @@
-"""Owns whether this process is on the heap at all, and which option says that it is not.
+"""Owns whether this process is on the heap, and if not, which option turned it off.
 
     SNUG_DISABLE=1             off
     SNUG_DISABLE_FILE=PATH     off if there is a file at PATH
     SNUG_EXCEPT=NAME,NAME      off in programs of these names
     SNUG_CANARY=5              on in five processes of a hundred, off in the others
 
-Decided once, when the environment is read: a forked child stays what its parent is, and a program that is
-executed decides anew. A program has up to three names, of which any counts: that of the file that was executed
-(of a script its own name, in full), that of the binary that runs (of a script its interpreter's), and the one
-that the first argument gives.
+This is decided once, when the environment is read: a forked child is as its parent, and an executed program
+decides anew. A program has up to three names, each of which counts: that of the file that was executed (of a
+script its own name, in full), that of the binary that runs (of a script its interpreter's), and the one of the
+first argument.
 
-Which processes the canary takes: host name, a zero byte, the name of the file that was executed, a zero byte
-and the start time in /proc/self/stat as a decimal number are hashed by FNV-1a in 64 bits, and the process is on
-if the remainder by 100 is below the share.
+The canary: host name, a zero byte, the name of the executed file, a zero byte and the start time in
+/proc/self/stat as a decimal number are hashed by FNV-1a in 64 bits, and the process is on if the hash modulo
+100 is below the percentage.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def names_a_path(names: Word) -> bool:
 
 
 def is_listed(name: Word, names: Word) -> bool:
-    """Whether the list `names`, with commas and perhaps blanks between them, has `name`, which is not empty."""
+    """Whether the comma-separated list `names`, perhaps with blanks, has `name`, which is not empty."""
     matched: Word = 0
     is_alike = True
     while True:
@@ -138,7 +138,7 @@ def hash_number(value: Word, number: Word) -> Word:
 
 
 def is_chosen() -> bool:
-    """Whether this process is among those that SNUG_CANARY puts on the heap."""
+    """Whether SNUG_CANARY puts this process on the heap."""
     if off_share == 0:
         return True
     value = hash_text(hash_text(FNV_OFFSET, host_name()), program_name(0))
@@ -149,7 +149,7 @@ def is_chosen() -> bool:
 
 
 def read_switch(entry: Word) -> bool:
-    """Obey an entry of the environment if it is one of those above. Whether it is."""
+    """Apply an entry of the environment if it is one of those above. Returns True if it is."""
     global is_disabled, off_file, excepted, off_share
     value = text_after(entry, DISABLE)
     if value != 0:
@@ -178,7 +178,7 @@ def read_switch(entry: Word) -> bool:
 
 
 def state_now() -> Word:
-    """What the entries read so far say."""
+    """The state by the entries read so far."""
     if is_disabled:
         return OFF_BY_DISABLE
     if off_file != 0 and file_exists(off_file):
@@ -189,5 +189,5 @@ def state_now() -> Word:
 
 
 def decide() -> None:
-    """The environment is read: set the switch, for as long as this program runs."""
+    """After reading the environment: set the switch, until the program ends."""
     set_figure(process_heap(), Figures.state, state_now() if has_libc_malloc() else ON)

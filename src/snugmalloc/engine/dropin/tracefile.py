@@ -1,14 +1,14 @@
-"""Owns the trace file of this process: what it is called, its header, and whether anything is recorded.
+"""Owns the trace file of this process: its name, its header, and whether the process is recording.
 
-    SNUG_RECORD=FILE        every call goes to the new file FILE; %p in it is the process id
-    SNUG_RECORD_FOLLOW=1    and those of forked children and of programs that are executed to files of their own
-    SNUG_RECORD_STACKS=python,native    with the stacks of the calls that allocate; `none` is the default
+    SNUG_RECORD=FILE        records every call to the new file FILE; %p in it is the process id
+    SNUG_RECORD_FOLLOW=1    and those of forked children and of executed programs to files of their own
+    SNUG_RECORD_STACKS=python,native    with the stacks of allocating calls; `none` is the default
 
-Without the second option the process that records takes all out of its environment, so that no program that
+Without the second option the recording process removes all three from its environment, so that no program that
 it starts records, and a forked child writes nothing. `snug record` sets _SNUG_RECORD_PROCESS to the id of the
-process that is meant: that one records, and so does every program that it becomes by exec. A file that exists
-is never written to: the second program of a process writes to FILE-2, or what %p stands for ends so. So does
-a process that asks for a ring (see ring.py), whatever left the file that is there.
+process to record: it records, and so does every program that it becomes by exec. An existing file is never
+overwritten: the second program of a process writes to FILE-2, or appends -2 to the value of %p. So does a
+process with a ring (see ring.py) if its file exists already.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ RECORD_STACKS = b"SNUG_RECORD_STACKS="
 RECORD_PROCESS = b"_SNUG_RECORD_PROCESS="
 NO_SAMPLES = b"snugmalloc: a ring keeps every call, SNUG_RECORD_SAMPLE is ignored: "
 NO_MARK = b"snugmalloc: followed programs need a name with %p, and are not recorded: "
-NOT_MADE = b"snugmalloc: nothing is recorded, for there is such a file already, or none can be made: "
-NO_RING = b"snugmalloc: nothing is recorded, no ring of this size can be made there: "
+NOT_MADE = b"snugmalloc: nothing is recorded, the file exists already or cannot be created: "
+NO_RING = b"snugmalloc: nothing is recorded, a ring of this size cannot be created there: "
 NOT_WRITTEN = b"snugmalloc: the recording ends here, its file cannot be written any more: "
 
 PATH_BYTES = 4096
@@ -110,17 +110,17 @@ def is_recording() -> bool:
 
 
 def has_recorded() -> bool:
-    """Whether calls were recorded and are not any more."""
+    """Whether there was a recording that has ended."""
     return state == OVER
 
 
 def ticks_of_second() -> Word:
-    """How many ticks of the recording's clock are a second."""
+    """The ticks per second of the recording's clock."""
     return ticks_in_second
 
 
 def leave_off() -> None:
-    """Nothing is recorded from now on."""
+    """Stop recording."""
     global state
     state = OVER
 
@@ -129,7 +129,7 @@ def leave_off() -> None:
 
 
 def stop(why: Text) -> None:
-    """The recording ends, the program goes on, and a line says so."""
+    """Stop recording with a warning; the program continues."""
     global has_failed
     leave_off()
     if not has_failed:
@@ -138,9 +138,9 @@ def stop(why: Text) -> None:
 
 
 def append(address: Word, count: Word) -> None:
-    """Write to the end of the file, or into the ring, if this is the process that it belongs to.
+    """Append to the file, or to the ring, if it belongs to this process.
 
-    Where nobody told us about a fork it is not: and after vfork what the child writes is its parent's memory.
+    It does not after an unnoticed fork; and after vfork the child writes to its parent's memory.
     """
     if not is_own_file():
         return
@@ -154,7 +154,7 @@ def append(address: Word, count: Word) -> None:
 
 
 def read_record_option(entry: Word) -> bool:
-    """Obey an entry of the environment if it is one of those above. Whether it is."""
+    """Apply an entry of the environment if it is one of those above. Returns True if it is."""
     global asked_path, asked_ring, record_entry, follow_entry, follows
     value = text_after(entry, RECORD)
     if value != 0:
@@ -179,7 +179,7 @@ def read_record_option(entry: Word) -> bool:
 
 
 def stack_bits(value: Word) -> tuple[Word, Word]:
-    """Which stacks the word at `value` means, and where it ends; 0 there if it is none that is known."""
+    """The stacks named by the word at `value`, and its end; the end is 0 if the word is unknown."""
     end = text_after(value, PYTHON_WORD)
     if end != 0:
         return PYTHON_STACKS * ONE, end
@@ -190,7 +190,7 @@ def stack_bits(value: Word) -> tuple[Word, Word]:
 
 
 def read_stacks(entry: Word, value: Word) -> None:
-    """Obey the entry that says which stacks are recorded, in words with commas between them."""
+    """Apply the entry for stacks, a comma-separated list."""
     global asked_stacks, stacks_entry
     stacks_entry = entry
     asked: Word = 0
@@ -212,7 +212,7 @@ def takes_python_stacks() -> bool:
 
 
 def takes_native_stacks() -> bool:
-    """Whether those of calls in machine code are."""
+    """Whether the stacks of calls in machine code are recorded."""
     return asked_stacks & NATIVE_STACKS != 0
 
 
@@ -223,13 +223,13 @@ def takes_stacks() -> bool:
 
 
 def take_no_stacks() -> None:
-    """Stacks cannot be recorded."""
+    """Turn stacks off, because they cannot be recorded."""
     global asked_stacks
     asked_stacks = 0
 
 
 def read_recorded_process(entry: Word) -> None:
-    """Obey an entry that says which process records, if it is that one."""
+    """Apply the entry with the id of the process to record, if it is that entry."""
     global asked_process
     value = text_after(entry, RECORD_PROCESS)
     if value != 0:
@@ -248,7 +248,7 @@ def names_process(path: Word) -> bool:
 
 
 def is_asked_for() -> bool:
-    """Once the options are read: whether this process is to record. It knows its clock from then on."""
+    """After reading the options: whether this process must record. If so, chooses its clock."""
     global follows, ticks_in_second
     if asked_path == 0 or (asked_process != 0 and asked_process != process_id()):
         return False
@@ -263,7 +263,7 @@ def is_asked_for() -> bool:
 
 
 def hide_options() -> None:
-    """Programs that this process starts do not record, unless they are followed."""
+    """Hide the options from programs that this process starts, unless they are followed."""
     if not follows and asked_process == 0:
         hide_entry(record_entry)
         hide_entry(follow_entry)
@@ -275,7 +275,7 @@ def hide_options() -> None:
 
 
 def put_digits(place: Word, number: Word) -> Word:
-    """Write a number in decimal. Where it ends."""
+    """Write a number in decimal. Returns its end."""
     power = ONE
     while number // power >= 10:
         power *= 10
@@ -287,7 +287,7 @@ def put_digits(place: Word, number: Word) -> Word:
 
 
 def put_copy(place: Word, copy: Word) -> Word:
-    """Write which program of its process this is, if it is not the first. Where that ends."""
+    """Write the number of this program within its process, if it is not the first. Returns its end."""
     if copy == 1:
         return place
     store_byte(place, DASH)
@@ -295,7 +295,7 @@ def put_copy(place: Word, copy: Word) -> Word:
 
 
 def expand_path(copy: Word) -> None:
-    """Write the file's name, with the process id for %p; behind that the number of the process's program."""
+    """Write the file's name, with the process id for %p, followed by the number of the program."""
     source = asked_path
     place = PATH
     is_marked = False
@@ -316,22 +316,22 @@ def expand_path(copy: Word) -> None:
 
 
 def may_be_there() -> bool:
-    """Whether a file of that name may be there already, and the next name will do.
+    """Whether a file of that name may exist already, so that the next name is used.
 
-    By exec a process that is followed may have made one before; a ring is what a killed process left.
+    A followed process may have made one before an exec; a ring may be left by a killed process.
     """
     return follows or asked_process != 0 or asked_ring != 0
 
 
 def open_at_path() -> bool:
-    """Make the file at the path that was expanded. Whether there is one."""
+    """Make the file at the expanded path. Returns True on success."""
     if asked_ring == 0:
         return open_record(PATH)
     return make_ring(PATH, asked_ring, asked_ring >> (KEPT_STACKS_SHIFT if takes_stacks() else KEPT_SHIFT))
 
 
 def open_new() -> bool:
-    """Make the file. Whether there is one."""
+    """Make the file. Returns True on success."""
     copies = MOST_COPIES if may_be_there() else ONE
     for copy in range(1, copies + 1):
         expand_path(copy)
@@ -344,7 +344,7 @@ def open_new() -> bool:
 
 
 def append_header(place: Word) -> None:
-    """Write what the file begins with."""
+    """Write the header of the file."""
     header = TraceHeader(place)
     header.magic = MAGIC
     header.version_and_bytes = VERSION | TraceHeader.SIZE << 16
@@ -364,7 +364,7 @@ def append_header(place: Word) -> None:
 
 
 def open_named(path: Word) -> bool:
-    """The file that somebody outside asked for, until `take_up` without a recording. Whether it is made."""
+    """Make the file of a command from outside, unused until `take_up`. Returns True on success."""
     global has_failed, ticks_in_second, recorded_process, recorded_generation
     copy_bytes(PATH, path, PATH_BYTES * ONE)
     has_failed = False
@@ -376,13 +376,13 @@ def open_named(path: Word) -> bool:
 
 
 def take_up() -> None:
-    """From now on calls are recorded, unless the file could not be written."""
+    """Begin to record calls, unless the file could not be written."""
     global state
     state = OVER if has_failed else UNDER_WAY
 
 
 def open_file() -> bool:
-    """A file of this process's own. Whether there is one; where there is none, nothing is recorded."""
+    """Make this process's own file. Returns True on success; otherwise nothing is recorded."""
     global state, recorded_process, recorded_generation
     recorded_process = process_id()
     recorded_generation = fork_generation()
@@ -405,7 +405,7 @@ def is_noted(forks: Word) -> bool:
 
 
 def note_forks(forks: Word) -> Word:
-    """The process has forked so many times. How many of them this thread, and no other, is to record."""
+    """Claim the forks so far that no thread has recorded. Returns how many this thread must record."""
     noted = atomic_load(FORKS_NOTED)
     is_mine = noted < forks and atomic_replace(FORKS_NOTED, noted, forks)
     return forks - noted if is_mine else 0
@@ -417,12 +417,12 @@ def is_forked() -> bool:
 
 
 def is_own_file() -> bool:
-    """Whether this process opened the file, and not one that it is a copy of."""
+    """Whether this process opened the file, and not its parent."""
     return process_id() == recorded_process
 
 
 def leave_file() -> bool:
-    """In a forked child: the file is the parent's. Whether the child is to have one of its own."""
+    """In a forked child: stop using the parent's file. Returns True if the child needs one of its own."""
     global recorded_generation
     close_record()
     leave_ring()

@@ -13,12 +13,12 @@ start: Word = 0
 
 
 def heap_end() -> Word:
-    """The end of our part of the break: where the next block over brk would stand. 0 before first use."""
+    """The end of our part of the break, where the next block over brk would begin. 0 before first use."""
     return Break(OWN_BREAK).end
 
 
 def find_break() -> None:
-    """At first use: ask the kernel for the break, once and for all."""
+    """At first use: read the break from the kernel, once."""
     global start
     raise_figure(FIGURES, Figures.brk_calls, 1)
     start = system_break()
@@ -26,18 +26,18 @@ def find_break() -> None:
 
 
 def is_on_break(address: Word) -> bool:
-    """Whether the address is between the first break and our end: there is memory, ours or others'."""
+    """Whether the address is between the first break and our end, where there is memory, ours or others'."""
     return address >= start and address < heap_end()
 
 
 def foreign_break() -> Word:
-    """Where somebody else has moved the break to, or 0 if it is no higher than we left it."""
+    """The break, if somebody else has moved it up, else 0."""
     now = look_at_break(Break(OWN_BREAK))
     return now if now > heap_end() else 0
 
 
 def is_break_contested() -> bool:
-    """Whether somebody else who uses the break may be about to move it now."""
+    """Whether another user of the break may move it at the same time."""
     return is_contested(Break(OWN_BREAK))
 
 

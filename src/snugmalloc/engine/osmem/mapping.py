@@ -21,12 +21,12 @@ MAPPINGS = reserve(8)
 
 
 def newest_mapping() -> Word:
-    """The mapped block made last, or 0; `older` leads on."""
+    """The newest mapped block, or 0; `older` gives the next one."""
     return load_word(MAPPINGS)
 
 
 def map_block(size: Word) -> Word:
-    """A live block of `size` bytes in a mapping of its own. Or 0."""
+    """A live block of `size` bytes in a mapping of its own; or 0."""
     mapping = map_pages(META + size)
     if mapping == 0:
         return 0
@@ -39,7 +39,7 @@ def map_block(size: Word) -> Word:
 
 
 def unmap_block(block: Word) -> None:
-    """Give a mapped block back; one that the kernel refuses to take stays as it was."""
+    """Unmap a mapped block; if the kernel refuses, it stays unchanged."""
     size = size_of(block)
     unlink(MAPPINGS, block)
     if unmap_pages(block - META, META + size):

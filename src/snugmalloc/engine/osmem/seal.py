@@ -1,8 +1,8 @@
-"""Owns the hardened mode (SNUG_HARDEN=1): the seals that tell a true live header from everything else.
+"""Owns the hardened mode (SNUG_HARDEN=1): the seals that authenticate live headers.
 
-A seal is a hash of the block's address and size with a word that nobody outside can guess. A live heap block
-carries it whole, a mapped block (whose links are in use) its upper half in the tags. Every check here costs
-the same however large the heap is; only the last words of a dying process may walk it.
+A seal is a hash of the block's address and size with a secret word. A live heap block has all of it, a mapped
+block (whose links are in use) its upper half in the tags. The cost of every check here is independent of the
+size of the heap; only the final error report may walk it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ mode: Word = 0
 
 
 def is_hardened() -> bool:
-    """Whether this process asked for the hardened mode; the environment is read once."""
+    """Whether the hardened mode is on; the environment is read once."""
     global mode
     if mode == UNKNOWN:
         mode = HARDENED if option_is_set(OPTION) else PLAIN
@@ -67,7 +67,7 @@ def half_seal_for(block: Word) -> Half:
 
 
 def set_seal(block: Word) -> None:
-    """Seal a live block, if the mode asks for it. After every change of its size."""
+    """In hardened mode: seal a live block. Called after every change of its size."""
     if is_hardened():
         if status_of(block) == MAPPED:
             header_of(block).tags = half_seal_for(block)
@@ -83,29 +83,29 @@ def is_sealed(block: Word) -> bool:
 
 
 def fits_behind(block: Word) -> bool:
-    """Whether the next header agrees about where `block` ends."""
+    """Whether the next header matches the end of `block`."""
     return is_edge(block) or size_before(next_block(block)) == size_of(block)
 
 
 def can_be_read(block: Word) -> bool:
-    """Whether there is memory for a header. On the break that is known; elsewhere the kernel is asked."""
+    """Whether a header can be read. On the break that is known; elsewhere it takes a system call."""
     if block & (ALIGN - 1) != 0:
         return False
     return is_on_break(block - META) or (is_mapped(block - META) and is_mapped(block - 1))
 
 
 def is_whole_behind(block: Word) -> bool:
-    """The same as `fits_behind` of a block whose size may be anything."""
+    """As `fits_behind`, for a block whose size may be corrupt."""
     return is_edge(block) or (can_be_read(next_block(block)) and fits_behind(block))
 
 
 def is_whole_before(block: Word) -> bool:
-    """Whether the header before agrees about where `block` begins, which may know anything of it."""
+    """Whether the previous header matches the start of `block`, whose entries may be corrupt."""
     before = previous_block(block)
     return before == 0 or (can_be_read(before) and next_block(before) == block)
 
 
 def vet_free(block: Word) -> None:
-    """In hardened mode: a block about to leave the free ones must still look like one."""
+    """In hardened mode: end the process unless a block taken from the free ones still looks like one."""
     if is_hardened() and (status_of(block) != FREE or place_of(block) == NOWHERE or not is_whole_behind(block)):
         fatal(TRAMPLED, block - META, size_of(block))

@@ -1,7 +1,7 @@
 """Owns the trees that keep free blocks in order of size and, among equals, of address.
 
-A treap: a search tree by (size, address) that is at the same time a heap by a random rank, which keeps it about
-1.4 times as deep as a perfect one whatever comes and goes. The rank is a hash of the address, so that a node
+A treap: a search tree by (size, address) that is also a heap by a random rank, which keeps it about 1.4 times
+as deep as a balanced one, whatever is inserted and removed. The rank is a hash of the address, so that a node
 needs only its two children. No recursion, no parents.
 
 `root` and `cell` are addresses of words that hold a block or 0: a root, or one side of a node.
@@ -17,10 +17,10 @@ LOST = b"snugmalloc: the heap is corrupt: the free block at %x is not where its 
 
 
 class Node(Record, size=16):
-    """What a block in a tree has where one in a list has its links.
+    """The fields of a block in a tree, in place of the links of a list.
 
-     0  smaller  the child on the side of those that precede this one, or 0
-     8  larger   the one on the side of those that follow it, or 0
+     0  smaller  the child with those that precede this one, or 0
+     8  larger   the child with those that follow it, or 0
     16
     """
 
@@ -34,7 +34,7 @@ def node_of(block: Word) -> Node:
 
 
 def rank(block: Word) -> Word:
-    """The block's place in the heap order: a hash of its address, the higher the nearer to the root."""
+    """The block's rank in the heap order: a hash of its address; the root has the highest."""
     mixed = multiply(block, MIX)
     return multiply(mixed ^ (mixed >> 32), MIX)
 
@@ -52,7 +52,7 @@ def side(node: Word, block: Word) -> Word:
 
 
 def insert(root: Word, block: Word) -> None:
-    """Put `block` into the tree: below all of higher rank, then split what was there to its two sides."""
+    """Insert `block` into the tree: below all of higher rank, then split the subtree there to its two sides."""
     mine = rank(block)
     cell = root
     node = load_word(cell)
@@ -76,7 +76,7 @@ def insert(root: Word, block: Word) -> None:
 
 
 def remove_at(cell: Word) -> None:
-    """Take the block that `cell` holds out of the tree: its two sides join in its place."""
+    """Remove the block in `cell` from the tree, and join its two sides in its place."""
     block = load_word(cell)
     smaller = node_of(block).smaller
     larger = node_of(block).larger
@@ -93,7 +93,7 @@ def remove_at(cell: Word) -> None:
 
 
 def remove(root: Word, block: Word) -> None:
-    """Take `block` out of the tree."""
+    """Remove `block` from the tree."""
     cell = root
     node = load_word(cell)
     while node != block:

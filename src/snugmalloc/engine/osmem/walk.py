@@ -1,7 +1,6 @@
-"""Owns the ways to look at the whole heap: walking it, checking it, and saying what a bad pointer points at.
+"""Owns walking the whole heap, checking it, and diagnosing a bad pointer.
 
-Nothing here is called while the heap works, except by builds that check everything, and by a process that has
-already lost.
+Nothing here is called in normal operation, except by debug builds, and by a process that is about to abort.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ BAD_MAPPED: Int = 7
 BAD_TOTALS: Int = 8
 BAD_SEAL: Int = 9
 
-FOREIGN = b"snugmalloc: %x is not a pointer that os_malloc gave"
+FOREIGN = b"snugmalloc: %x was not returned by os_malloc"
 TWICE = b"snugmalloc: %x was freed already; the free block there has %d bytes"
-MIDDLE = b"snugmalloc: %x is not a pointer that os_malloc gave: it points %d bytes into a block"
+MIDDLE = b"snugmalloc: %x was not returned by os_malloc: it points %d bytes into a block"
 HEADER = b"snugmalloc: the header in front of %x was overwritten; its size now reads %d"
 OVERRUN = b"snugmalloc: the header behind the block at %x was overwritten, past the end of its %d bytes"
 BETWEEN = b"snugmalloc: the header in front of %x or that of the block before was overwritten"
@@ -60,7 +59,7 @@ CORRUPT = b"snugmalloc: %x is a bad pointer, and the heap is corrupt before it, 
 
 
 def next_segment(wall: Word) -> Word:
-    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one. Or 0."""
+    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one; or 0."""
     found: Word = 0
     candidate = newest_wall()
     while candidate != wall and candidate != 0:
@@ -83,7 +82,7 @@ def segment_limit(wall: Word) -> Word:
 
 
 def is_sound(block: Word, limit: Word) -> bool:
-    """Whether a header can be followed: its block ends within the segment."""
+    """Whether a header is valid enough to follow: its block ends within the segment."""
     size = size_of(block)
     return size >= ALIGN and size & (ALIGN - 1) == 0 and size <= limit - block
 
@@ -94,7 +93,7 @@ def following(block: Word) -> Word:
 
 
 def walk(visitor: Word, context: Word) -> bool:
-    """Show every block to the visitor until it has enough. Whether it saw them all."""
+    """Show every block to the visitor. Returns False if it stopped the walk."""
     wall: Word = 0
     more = True
     while more:
@@ -114,7 +113,7 @@ def walk(visitor: Word, context: Word) -> bool:
 
 
 def total_figures() -> None:
-    """Bring the figures up to date that are computed only when asked for."""
+    """Update the figures that are computed only on request."""
     figures = Figures(FIGURES)
     blocks = figures.live_blocks + figures.free_blocks + OwnFigures(FIGURES).wall_blocks
     figures.free_bytes = figures.heap_bytes - blocks * META - figures.live_bytes
@@ -125,7 +124,7 @@ def total_figures() -> None:
 
 
 def count_list(head: Word, place: Half) -> Word:
-    """How many blocks the list has, all of this place; it stops at one more than there are free blocks."""
+    """The length of the list, whose blocks have this place; stops at one more than there are free blocks."""
     count: Word = 0
     block = load_word(head)
     while (
@@ -140,7 +139,7 @@ def count_list(head: Word, place: Half) -> Word:
 
 
 def count_tree(number: Word, node: Word, above: Word) -> Word:
-    """How many blocks stand in order at and below `node`, a child of `above`; one amiss counts as too many."""
+    """The number of blocks at and below `node`, a child of `above`; one out of order counts as too many."""
     if node == 0:
         return 0
     if place_of(node) != SORTED or bin_of(size_of(node)) != number or (above != 0 and rank(node) > rank(above)):
@@ -158,7 +157,7 @@ def knows_neighbours(block: Word) -> bool:
 
 
 def check_block(block: Word, limit: Word) -> Int:
-    """One block of the heap, by itself and with the one behind it."""
+    """Check one block of the heap, and the next one against it."""
     if not is_sound(block, limit):
         return BAD_SIZE
     status = status_of(block)
@@ -179,7 +178,7 @@ def check_block(block: Word, limit: Word) -> Int:
 
 
 def check_segments() -> Int:
-    """Every block of every segment, and that they add up."""
+    """Check every block of every segment, and the totals."""
     live: Word = 0
     free: Word = 0
     live_bytes: Word = 0
@@ -211,7 +210,7 @@ def check_segments() -> Int:
 
 
 def check_index() -> Int:
-    """The waiting list and every bin: in order, and together all free blocks."""
+    """Check the waiting list and every bin: in order, and complete."""
     found = count_list(WAITING_LIST, WAITING)
     for number in range(BIN_COUNT):
         found += count_list(fresh_list(number), FRESH)
@@ -220,7 +219,7 @@ def check_index() -> Int:
 
 
 def check_mappings() -> Int:
-    """The list of mapped blocks."""
+    """Check the list of mapped blocks."""
     count: Word = 0
     total: Word = 0
     block = newest_mapping()
@@ -236,7 +235,7 @@ def check_mappings() -> Int:
 
 
 def check() -> Int:
-    """Every invariant of the heap: OK, or the first that is broken."""
+    """Check every invariant of the heap. Returns OK, or the first that is broken."""
     broken = check_segments()
     if broken == OK:
         broken = check_index()
@@ -252,7 +251,7 @@ def check() -> Int:
 
 
 def vet_pointer(pointer: Word) -> None:
-    """A pointer that came back must be live, its header and those around it whole; or the process ends."""
+    """End the process unless a pointer is live, with its header and those around it intact."""
     if not can_be_read(pointer):
         fatal(FOREIGN, pointer, 0)
     if not is_sealed(pointer):
@@ -265,7 +264,7 @@ def vet_pointer(pointer: Word) -> None:
 
 
 def is_inside(pointer: Word, block: Word) -> bool:
-    """Whether a pointer leads into a block or its header, behind its beginning."""
+    """Whether a pointer points into a block or its header, behind its start."""
     return pointer > block - META and pointer < end_of(block)
 
 

@@ -1,7 +1,7 @@
-"""Owns exports of traces for other tools: one module for each form, which is loaded when it is asked for.
+"""Owns exports of traces for other tools: one module for each format, which is loaded when needed.
 
-Each has a function `write`. `profile` has what is common to forms that are made of stacks, `rows` what is
-common to those that list every event.
+Each has a function `write`. `profile` has what is common to formats of stacks, `rows` what is common to those
+that list every event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMS = (*PROFILES, "sqlite", "parquet", "perfetto", "csv")
 
 
 class Request(NamedTuple):
-    """What is to be written."""
+    """What to write."""
 
     at: str = END
     """Profiles: the moment at which blocks are live, as in `snugmalloc.trace.moments`."""

@@ -16,7 +16,7 @@ IN_NAMES = str.maketrans({BETWEEN: ":", "\n": " ", "\r": " "})
 
 
 def write(reader: TraceReader, path: Path, request: Request) -> None:
-    """Write the value that was asked for of each stack that has one, the outermost frame first."""
+    """Write the requested value of each stack that has one, outermost frame first."""
     profile = profile_of(reader, request)
     value = VALUES.index(request.value)
     lines: Counter[str] = Counter()

@@ -17,7 +17,7 @@ ROWS_IN_GROUP = 1 << 17
 
 
 def write(reader: TraceReader, path: Path, request: Request) -> None:
-    """Write all events, and what is known of the trace as the schema's metadata."""
+    """Write all events, and the facts about the trace as the schema's metadata."""
     arrow, parquet = _import("pyarrow"), _import("pyarrow.parquet")
     schema = _schema(arrow, reader)
     stacks = StackNames(reader.tables)
@@ -31,7 +31,7 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise TraceError("Parquet is written by pyarrow: pip install 'snugmalloc[parquet]'") from None
+        raise TraceError("Parquet needs pyarrow: pip install 'snugmalloc[parquet]'") from None
 
 
 def _schema(arrow: Any, reader: TraceReader) -> Any:

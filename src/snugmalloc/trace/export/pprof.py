@@ -1,4 +1,4 @@
-"""Owns pprof's profiles: protobuf messages packed by gzip, as `go tool pprof` and its kin read them.
+"""Owns pprof's profiles: protobuf messages packed by gzip, as `go tool pprof` and similar tools read them.
 
 The numbers of the fields are those of pprof's profile.proto.
 """

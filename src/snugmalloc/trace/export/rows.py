@@ -1,4 +1,4 @@
-"""Owns events as rows of a table, with nothing where an event does not have a figure."""
+"""Owns events as rows of a table, with None where an event does not have a figure."""
 
 from __future__ import annotations
 
