@@ -136,7 +136,7 @@ def test_refusals_are_told_by_reason() -> None:
     assert [finding.value for finding in found["refused"]] == [
         "1 request: the limit of SNUG_LIMIT",
         "3 requests: more than any program can have",
-        "2 requests: no addresses for so many bytes",
+        "2 requests: not enough address space",
     ]
     assert all(finding.advice for finding in found["refused"])
 

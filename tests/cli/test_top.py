@@ -397,7 +397,7 @@ def test_a_real_process_is_shown() -> None:
         async def act(pilot: Pilot[None]) -> None:
             await readings(pilot, 2)
             assert words(app, "#title").endswith(str(pid))
-            assert "2  no addresses for so many bytes" in words(app, "#refused")
+            assert "2  not enough address space" in words(app, "#refused")
             assert min(app.screen.query_one("#resident", Sparkline).data or [0]) > 0
 
         play(app, act)
