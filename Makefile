@@ -58,11 +58,14 @@ demo: build $(VENV)/.plot-tools
 	$(BIN)/snug run --report -- $(BIN)/python examples/service.py
 	@echo "Memory over time, as a picture: $(abspath $(PICTURE))"
 
+# Two processes run the tests, or one where there is one processor only: see tests/conftest.py.
+IN_TWO := --numprocesses=auto --maxprocesses=2 --dist=loadgroup
+
 test: build $(VENV)/.test-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_TWO)
 
 fuzz: build $(VENV)/.test-tools
 	$(BIN)/python -m tests.dropin.fuzzing

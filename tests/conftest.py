@@ -1,9 +1,9 @@
-"""The packages that are handed out, each built once a session; and how compiled programs are run."""
+"""The packages that are handed out, built once; how compiled programs run; which tests run beside which."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,12 +15,41 @@ from distribution.wheels import build_wheel
 
 from .targets import HERE, Run, Target
 
+TESTS = Path(__file__).parent
 WheelFor = Callable[[str], Path]
 
 # The same examples each time, so that a change alone can make a test fail; without a limit of time for each,
 # which depends on the machine. `--hypothesis-profile=default` looks for new examples.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
+
+ALONE = (
+    "cli/test_launcher.py",
+    "cli/test_live_heap.py",
+    "cli/test_record_running.py",
+    "cli/test_top.py",
+    "dropin/test_given_back.py",
+    "dropin/test_private_heaps.py",
+    "dropin/test_programs.py",
+    "dropin/test_stress.py",
+    "ring/",
+)
+"""What looks at memory over time, or at processes while they run: one such test at a time."""
+TOGETHER = {"aarch64": "packages", "packaging": "packages", "view": "view"}
+"""Folders whose tests share what takes long to make: the packages, the browser."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Tell pytest-xdist which tests one process runs, one after another: those of a group."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path.relative_to(TESTS).as_posix())))
+
+
+def group_of(file: str) -> str:
+    """The group of the tests in a file."""
+    if file.startswith(ALONE):
+        return "alone"
+    return TOGETHER.get(file.partition("/")[0], file)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,7 +37,8 @@ def figures_of(*words: str) -> Figures:
 
 def launch(*words: str) -> subprocess.Popen[bytes]:
     """A launcher with a program that says when it is there."""
-    started = subprocess.Popen([launcher_path(), "--", *words], stdout=subprocess.PIPE)
+    command = [str(launcher_path()), "--", *words]
+    started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert started.stdout is not None and started.stdout.readline() == b"there\n"
     return started
 

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #include "resident.h"
 
@@ -64,6 +65,7 @@ int main(int words_count, char **words)
     pthread_t thread;
 
     MUST(words_count == 3);
+    MUST(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0); /* or the system takes two mebibytes for a byte, where it may */
     size = (size_t)atol(words[1]) * MIB;
     way = words[2];
     if (is("thread"))
