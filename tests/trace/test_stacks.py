@@ -625,6 +625,23 @@ def test_without_frame_pointers_nothing_ends(tmp_path: Path, flags: list[str], m
         assert {names[0] for names in found} <= {"innermost", "handle"}
 
 
+def test_functions_on_a_stack_that_the_program_made(chain: Path, tmp_path: Path) -> None:
+    run([str(chain), "coroutine"], tmp_path / "of.snug", stacks="native")
+    (names,) = functions_of(tmp_path / "of.snug")
+    assert names[:5] == [*CHAIN, "coroutine"]
+
+
+@pytest.mark.parametrize("mode", ["switching", "switching thread"])
+@pytest.mark.parametrize("flags", [WITH_FRAMES, ["-fomit-frame-pointer"]], ids=["with", "without"])
+def test_stacks_that_the_program_unmaps_are_not_read(tmp_path: Path, flags: list[str], mode: str) -> None:
+    """Frame pointers lead to what was a stack, or cannot be read, beside the one that the thread is on."""
+    program = build(tmp_path, flags)
+    run([str(program), mode], tmp_path / "of.snug", stacks="python,native")
+    names = [names[0] for names in functions_of(tmp_path / "of.snug")]
+    assert len(names) > 500  # and the innermost function is known all the same
+    assert set(names) <= {"unmap_another", "switch_stacks", "with_frame_pointer", "unmap_in_handler"}
+
+
 def test_both_kinds_of_stacks(python: str, tmp_path: Path) -> None:
     """What is beyond the interpreter stands behind the line."""
     script, found = recorded(

@@ -57,6 +57,7 @@ NOT_IN_HEAP = b"snugmalloc: no Python stacks without PYTHONMALLOC=malloc, the re
 
 MOST_CALLS = 512
 MOST_ADDRESSES = 64
+COPIED_WORDS = 256
 PYTHONS_OWN = 2  # frames with a larger owner are the interpreter's, and no calls
 CHUNK_SIZE_AT = 8  # in a chunk of frames, behind the one before
 TAG_BITS = 3  # of a pointer in a frame
@@ -100,8 +101,12 @@ class Chain(Record):
     following: Word  # and those of the next allocation will be
     chunk: Word  # a chunk of the interpreter's in which there are frames,
     chunk_end: Word
-    low: Word  # the thread's own stack, as far as it is needed
+    low: Word  # the stack that the thread began on, as far as it is needed
     high: Word
+    foreign: Word  # a page that is not of it, but of a stack that the program made for itself
+    copy_begin: Word  # of such a stack what is copied,
+    copy_end: Word
+    copy: Array[Word] = array(COPIED_WORDS)  # and where to
     thread: Word  # the number of the thread, and one
     addresses: Array[Word] = array(MOST_ADDRESSES)  # what calls in machine code return to
 
@@ -310,6 +315,7 @@ def begin_chain(chain: Chain, thread: Word) -> None:
     chain.depth = 0
     chain.low = 0
     chain.high = 0
+    chain.foreign = 0
 
 
 def stack_of_calls(chain: Chain, depth: Word) -> Word:
