@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from distribution.source import build_source
 from distribution.wheels import build_wheel
@@ -15,6 +16,11 @@ from distribution.wheels import build_wheel
 from .targets import HERE, Run, Target
 
 WheelFor = Callable[[str], Path]
+
+# The same examples each time, so that a change alone can make a test fail; without a limit of time for each,
+# which depends on the machine. `--hypothesis-profile=default` looks for new examples.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session", autouse=True)

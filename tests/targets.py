@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-TOO_LONG = 120  # seconds: a program that takes longer hangs
+TOO_LONG = 600  # seconds: a program that takes longer hangs, on a slow machine too
 
 
 class Run(Protocol):

@@ -85,5 +85,5 @@ def get_library(name: str) -> str:
     folder = Path(_osmem.__file__).parent / "lib"
     there = {path.stem.removeprefix("lib"): path for path in folder.glob("lib*.so")}
     if name not in there:
-        raise ValueError(f"no library is called {name!r}; there is: {', '.join(sorted(there))}")
+        raise ValueError(f"there is no library {name!r}; there is: {', '.join(sorted(there))}")
     return str(there[name])

@@ -41,17 +41,17 @@ class Option(ABC):
 
     @abstractmethod
     def check(self, text: str) -> None:
-        """Raises ValueError if the option does not take `text`."""
+        """Raise ValueError if `text` is not a value of the option."""
 
     @property
     @abstractmethod
     def range(self) -> str:
-        """The values that it takes, for people."""
+        """The accepted values, in words."""
 
     @property
     @abstractmethod
     def default_text(self) -> str:
-        """The value that it has where none is given, for people."""
+        """The default value, in words."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class NumberOption(Option):
     least: int
     most: int
     step: int = 1
-    """Values are multiples of it."""
+    """Values must be multiples of it."""
 
     def value_of(self, text: str) -> int:
-        """The number that `text` stands for. Raises ValueError if the option does not take it."""
+        """The number in `text`. Raises ValueError if it is not a value of the option."""
         number = NUMBER.fullmatch(text)
         value = int(number[1]) << SUFFIXES[number[2].upper()] if number else -1
         if not self.least <= value <= self.most or value % self.step:
@@ -90,7 +90,7 @@ class NumberOption(Option):
 
 @dataclass(frozen=True)
 class TextOption(Option):
-    """A text of which `form` is the pattern, and `range` what that says."""
+    """A text that matches the pattern `form`; `words` describes it."""
 
     form: re.Pattern[str]
     words: str
@@ -110,7 +110,7 @@ class TextOption(Option):
 
 @dataclass(frozen=True)
 class RecordOption(TextOption):
-    """A path, or a ring: its size, and perhaps a path."""
+    """A path, or a ring: its size, and optionally a path."""
 
     def check(self, text: str) -> None:
         super().check(text)
@@ -123,7 +123,7 @@ class RecordOption(TextOption):
 
 
 def short_number(number: int) -> str:
-    """`number` with the largest suffix that leaves it whole."""
+    """`number` with the largest suffix that keeps it an integer."""
     whole = [suffix for suffix, shift in SUFFIXES.items() if number and number % (1 << shift) == 0]
     suffix = whole[-1] if whole else ""
     return f"{number >> SUFFIXES[suffix]}{suffix}"
@@ -139,7 +139,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 MAX_BYTES,
-                meaning="the most to take from the system, 0 for no limit; beyond it NULL and ENOMEM",
+                meaning="maximum to take from the system, 0: no limit; beyond it NULL with ENOMEM",
                 cost="nothing",
             ),
             NumberOption(
@@ -148,7 +148,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_THRESHOLD,
                 engine.MIN_THRESHOLD,
                 engine.MAX_THRESHOLD,
-                meaning="requests from this size on, above 16K, get a mapping of their own",
+                meaning="requests of this size or more, above 16K, get a mapping of their own",
                 cost="lower: more system calls, one mapping for each such block;"
                 " higher: larger blocks in the heap",
             ),
@@ -158,8 +158,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_PREALLOC,
                 0,
                 GIB,
-                meaning="the heap's first step",
-                cost="more: more addresses at start, resident only when used",
+                meaning="how much the heap takes at its first growth",
+                cost="more: more address space at the start, resident only when used",
             ),
             NumberOption(
                 "purge_delay",
@@ -167,8 +167,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_PURGE_DELAY,
                 0,
                 engine.MAX_DELAY,
-                meaning="free pages go back when they are most of the memory, or will not be needed within that"
-                " time; 1G: never",
+                meaning="free pages are given back when they are most of the memory, or will not be needed"
+                " within that time; 1G: never",
                 cost="lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
             ),
             NumberOption(
@@ -177,9 +177,9 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.DEFAULT_THREAD_CACHE,
                 0,
                 engine.MAX_THREAD_CACHE,
-                meaning="what a thread keeps of each size class, but at most 8K and a 1024th of the heap;"
-                " 0 for no caches",
-                cost="more: more memory in each thread; 0: the lock at every call",
+                meaning="maximum that a thread caches for each size class, and at most 8K and a 1024th of the"
+                " heap; 0: no caches",
+                cost="more: more memory in each thread; 0: every call takes the lock",
             ),
             NumberOption(
                 "align",
@@ -187,8 +187,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 16,
                 8,
                 16,
-                meaning="the alignment that is promised to small requests",
-                cost="nothing: blocks stand at multiples of 16 in either case",
+                meaning="the guaranteed alignment of small requests",
+                cost="nothing: blocks are at multiples of 16 in either case",
                 step=8,
             ),
             NumberOption(
@@ -197,8 +197,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 1,
-                meaning="end with one line at a double free, a foreign pointer or overwritten tags",
-                cost="no thread caches, and a close look at every pointer that comes back",
+                meaning="end the process with one line at a double free, a foreign pointer or overwritten tags",
+                cost="no thread caches, and a check of every pointer passed to free or realloc",
             ),
             NumberOption(
                 "fill",
@@ -206,8 +206,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 1,
-                meaning="fill memory with 0xA5 when it is handed out and with 0x5A when it is freed",
-                cost="every byte written twice more",
+                meaning="fill memory with 0xA5 when it is allocated and with 0x5A when it is freed",
+                cost="every byte is written two more times",
             ),
             NumberOption(
                 "background",
@@ -216,7 +216,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 1,
                 meaning="a helper thread gives memory back while the program sleeps, too",
-                cost="a thread that wakes four times a second, once 4 MiB are taken, and locks as with threads",
+                cost="a thread that wakes four times a second, once 4 MiB are taken; locks as with threads",
             ),
             NumberOption(
                 "heaps",
@@ -224,7 +224,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 engine.MAX_HEAPS,
-                meaning="at most so many heaps, made where threads wait for each other; 0: one for"
+                meaning="maximum number of heaps, added where threads wait for each other; 0: one for"
                 " each processor that the process may use; with a limit there is one",
                 cost="more: free memory in each; 1: threads wait",
             ),
@@ -256,9 +256,9 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             TextOption(
                 "except",
                 re.compile("[^/]*"),
-                "names of programs with commas between them",
-                meaning="off in these programs: the file that is executed, the interpreter of a script or the"
-                " first argument has the name",
+                "comma-separated names of programs",
+                meaning="off in programs of these names: of the executed file, the interpreter of a script or"
+                " the first argument",
                 cost="a system call when a process starts",
             ),
             NumberOption(
@@ -267,15 +267,15 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 switch.ALL_OF_THEM,
                 0,
                 switch.ALL_OF_THEM,
-                meaning="on in so many of a hundred processes that start, off in the others",
+                meaning="on in this percentage of the processes that start, off in the others",
                 cost="four system calls when a process starts",
             ),
             TextOption(
                 "publish",
                 re.compile("/.*", re.DOTALL),
-                "the whole path of a folder",
-                meaning="copies the figures into a file there, PID.snugstats, for snug metrics, top and doctor"
-                " where memory may not be read",
+                "the absolute path of a folder",
+                meaning="copy the statistics into a file there, PID.snugstats, for snug metrics, top and doctor"
+                " where they have no permission to read the memory",
                 cost="some 20 KiB, and a copy of 288 bytes every 128 operations of a heap",
             ),
             NumberOption(
@@ -284,7 +284,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 1,
-                meaning="leave RTLD_DEEPBIND in dlopen: such plug-ins then find libc's malloc beside this one",
+                meaning="leave RTLD_DEEPBIND in dlopen: such plug-ins then use libc's malloc beside this one",
                 cost="nothing",
             ),
             RecordOption(
@@ -292,7 +292,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 re.compile(".+", re.DOTALL),
                 "a path; %p in it is the process id; or ring:SIZE or ring:SIZE:PATH",
                 meaning="record every call of the malloc family to a new file at this path, for `snug report`;"
-                " in a ring of SIZE bytes only the last, which outlive the process, for `snug autopsy`",
+                " or only the last calls to a ring of SIZE bytes that outlives the process, for `snug autopsy`",
                 cost="some 20 ns for each call, and 3 to 7 bytes in the file",
             ),
             NumberOption(
@@ -301,15 +301,15 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 1,
-                meaning="record forked children and programs that are executed, too, each to a file of its own",
-                cost="that",
+                meaning="record forked children and executed programs, too, each to a file of its own",
+                cost="the same for each of them",
             ),
             TextOption(
                 "record_stacks",
                 re.compile("(python|native|none)(,(python|native|none))*"),
-                "python, native, both with a comma between them, or none",
-                meaning="record who allocates, too: lines of Python, functions in machine code",
-                cost="some 30 ns more for each block, and 3 for each Python call that it is from",
+                "python, native, python,native or none",
+                meaning="record call stacks, too: lines of Python, functions in machine code",
+                cost="some 30 ns more for each block, and 3 for each Python call in its stack",
             ),
             NumberOption(
                 "record_sample",
@@ -317,7 +317,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 0,
                 0,
                 MAX_GAP,
-                meaning="record samples, one block for each so many bytes in the mean; 0: every call",
+                meaning="record samples: on average one block for this many bytes; 0: every call",
                 cost="next to nothing",
             ),
         )
@@ -339,7 +339,7 @@ def variables(settings: Mapping[str, str]) -> dict[str, str]:
     for name, text in settings.items():
         option = OPTIONS.get(name)
         if option is None:
-            raise ValueError(f"{name}: no such option, there are {', '.join(OPTIONS)}")
+            raise ValueError(f"{name}: no such option; there are {', '.join(OPTIONS)}")
         option.check(text)
         added[option.variable] = text
     return added
@@ -360,7 +360,7 @@ def complaint(variable: str, text: str) -> str | None:
             return f"not a value of this option, ignored: it takes {known[variable].range}"
         return None
     alike = difflib.get_close_matches(variable.upper(), known, n=1)
-    return "no such option, ignored" + (f": is {alike[0]} meant?" if alike else "")
+    return "no such option, ignored" + (f"; did you mean {alike[0]}?" if alike else "")
 
 
 def complaints(environment: Mapping[str, str]) -> dict[str, str]:

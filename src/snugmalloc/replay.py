@@ -284,7 +284,7 @@ def replay(trace: Trace, progress: Progress | None = None) -> Replay:
     Raises MemoryError when the system refuses, RuntimeError when a block does not hold what was written there.
     """
     if not len(trace):
-        raise TraceError(f"{trace.name}: there is no call in it")
+        raise TraceError(f"{trace.name}: contains no calls")
     before = stats()
     peak = trace.peak_call
     stops = sorted({len(trace) * step // SAMPLES for step in range(SAMPLES + 1)} | {peak})

@@ -17,7 +17,7 @@ def fresh() -> Callable[..., Outcome]:
 
     def run(code: str, **environment: str) -> Outcome:
         return subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment or None
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, env=environment or None
         )
 
     return run

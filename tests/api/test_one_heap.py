@@ -91,5 +91,5 @@ def test_the_paths_are_those_of_files_that_are_there() -> None:
 
 
 def test_an_unknown_library_is_a_value_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no library is called 'jemalloc'; there is: .*osmem"):
+    with pytest.raises(ValueError, match=r"there is no library 'jemalloc'; there is: .*osmem"):
         snugmalloc.get_library("jemalloc")

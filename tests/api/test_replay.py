@@ -128,7 +128,7 @@ def test_a_zip_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_trace_without_calls_is_not_played(read: Read) -> None:
-    with pytest.raises(TraceError, match=r"^trace.txt: there is no call in it$"):
+    with pytest.raises(TraceError, match=r"^trace.txt: contains no calls$"):
         replay(read("1: thread_done 0x0\n"))
 
 

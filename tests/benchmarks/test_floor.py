@@ -20,7 +20,7 @@ def test_free_pages_are_what_is_above_the_floor() -> None:
     held = run_on(ours, command)
     assert 0 < held.floor < held.resident
     held = run_on(stock, command)
-    assert held.floor == held.resident > 40 * MB
+    assert held.floor == held.resident > 5 * MB  # in the mean, the time before the blocks are there included
 
 
 def test_a_process_that_is_no_more_gives_no_sample() -> None:

@@ -115,7 +115,7 @@ def test_an_own_program_runs_to_its_end(source: Path, tmp_path: Path) -> None:
         "-lm",
     ]
     subprocess.run([compiler, source, "-o", program, *flags], check=True)
-    ended = subprocess.run([program, "1"], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([program, "1"], capture_output=True, text=True, timeout=600)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert len(told(ended.stdout)) == len(ended.stdout.splitlines())
 

@@ -21,7 +21,7 @@ def snug(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess
     """`snug` as a program of its own, with `settings` in its environment."""
     environment = {**os.environ, **settings}
     return subprocess.run(
-        [SNUG, *arguments], env=environment, capture_output=True, text=True, timeout=120, errors="replace"
+        [SNUG, *arguments], env=environment, capture_output=True, text=True, timeout=600, errors="replace"
     )
 
 

@@ -157,7 +157,7 @@ def test_a_program_that_fails_everywhere_is_told_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("nosuch", "no allocator is called 'nosuch'"),
+        ("nosuch", "there is no allocator 'nosuch'"),
         ("x=/nosuch.so", "x: /nosuch.so: no such file"),
         ("x=/etc/passwd", "x: /etc/passwd cannot be preloaded: "),
         ("=x", "'=x' is not name=path"),
@@ -242,7 +242,7 @@ def test_where_matplotlib_has_no_place_for_its_cache_nothing_is_said_of_it(tmp_p
         (["--plot", "x.pdf"], "x.pdf: a picture is a .svg, .png or .html file"),
         (["--timeline", "-"], "-: a picture is a .svg, .png or .html file"),
         (["--timeline", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
-        (["--plot", "x.svg", "--timeline", "x.svg"], "x.svg: --plot and --timeline need a file each"),
+        (["--plot", "x.svg", "--timeline", "x.svg"], "x.svg: --plot and --timeline need different files"),
         (["--plot", ""], "the name of the file is empty"),
         (["--plot", "/nosuch/x.svg"], "/nosuch/x.svg: No such file or directory"),
         (["--plot", "/etc/passwd/x.svg"], "/etc/passwd/x.svg: Not a directory"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,26 @@ def test_each_thing_that_matters_is_found_and_advised_on(
     assert found.value == value
     assert (advice is None) == (found.advice is None)
     assert advice is None or (found.advice is not None and advice in found.advice)
+
+
+@pytest.mark.parametrize(
+    ("vector", "is_secure"),
+    [((), False), ((6,), False), ((6, 4096, 23), False), ((6, 23, 23, 0), False), ((6, 4096, 23, 1, 0), True)],
+)
+def test_settings_of_a_process_with_more_rights_than_its_caller_are_not_in_force(
+    vector: tuple[int, ...], is_secure: bool, tmp_path: Path
+) -> None:
+    texts = {
+        "proc/7/environ": "SNUG_LIMIT=1G\0SNUG_LIMT=1G\0LD_PRELOAD=/x/libother.so",
+        "proc/7/auxv": struct.pack(f"<{len(vector)}Q", *vector).decode(),
+    }
+    root = fake_machine(tmp_path, **texts)
+    found = list(diagnose(read_process(7, root), root))
+    settings = [finding for finding in found if finding.name == "setting"]
+    ending = ": not in force" if is_secure else ""
+    assert [one.value for one in settings] == [f"SNUG_LIMIT=1G{ending}", f"SNUG_LIMT=1G{ending}"]
+    told = [one.advice or "" for one in found if one.name in ("setting", "preloaded")]
+    assert ["set-user-id" in advice for advice in told] == [is_secure] * 3
 
 
 STATUS = "Name:\tserver\nVmRSS:\t1024 kB\nVmHWM:\t2048 kB\nVmSize:\t{taken} kB\nVmData:\t{taken} kB\n"
@@ -223,7 +244,7 @@ def test_a_free_threaded_python_is_known_by_its_program(tmp_path: Path) -> None:
 def test_a_process_without_a_program_is_told(tmp_path: Path) -> None:
     root = fake_machine(tmp_path)
     (root / "proc/7/exe").unlink()
-    with pytest.raises(NoSuchProcess, match="process 7 has no memory: it is one of the kernel's, or has ended"):
+    with pytest.raises(NoSuchProcess, match="process 7 has no memory: it is a kernel thread, or has ended"):
         read_process(7, root)
 
 

@@ -65,7 +65,7 @@ def test_a_signal_to_the_launcher_reaches_the_program(name: str) -> None:
     )
     started = launch(sys.executable, "-c", program)
     started.send_signal(number)
-    assert started.wait(30) == 42
+    assert started.wait(300) == 42
 
 
 def test_the_program_starts_with_the_signals_of_its_caller() -> None:
@@ -174,7 +174,7 @@ stage("dropped")
 def settled(readings: Path) -> int:
     """The resident memory by a reading that began after this was called."""
     before = readings.read_text().count("\n")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while readings.read_text().count("\n") < before + 2:
         assert time.monotonic() < deadline, "nothing is read any more"
         time.sleep(0.002)
@@ -195,7 +195,8 @@ def test_the_timeline_has_the_shape_of_the_programs_memory(tmp_path: Path) -> No
                 program.stdin.write(b"\n")
                 program.stdin.flush()
     assert program.returncode == 0
-    assert 50_000_000 <= seen["grown"] - seen["small"] < 55_000_000
+    # The kernel adds up what is resident on each processor now and then only.
+    assert 45_000_000 <= seen["grown"] - seen["small"] < 55_000_000
     assert abs(seen["dropped"] - seen["small"]) < 5_000_000
     told, timeline = read_figures(figures.read_text()), read_timeline(readings.read_text())
     assert list(timeline.seconds) == sorted(timeline.seconds)
@@ -321,7 +322,7 @@ class Shell:
 
     def expect(self, text: str) -> None:
         """Read until `text` appears, and forget what came before its end."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 300
         while text not in self.seen:
             ready, _, _ = select.select([self.terminal], [], [], max(0, end - time.monotonic()))
             assert ready, f"{text!r} did not come: {self.seen!r}"

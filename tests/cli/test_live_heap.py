@@ -179,9 +179,9 @@ def test_private_heaps_have_their_names() -> None:
 
 
 def test_a_process_that_works_is_read_without_stopping_it() -> None:
-    code = "import threading\ndef work():\n kept = {}\n for i in range(10**9):\n"
-    code += "  kept[i % 5000] = bytes((i * 7919) % 9000)\n"
-    code += "threading.Thread(target=work, daemon=True).start()"
+    code = "import threading\nfull = threading.Event()\ndef work():\n kept = {}\n for i in range(10**9):\n"
+    code += "  kept[i % 5000] = bytes((i * 7919) % 9000)\n  if i == 5000: full.set()\n"
+    code += "threading.Thread(target=work, daemon=True).start()\nfull.wait()"
     with running(code) as pid:
         views = [walk_process(pid) for _ in range(8)]
         assert Path(f"/proc/{pid}/stat").read_text().split()[2] != "T"
@@ -266,7 +266,7 @@ def test_without_permission_it_says_so(command: list[str]) -> None:
             [sys.executable, "-c", AS_NOBODY, *command, str(pid)], capture_output=True, text=True, cwd="/"
         )
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
-    assert f"process {pid} may not be looked at: Permission denied (try sudo)" in ended.stderr
+    assert f"process {pid} cannot be read: Permission denied (try sudo)" in ended.stderr
 
 
 AS_NOBODY = f"""

@@ -77,7 +77,7 @@ def test_the_beginning_of_a_program_is_told_as_what_it_is(tmp_path: Path) -> Non
         cut.write_bytes(TRUE.read_bytes()[:length])
         cut.chmod(0o755)
         error = refusal(str(cut))
-        assert (str(error), error.status) == (f"{cut}: an ELF file that is cut short", 126)
+        assert (str(error), error.status) == (f"{cut}: a truncated ELF file", 126)
 
 
 def test_a_damaged_program_is_told_or_run_but_never_more(tmp_path: Path) -> None:

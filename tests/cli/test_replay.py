@@ -133,7 +133,7 @@ def test_the_table_says_what_was_played_and_what_was_not(short: Path) -> None:
         r"short.txt: 3 calls of 1 thread, played by one thread; peak live 1.1 KiB\.",
         r"Median of 2 runs each, and \(the ratio to the system's malloc\): .*",
         r"live +[▁▂▃▄▅▆▇█ ]+",
-        r"Left out: 1 call that failed, or freed what is older than the trace\.",
+        r"Left out: 1 call that failed, or freed blocks older than the trace\.",
         r"The heap after 2 calls, when most was live:",
     ):
         assert re.search(f"^ *{line} *$", ended.stdout, re.MULTILINE), line
@@ -158,8 +158,8 @@ def test_without_unicode_there_are_no_curves(short: Path, words: tuple[str, ...]
             "snug: poem.txt: is neither a .snug trace nor text of memory_replay, mtrace or heaptrack",
         ),
         (["bad.txt"], 1, "snug: bad.txt, line 2: not a call: '1: free'"),
-        (["empty.txt"], 1, "snug: empty.txt: there is no call in it that can be played"),
-        (["empty.txt", "--policy", "buddy"], 1, "snug: empty.txt: there is no call in it that can be played"),
+        (["empty.txt"], 1, "snug: empty.txt: contains no calls that can be played"),
+        (["empty.txt", "--policy", "buddy"], 1, "snug: empty.txt: contains no calls that can be played"),
         (["two.zip"], 1, "snug: two.zip: File is not a zip file"),
         (
             ["huge.txt"],
@@ -169,7 +169,7 @@ def test_without_unicode_there_are_no_curves(short: Path, words: tuple[str, ...]
         (
             ["short.txt", "--allocators", "sbrk"],
             1,
-            "snug: no allocator is called 'sbrk' (there are system, snugmalloc, jemalloc, mimalloc, tcmalloc); "
+            "snug: there is no allocator 'sbrk' (there are system, snugmalloc, jemalloc, mimalloc, tcmalloc); "
             "any library can be given as sbrk=PATH",
         ),
         (

@@ -81,7 +81,7 @@ def test_the_report_tells_who_holds_pages_back(trace: Path) -> None:
         "Held back at the end, by age:",
         "Held back at the end, by thread:",
         "Live at the end:",
-        "Asked for most blocks:",
+        "Most blocks allocated:",
         "Taken from the system and given back:",
     ):
         assert title in shown
@@ -227,7 +227,7 @@ def test_a_trace_is_exported(trace: Path, tmp_path: Path) -> None:
         (
             "diff app.snug app.txt",
             1,
-            "snug: app.txt: is no .snug trace: snug trace convert makes one of other traces",
+            "snug: app.txt: is not a .snug trace: convert it with snug trace convert",
         ),
         (
             "export app.snug --to csv -o x --at peak",
@@ -242,7 +242,7 @@ def test_a_trace_is_exported(trace: Path, tmp_path: Path) -> None:
         (
             "export app.snug --to csv -o app.snug",
             1,
-            "snug: app.snug: cannot be written while it is read: name another file",
+            "snug: app.snug: is the input: choose another output file",
         ),
         ("export app.snug --to csv -o /nosuch/x", 1, "snug: /nosuch/x: No such file or directory"),
         *(
@@ -254,7 +254,7 @@ def test_a_trace_is_exported(trace: Path, tmp_path: Path) -> None:
             1,
             "snug: /dev/full: a database is written to a file of its own",
         ),
-        ("export plain.snug --to pprof -o x", 1, "snug: plain.snug: has no stacks, which a profile is made of"),
+        ("export plain.snug --to pprof -o x", 1, "snug: plain.snug: has no stacks, which profiles need"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(trace: Path, arguments: str, status: int, message: str) -> None:
@@ -271,11 +271,11 @@ def test_what_is_wrong_is_told_in_one_line(trace: Path, arguments: str, status: 
 @pytest.mark.parametrize(
     ("package", "arguments", "message"),
     [
-        ("jinja2", "report app.snug --html x", "a page is made by jinja2: pip install 'snugmalloc[html]'"),
+        ("jinja2", "report app.snug --html x", "a page needs jinja2: pip install 'snugmalloc[html]'"),
         (
             "pyarrow",
             "export app.snug --to parquet -o x",
-            "Parquet is written by pyarrow: pip install 'snugmalloc[parquet]'",
+            "Parquet needs pyarrow: pip install 'snugmalloc[parquet]'",
         ),
     ],
 )

@@ -222,7 +222,7 @@ def test_the_report_tells_refusals_by_reason(tmp_path: Path) -> None:
     assert report["library"]["state"] == "on"
     assert (heap["refused_limit"], heap["refused_size"], heap["refused_addresses"]) == (4, 3, 2)
     assert sum(heap[reason.figure] for reason in REASONS) == heap["refused_requests"] == 9
-    assert "3 answered with NULL: more than any program can have" in text
+    assert "3 returned NULL: more than any program can have" in text
     assert "vm.max_map_count" not in text
 
 

@@ -132,9 +132,9 @@ def test_a_trim_is_asked_for_and_told_when_it_is_done(monkeypatch: pytest.Monkey
         assert not app.screen.query_one("#asked").display
         await pilot.press("t")
         await readings(pilot, 1)
-        assert words(app, "#asked") == "trim: asked; done at the process's next work"
+        assert words(app, "#asked") == "trim: requested; waits for the process's next heap activity"
         await pilot.press("r")  # not before that is done
-        assert words(app, "#asked") == "trim: asked; done at the process's next work"
+        assert words(app, "#asked") == "trim: requested; waits for the process's next heap activity"
         process.answer = Answer.DONE
         await readings(pilot, 1)
         assert words(app, "#asked").startswith("trimmed at ")
@@ -188,7 +188,7 @@ def test_an_answer_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch, tm
             memory.write(Command.answered, memory.read(Command.asked, 8))
             await readings(pilot, 1)
             assert words(app, "#asked").endswith(
-                ": its answer is not known here: use the snug that belongs to its library"
+                ": unknown answer: use the snug of the same version as its library"
             )
 
         play(app, act)
@@ -200,13 +200,13 @@ def test_a_process_that_cannot_be_asked_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(screen, "open_mailbox", process)
 
     def cannot_walk(pid: int) -> HeapView:
-        raise CannotAttach(f"process {pid} may not be looked at: Permission denied (try sudo)")
+        raise CannotAttach(f"process {pid} cannot be read: Permission denied (try sudo)")
 
     app = Top(FakeSource().read, NEVER, walk=cannot_walk)
 
     async def act(pilot: Pilot[None]) -> None:
         await with_a_map(pilot)
-        assert "may not be looked at" in words(app, "#map")
+        assert "cannot be read" in words(app, "#map")
         await pilot.press("t")
         await readings(pilot, 1)
         assert words(app, "#asked") == "process 4711 has ended"

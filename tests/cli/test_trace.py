@@ -135,7 +135,7 @@ def test_what_is_left_out_makes_the_file_smaller(text: Path, trace: Path) -> Non
 def test_a_file_that_is_no_snug_trace_is_told_in_one_line(text: Path, command: tuple[str, ...]) -> None:
     outcome = snug(*command, text)
     assert (outcome.returncode, outcome.stdout) == (1, "")
-    assert outcome.stderr == "snug: app.txt: is no .snug trace: snug trace convert makes one of other traces\n"
+    assert outcome.stderr == "snug: app.txt: is not a .snug trace: convert it with snug trace convert\n"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_file_that_is_no_snug_trace_is_told_in_one_line(text: Path, command: t
         (
             ["convert", "app.txt", "-o", "app.txt"],
             1,
-            "snug: app.txt: cannot be written while it is read: name another file",
+            "snug: app.txt: is the input: choose another output file",
         ),
         (["sing"], 2, "snug trace: No such command 'sing'. (see: snug trace --help)"),
     ],

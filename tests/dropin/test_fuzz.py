@@ -97,7 +97,7 @@ def test_a_planted_fault_is_found(fault: str, plant: Callable[[str], str], fuzze
     environment = {**os.environ, "LD_PRELOAD": plant(fault)}
     for seed in range(1, ENOUGH + 1):
         ended = subprocess.run(
-            [fuzzer, str(seed), "20000"], env=environment, capture_output=True, text=True, timeout=120
+            [fuzzer, str(seed), "20000"], env=environment, capture_output=True, text=True, timeout=600
         )
         if ended.returncode:
             break

@@ -18,7 +18,8 @@ PYTHON_ARRAYS = """
 import sys, time
 import numpy
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4
+    line = next(line for line in open("/proc/self/smaps_rollup") if line.startswith("Rss:"))
+    return int(line.split()[1])
 size, count, kept = (int(word) for word in sys.argv[1:])
 numpy.full(1000, 1.0).sum()
 start = resident()

@@ -130,10 +130,10 @@ def test_refused_memory_is_an_answer(
 
 # ---- Bad pointers ----
 
-NOT_OF_HEAP = "is no block in use of this heap: freed twice, or from elsewhere"
+NOT_OF_HEAP = "is not a block in use of this heap: freed twice, or not from this heap"
 TWICE = "is not in use: freed twice, or never allocated"
 FOREIGN = "was not allocated here"
-NO_HEAP = "is no heap of snug_heap_create: destroyed already, or never made"
+NO_HEAP = "is not a heap of snug_heap_create: destroyed already, or never created"
 FAULTS = {
     "other": NOT_OF_HEAP,
     "other-mapping": NOT_OF_HEAP,

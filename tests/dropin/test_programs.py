@@ -24,7 +24,7 @@ from . import programs
 from .redis import KEYS, running_redis
 
 COMPANION = launcher_path().with_name("libsnug-run.so")
-TOO_LONG = 120  # seconds: a program that takes longer hangs
+TOO_LONG = 600  # seconds: a program that takes longer hangs, on a slow machine too
 PACKAGES = {
     "chromium": "chromium",
     "gs": "ghostscript",

@@ -94,7 +94,7 @@ def test_a_forked_child_gets_a_file_of_its_own(forks: int) -> None:
     [
         (
             {"SNUG_PUBLISH": "/none"},
-            ["snugmalloc: no file can be made there, its figures are not published: SNUG_PUBLISH=/none"],
+            ["snugmalloc: no file can be created there, the figures are not published: SNUG_PUBLISH=/none"],
         ),
         ({"SNUG_PUBLISH": ""}, ["snugmalloc: not a value of this option, ignored: SNUG_PUBLISH="]),
         ({"SNUG_PUBLISH": "x"}, ["snugmalloc: not a value of this option, ignored: SNUG_PUBLISH=x"]),
@@ -195,7 +195,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stdout) == (0, "1\n")
     assert ended.stderr == (
-        f"snugmalloc: no file can be made there, its figures are not published: SNUG_PUBLISH={tmp_path}\n"
+        f"snugmalloc: no file can be created there, the figures are not published: SNUG_PUBLISH={tmp_path}\n"
     )
     assert files(tmp_path) == set()
 

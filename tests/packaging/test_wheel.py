@@ -49,7 +49,7 @@ class Installed:
         """Run a command line in `folder`, whose programs and those of the environment are alone on PATH."""
         environment = {"PATH": f"{self.bin}:{folder}", "LANG": "C.UTF-8"}
         return subprocess.run(
-            ["/bin/sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+            ["/bin/sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
         )
 
 

@@ -104,7 +104,7 @@ def test_what_is_live_after_each_call_is_what_the_report_says(path: Path, events
     try:
         plan = make_plan(path)
     except TraceError as error:
-        assert str(error) == f"{path.name}: there is no call in it that can be played"
+        assert str(error) == f"{path.name}: contains no calls that can be played"
         return
     with TraceReader(path) as reader:
         live = list(read_history(reader).live)
@@ -231,8 +231,8 @@ def test_text_is_planned_as_the_file_made_of_it() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1: thread_done 0x0\n", "trace.txt: there is no call in it that can be played"),
-        ("1: free 0xdead\n", "trace.txt: there is no call in it that can be played"),
+        ("1: thread_done 0x0\n", "trace.txt: contains no calls that can be played"),
+        ("1: free 0xdead\n", "trace.txt: contains no calls that can be played"),
         ("hello\n", "trace.txt: is neither a .snug trace nor text of memory_replay, mtrace or heaptrack"),
         ("1: malloc 0xa 1\n1: malloc\n", "trace.txt, line 2: not a call: '1: malloc'"),
     ],

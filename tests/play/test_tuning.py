@@ -131,7 +131,7 @@ def test_tune_says_what_it_found_or_that_the_defaults_are_as_good(waves: Path) -
 def test_a_trace_that_is_too_short_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("1: malloc 0xa 1\n")
     ended = snug("tune", tmp_path / "short.txt")
-    message = "snug: short.txt: has 1 calls: 1,000 are needed to learn from\n"
+    message = "snug: short.txt: has 1 calls: 1,000 are needed\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", message)
 
 

@@ -24,7 +24,7 @@ LIBRARY = snugmalloc.get_library("snugmalloc")
 NOTES = 1 << 15
 CALL = struct.Struct("<5Q")
 NOTES_BYTES = 16 + NOTES * CALL.size
-PATIENCE = 60
+PATIENCE = 300
 """Seconds after which something is wrong."""
 
 

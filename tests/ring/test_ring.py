@@ -23,6 +23,8 @@ from snugmalloc.trace.importing import convert
 from snugmalloc.trace.operations import CALLS
 from snugmalloc.trace.reader import rebuild_index
 from snugmalloc.trace.ring import SIZE_BOUNDS, Ring, is_ring
+from snugmalloc.trace.tables import TEXT, Tables, read_tables
+from snugmalloc.trace.vectors import encode_varints
 
 from ..cli.programs import PYTHON
 from ..dropin.heaps import InterpretedHeap, Model
@@ -40,9 +42,14 @@ from .conftest import (
 )
 
 
-def kill_after(process: subprocess.Popen[str], notes: Path, calls: int, seed: int = 0) -> None:
-    """Kill a process that has made so many calls, at some moment."""
-    wait_until(lambda: count_so_far(notes) > calls or process.poll() is not None)
+def kill_after(process: subprocess.Popen[str], notes: Path, calls: int, seed: int = 0, each: int = 0) -> None:
+    """Kill a process that has made so many calls, each thread so many, at some moment."""
+
+    def has_made_them() -> bool:
+        counts = counts_so_far(notes)
+        return sum(counts) > calls and min(counts) >= each
+
+    wait_until(lambda: has_made_them() or process.poll() is not None)
     time.sleep(random.Random(seed).random() / 50)
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
@@ -103,7 +110,7 @@ def test_live_bytes_by_size_are_those_of_the_whole_process(witness: Path, tmp_pa
 def test_what_one_call_gives_back_stays_within_its_slot(witness: Path, tmp_path: Path, threads: int) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, threads, "trim", ring=f"ring:1M:{ring}") as process:
-        kill_after(process, notes, 50_000)
+        kill_after(process, notes, 50_000, each=5_000)
     found, events = read_rows(ring)
     told = read_witness(notes)
     assert sum(event.operation is Operation.PURGE for event in events) > 100
@@ -141,8 +148,7 @@ def threads_in(ring: Path) -> int:
 def test_threads_without_a_slot_are_counted(witness: Path, tmp_path: Path) -> None:
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 100, "forever", ring=f"ring:1M:{ring}") as process:
-        wait_until(lambda: min(counts_so_far(notes), default=0) > 1000)
-        kill_after(process, notes, 300_000)
+        kill_after(process, notes, 300_000, each=1_000)
     found, _ = read_rows(ring)
     told = read_witness(notes)
     with Ring(ring) as opened:
@@ -170,7 +176,7 @@ def test_forked_children_write_nothing_into_the_ring(witness: Path, tmp_path: Pa
     ring, notes = tmp_path / "of.ring", tmp_path / "notes"
     with running(witness, notes, 2, "fork", ring=f"ring:1M:{ring}") as process:
         wait_for_forks(process)
-        kill_after(process, notes, 50_000)
+        kill_after(process, notes, 50_000, each=5_000)
         pid = process.pid
     found, _ = read_rows(ring)
     told = read_witness(notes)
@@ -413,9 +419,41 @@ def test_each_chunk_is_read_once(plain: Path, monkeypatch: pytest.MonkeyPatch) -
     assert sum(counts) == len(kept)
 
 
+FORGED = {
+    "a definition that is not known": (Form.PLAIN, 1, (99,)),
+    "a chunk ends too early": (Form.PLAIN, 2, (TEXT, 1, 65)),
+    "a chunk of tables is missing": (Form.PLAIN, 0, None),
+    "a chunk cannot be unpacked": (Form.GZIP, 1, (TEXT, 1, 65)),
+}
+
+
+@pytest.mark.parametrize("why", FORGED)
+def test_of_a_chunk_that_makes_no_sense_it_is_told_in_which_file_and_rows_are_read_all_the_same(
+    why: str, plain: Path
+) -> None:
+    with TraceReader(plain) as reader:
+        before, about = list(reader.events()), reader.about
+    tables = Tables()
+    with Ring(plain) as ring:
+        kept_at, kept = ring.places.kept_at, ring.kept
+        for head, payload, _ in ring.kept_chunks():
+            if head.kind is Kind.TABLES:
+                read_tables(tables, payload, head.entries)
+    form, entries, definitions = FORGED[why]
+    numbers = (*tables.counts, *definitions) if definitions else (99, 99, 99)
+    forged = pack_chunk(Head(Kind.TABLES, form, 0, entries), encode_varints(numbers))
+    with plain.open("r+b") as file:
+        file.seek(kept_at + kept)
+        file.write(forged)
+    forge(plain, kept=kept + len(forged))
+    with TraceReader(plain) as reader:
+        assert list(reader.events()) == before and reader.about == about
+        assert reader.damage and reader.damage.startswith("of.ring: ") and why in reader.damage
+
+
 def test_what_cannot_be_room_for_chunks_is_refused(plain: Path) -> None:
     make_huge(plain, 1)
-    with pytest.raises(TraceError, match=r"of\.ring: the ring makes no sense"), Ring(plain):
+    with pytest.raises(TraceError, match=r"of\.ring: the ring is invalid"), Ring(plain):
         pass
 
 

@@ -399,7 +399,7 @@ def test_a_profile_of_a_trace_without_stacks_is_refused_and_nothing_is_written(
     tmp_path: Path, form: str
 ) -> None:
     trace = write(tmp_path / "app.snug", [], Flags.ADDRESSES)
-    with pytest.raises(TraceError, match=r"app\.snug: has no stacks, which a profile is made of"):
+    with pytest.raises(TraceError, match=r"app\.snug: has no stacks, which profiles need"):
         exported(trace, form)
     assert not trace.with_suffix(f".{form}").exists()
 

@@ -201,6 +201,5 @@ def test_a_payload_that_is_not_what_its_count_says_is_refused(path: Path) -> Non
     with TraceReader(path) as reader:
         assert list(reader.events()) == []
         assert reader.damage == (
-            "trace.snug: at byte 64: a chunk of columns makes no sense: operations that are not known:"
-            " it was read up to there"
+            "trace.snug: at byte 64: a chunk of columns is invalid: unknown operations: it was read up to there"
         )

@@ -158,14 +158,17 @@ def test_invariants_hold(
 
 def test_with_a_gap_of_a_byte_nearly_every_block_is_a_sample(program: Path, tmp_path: Path) -> None:
     ended = sample(program, tmp_path, 1, 2, 20_000, 4, "keep")
-    assert sizes_of(ended.history.blocks, ended.own) == ended.truth.allocated
-    assert sizes_of(ended.history.blocks, ended.own, live=True) == ended.truth.live
+    missing = ended.truth.allocated - sizes_of(ended.history.blocks, ended.own)
+    assert missing.total() <= 2  # each block of 17 bytes is no sample once in 24 million times
+    assert sizes_of(ended.history.blocks, ended.own) + missing == ended.truth.allocated
+    missing_live = ended.truth.live - sizes_of(ended.history.blocks, ended.own, live=True)
+    assert missing_live <= missing
 
 
-@pytest.mark.parametrize("gap", [1000, 50_000])
+@pytest.mark.parametrize("gap", [1000, 20_000])
 def test_a_block_much_larger_than_the_gap_is_always_a_sample(program: Path, tmp_path: Path, gap: int) -> None:
     ended = sample(program, tmp_path, gap, 2, 50_000, 5, "keep")
-    large = {size: count for size, count in ended.truth.allocated.items() if size > 20 * gap}
+    large = {size: count for size, count in ended.truth.allocated.items() if size > 50 * gap}
     assert sum(large.values()) > 50
     found = sizes_of(ended.history.blocks, ended.own)
     assert {size: found[size] for size in large} == large
@@ -449,7 +452,7 @@ def test_the_errors_of_estimates_are_told(program: Path, tmp_path: Path) -> None
         exact = sum(size * count for size, count in ended.truth.allocated.items())
         wrong.append((summary.total.bytes - exact) / summary.errors.bytes)
     assert all(abs(one) < ERRORS for one in wrong)
-    assert 0.1 < sum(one * one for one in wrong) / len(wrong) < 6
+    assert 0.01 < sum(one * one for one in wrong) / len(wrong) < 7  # else once in ten billion times
 
 
 @pytest.mark.parametrize("way", ["sampled", "whole"])

@@ -149,7 +149,7 @@ def test_a_click_on_the_curves_goes_there(trace: Path, opener: Opener) -> None:
     box = shown.page.locator("#curves .u-over").bounding_box()
     assert box
     shown.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-    assert abs(shown.now - 2000) < 20
+    wait_for(shown, "Math.abs(slider.value - 2000) < 20")
 
 
 def test_zooming_in_time_leaves_single_events(trace: Path, opener: Opener) -> None:

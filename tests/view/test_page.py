@@ -104,7 +104,7 @@ def test_it_is_served_to_who_knows_the_address(trace: Path) -> None:
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(other)
         server.send_signal(signal.SIGINT)
-        assert server.wait(10) == INTERRUPTED
+        assert server.wait(300) == INTERRUPTED
 
 
 def write_calls(path: Path, lasting: int, brief: int) -> Path:

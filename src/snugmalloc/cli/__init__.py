@@ -65,7 +65,7 @@ class OneLineErrors(click.Group):
 @click.version_option(__version__, prog_name="snugmalloc")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """See what a program's memory is doing, and run it on a smaller allocator."""
+    """Run programs on snugmalloc, and see what their memory is doing."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -38,11 +38,11 @@ def command(file: Path, json_file: str | None) -> None:
         snug record --ring 8M -- ./service
         snug autopsy /dev/shm/snug-1234.ring
 
-    FILE is the ring of a process that was started with SNUG_RECORD=ring:8M or by snug record --ring: of one
-    that the kernel killed for want of memory, that crashed, or that runs still. The report says how live bytes
-    and the heap changed over time and since when they grew, which sizes grew, by the calls of which thread,
-    what was allocated in the last seconds and stayed, the largest requests, and those that were refused.
-    docs/autopsy.md says more.
+    FILE is the ring of a process that was started with SNUG_RECORD=ring:8M or by snug record --ring. The
+    process may have been OOM-killed, have crashed, or still be running. The report shows how live bytes and
+    the heap changed over time and when growth began, which sizes grew, which threads caused it, what was
+    allocated in the last seconds and not freed, the largest requests, and refused requests. See
+    docs/autopsy.md.
     """
     from snugmalloc.trace.autopsy import perform
     from snugmalloc.trace.reader import TraceReader
@@ -50,7 +50,7 @@ def command(file: Path, json_file: str | None) -> None:
 
     if not is_ring(file):
         raise click.ClickException(
-            f"{file.name}: is no ring of SNUG_RECORD=ring:SIZE; snug report reads traces"
+            f"{file.name}: is not a ring of SNUG_RECORD=ring:SIZE; use snug report for traces"
         )
     with one_line_errors(), Ring(file) as ring, TraceReader(file) as reader:
         with progress_bar("reading") as told:
@@ -79,17 +79,17 @@ def _overview(autopsy: Autopsy) -> Iterator[tuple[str, str]]:
         yield "program", autopsy.about["program"]
     yield "process", f"{header.pid}, started by {header.parent_pid}: {autopsy.end.value}"
     if autopsy.last_moment is not None:
-        yield "last heard of", f"{_moment(autopsy.last_moment)}, after {_time(autopsy.lifetime)}"
+        yield "last event", f"{_moment(autopsy.last_moment)}, after {_time(autopsy.lifetime)}"
     yield "at the end", _at_the_end(autopsy)
-    yield "most of it", _verdict(autopsy)
+    yield "mostly", _verdict(autopsy)
     yield "live", _growth(autopsy.live_growth)
     yield "heap", _growth(autopsy.heap_growth)
     yield "resident", _resident_growth(autopsy)
     yield "the ring has", _coverage(autopsy)
     if lost := autopsy.ring.lost + autopsy.window.lost:
-        yield "lost", f"{counted(lost, 'call')}: there were more threads than slots, and a larger ring has more"
+        yield "lost", f"{counted(lost, 'call')}: more threads than slots; use a larger ring"
     if autopsy.refusals:
-        yield "refused", f"{counted(autopsy.refusals, 'request')} in all"
+        yield "refused", f"{counted(autopsy.refusals, 'request')} in total"
 
 
 def _moment(seconds: float) -> str:
@@ -120,14 +120,14 @@ def _verdict(autopsy: Autopsy) -> str:
     match autopsy.verdict:
         case Verdict.LIVE:
             part = share(autopsy.newest.live, heap) or "all"
-            return f"live blocks, {part} of the heap: they were allocated and not freed"
+            return f"live blocks, {part} of the heap: allocated and not freed"
         case Verdict.FREE:
             part = share(autopsy.free, heap)
-            return f"free, {part} of the heap: not a leak, but memory that fragments or was not given back yet"
+            return f"free, {part} of the heap: not a leak, but fragmentation, or memory not given back yet"
         case Verdict.OTHER:
-            resident = f"{share(autopsy.other, autopsy.measured.resident)} of what was resident"
+            resident = f"{share(autopsy.other, autopsy.measured.resident)} of resident memory"
             others = "mappings, stacks, files or another allocator"
-            return f"not malloc's, {resident}{_how_old(autopsy.resident_before_end)}: {others}"
+            return f"outside malloc, {resident}{_how_old(autopsy.resident_before_end)}: {others}"
 
 
 def _growth(growth: Growth | None) -> str:
@@ -142,7 +142,7 @@ def _growth(growth: Growth | None) -> str:
 
 def _resident_growth(autopsy: Autopsy) -> str:
     if sum(point.resident is not None for point in autopsy.curve) < 2:
-        return "unknown: it is read once a second only"
+        return "unknown: it is read only once a second"
     growth, old = autopsy.resident_growth, _how_old(autopsy.resident_before_end)
     return f"did not grow until{old} the end" if old and growth is None else _growth(growth)
 
@@ -206,8 +206,8 @@ def _sections(autopsy: Autopsy) -> Iterator[Section]:
         ],
     )
     yield Section(
-        "Refused last",
-        ("size", "thread", "before the end", "because of"),
+        "Last refused requests",
+        ("size", "thread", "before the end", "reason"),
         [(size(one.size), one.thread, _time(one.before_end), _reason(one)) for one in autopsy.refused],
     )
 
@@ -216,7 +216,7 @@ def _by_size(autopsy: Autopsy) -> Section:
     rows = [one for one in autopsy.sizes[:SHOWN] if one.bytes > 0] or autopsy.sizes[:SHOWN]
     return Section(
         f"Live bytes by size, and {_time(autopsy.sizes_since)} before",
-        ("size", "before", "at the end", "grew", "share"),
+        ("size", "before", "at the end", "growth", "share"),
         [
             (
                 "larger" if one.bound is None else f"up to {size(one.bound)}",
@@ -228,18 +228,18 @@ def _by_size(autopsy: Autopsy) -> Section:
             for one in rows
         ],
         parts_of(one.bytes for one in rows),
-        "grew",
+        "growth",
     )
 
 
 def _by_thread(autopsy: Autopsy) -> Section:
     rows = [one for one in autopsy.threads[:SHOWN] if one.bytes]
     return Section(
-        "Live bytes by the calls in the ring, by thread",
-        ("thread", "grew", "most of it in blocks", "these grew"),
+        "Growth in the calls of the ring, by thread",
+        ("thread", "growth", "fastest growing size", "its growth"),
         [
             (
-                one.thread or "short-lived ones",
+                one.thread or "short-lived threads",
                 _change(one.bytes),
                 "larger" if one.bound is None else f"up to {size(one.bound)}",
                 _change(one.bound_bytes),
@@ -247,7 +247,7 @@ def _by_thread(autopsy: Autopsy) -> Section:
             for one in rows
         ],
         parts_of(one.bytes for one in rows),
-        "grew",
+        "growth",
     )
 
 

@@ -173,7 +173,7 @@ def _draw(comparison: Comparison, plot: str | None, timeline: str | None) -> Non
 @click.option(
     "--allocators",
     metavar="LIST",
-    help="Names with commas between them: system, snugmalloc, jemalloc, mimalloc, tcmalloc, pymalloc, "
+    help="Comma-separated names: system, snugmalloc, jemalloc, mimalloc, tcmalloc, pymalloc, "
     "snugmalloc-pymalloc, or NAME=PATH for any other library. By default all that are installed. The system's "
     "malloc, and for a Python program stock Python, are always among them.",
 )
@@ -181,7 +181,10 @@ def _draw(comparison: Comparison, plot: str | None, timeline: str | None) -> Non
     "--plot", metavar="FILE", callback=picture_file, help="Draw time against memory: .svg, .png or .html."
 )
 @click.option(
-    "--timeline", metavar="FILE", callback=picture_file, help="Draw resident memory over time: the same kinds."
+    "--timeline",
+    metavar="FILE",
+    callback=picture_file,
+    help="Draw resident memory over time: the same formats.",
 )
 @json_option("the table", beside=True)
 @click.option(
@@ -211,16 +214,16 @@ def command(
         snug compare -- python3 app.py
         snug compare -n 9 --timeline memory.svg -- ./server --once
 
-    PROGRAM must end by itself with status 0; it reads nothing and its output is dropped. The runs take turns,
-    after one that does not count. Peak resident is that of the largest process among PROGRAM and its children,
-    mean resident what PROGRAM itself holds over time, read every 5 ms, and final resident what it holds when it
-    ends. A Python program runs as it is, on stock Python (pymalloc in lists and JSON), which is the baseline,
-    and with PYTHONMALLOC=malloc on each allocator; on ours once more with Python's own allocator kept
-    (snugmalloc-pymalloc). For other programs the baseline is the system's malloc.
+    PROGRAM must end by itself with status 0; it has no input and its output is dropped. The allocators take
+    turns, after one uncounted run. Peak resident is the maximum over PROGRAM and its children; mean resident
+    is over time, of PROGRAM itself, read every 5 ms; final resident is read when it ends. A Python program
+    runs on stock Python (pymalloc in lists and JSON), which is the baseline, and with PYTHONMALLOC=malloc on
+    each allocator; on snugmalloc once more with Python's own allocator kept (snugmalloc-pymalloc). For other
+    programs the baseline is the system's malloc.
     """
     tidy_at_end()
     if plot is not None and plot == timeline:
-        raise click.UsageError(f"{plot}: --plot and --timeline need a file each")
+        raise click.UsageError(f"{plot}: --plot and --timeline need different files")
     found = prepare(program, [])
     plain_python = wants_plain_python(found, keep_pymalloc, os.environ)
     tell_ignored(os.environ)

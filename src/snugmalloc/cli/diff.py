@@ -32,10 +32,10 @@ def command(before: Path, after: Path, json_file: str | None) -> None:
     \b
         snug diff before.snug after.snug
 
-    A and B are .snug files: of two versions of a program, or of one that was run in two ways. The report says
-    how calls, bytes, the peak, what stayed and what is held back changed: in all, by size, by line, by stack
-    and by thread. Lines are the same when function and name of the file are, whatever folder and number;
-    threads when they have the same name, or no name and the same number in the trace.
+    A and B are .snug files: of two versions of a program, or of one program run in two ways. The report shows
+    the changes in calls, bytes, the peak, what stayed and what is held back: in total, by size, by line, by
+    stack and by thread. Lines are matched by function and file name, without folder and line number; threads
+    by name, or, if they have none, by their number in the trace.
     """
     from snugmalloc.trace.difference import difference_of
 
@@ -82,7 +82,7 @@ def _report(before: Path, after: Path, sides: tuple[Side, Side], difference: Dif
 def _about(path: Path, side: Side) -> str:
     history = side.summary.history
     gap = side.summary.mean_gap
-    sampled = f", one sample every {size(gap)} in the mean: estimates" if gap else ""
+    sampled = f", one sample every {size(gap)} on average: estimates" if gap else ""
     calls = f"{history.call_count:,} {'sampled ' if gap else ''}calls"
     return f"{path}: {calls} of {counted(len(history.calls_of_thread), 'thread')}{sampled}"
 

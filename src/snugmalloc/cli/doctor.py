@@ -21,7 +21,7 @@ from snugmalloc.launch.diagnosis import Finding, NoSuchProcess, diagnose, read_p
 def command(pid: int | None, as_json: bool) -> None:
     """Report which allocator a process uses, its limits, and what to do.
 
-    PID is the process to look at; without it, it is the Python that runs this command. The environment shown is
+    PID is the process to examine; the default is the Python that runs this command. The environment shown is
     the one that the process was started with.
     """
     try:

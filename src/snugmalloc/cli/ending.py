@@ -127,7 +127,7 @@ def _add_heap(table: Table, own: ProcessReport, heap: Inside) -> None:
         f"peak {size(heap.peak_system_bytes)}, final {size(heap.system_bytes)}, "
         f"of that {size(heap.resident_bytes)} resident",
     )
-    table.add_row("returned", f"{size(heap.returned_bytes)} given back to the system so far, in all")
+    table.add_row("returned", f"{size(heap.returned_bytes)} given back to the system in total")
     table.add_row(
         "fragmentation",
         f"peak {_ratio(own.peak_fragmentation)}, final {_ratio(own.final_fragmentation)} (heap / live)",
@@ -140,7 +140,7 @@ def _add_heap(table: Table, own: ProcessReport, heap: Inside) -> None:
     )
     for reason in REASONS:
         if count := reason.count(heap):
-            table.add_row("refused", f"{count:,} answered with NULL: {reason.words}")
+            table.add_row("refused", f"{count:,} returned NULL: {reason.words}")
 
 
 def _size(count: int | None) -> str:
@@ -154,7 +154,7 @@ def _ratio(value: float | None) -> str:
 def _proof(state: dict[str, Any], own: ProcessReport | None) -> str:
     """One line that says whether the program's malloc was this library's, and how that is known."""
     if own is None:
-        return "none: the program did not come to its regular end, or ran without the library"
+        return "none: the program did not exit normally, or ran without the library"
     if own.is_off:
         return f"[red]snugmalloc was not in use in process {own.pid}: {STATES[own.state]}[/red]"
     if own.is_on(state["library"]):

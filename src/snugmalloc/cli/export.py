@@ -17,32 +17,32 @@ from snugmalloc.trace.moments import END
 
 @click.command("export")
 @click.argument("trace", type=TRACE)
-@click.option("--to", "form", type=click.Choice(FORMS), required=True, help="The form to write.")
+@click.option("--to", "form", type=click.Choice(FORMS), required=True, help="The output format.")
 @click.option("-o", "--output", metavar="FILE", required=True, help="The file to write.")
 @at_option("The moment at which blocks are live, in profiles", default=None)
 @click.option(
     "--value",
     type=click.Choice(VALUES),
-    help=f"What to write of each stack, in collapsed stacks ({USUAL_VALUE} by default).",
+    help=f"The value of each stack, for collapsed ({USUAL_VALUE} by default).",
 )
 def command(trace: Path, form: str, output: str, at: str | None, value: str | None) -> None:
-    """Write a trace in the form of another tool.
+    """Convert a trace to the format of another tool.
 
     \b
         snug export app.snug --to pprof -o app.pb.gz      go tool pprof app.pb.gz
         snug export app.snug --to sqlite -o app.db        sqlite3 app.db
         snug export app.snug --to parquet -o app.parquet  DuckDB, Polars, Spark
 
-    TRACE is a .snug file. Profiles, which are made of stacks: pprof and speedscope, with the blocks and bytes
-    allocated and live, and collapsed, which has one of these values. Tables of every event: csv, parquet, and
-    sqlite, which has the lives of blocks besides. A timeline: perfetto. docs/reports.md says more.
+    TRACE is a .snug file. Profiles, for traces with stacks: pprof and speedscope, with the blocks and bytes
+    allocated and live, and collapsed, with one of these values. Tables of every event: csv, parquet, and
+    sqlite, which also has a table of blocks. A timeline: perfetto. See docs/reports.md.
     """
     if at is not None and form not in PROFILES:
         raise click.UsageError(f"--at is for {', '.join(PROFILES)}")
     if value is not None and form != "collapsed":
         raise click.UsageError("--value is for collapsed")
     if os.path.exists(output) and os.path.samefile(trace, output):
-        raise click.ClickException(f"{output}: cannot be written while it is read: name another file")
+        raise click.ClickException(f"{output}: is the input: choose another output file")
     check_writable(output)
     with open_trace(trace) as reader, progress_bar("exporting") as told:
         request = Request(at or END, value or USUAL_VALUE, told)

@@ -11,10 +11,10 @@ from snugmalloc.options import variables
 
 @click.command("install")
 @settings_option()
-@click.option("--keep-pymalloc", is_flag=True, help="Leave PYTHONMALLOC=malloc, which is Python's alone, out.")
+@click.option("--keep-pymalloc", is_flag=True, help="Omit PYTHONMALLOC=malloc, which only Python uses.")
 @click.argument("target", type=click.Choice(list(RECIPES)))
 def command(target: str, settings: dict[str, str], keep_pymalloc: bool) -> None:
-    """Print the lines that put snugmalloc under a program for good.
+    """Print the lines that set up snugmalloc for a service permanently.
 
     \b
         snug install docker >> Dockerfile
@@ -22,7 +22,7 @@ def command(target: str, settings: dict[str, str], keep_pymalloc: bool) -> None:
         snug install gunicorn >> gunicorn.conf.py
         snug install helm > values-snugmalloc.yaml
 
-    Nothing is changed by that. Comments among the lines say where they go and what they need; docs/deploying.md
-    has more, and how to see that it works.
+    The command only prints. Comments in the lines say where they go and what they need; docs/deploying.md
+    explains more, and how to check the result.
     """
     click.echo(RECIPES[target](settings_of(variables(settings), plain_python=not keep_pymalloc)), nl=False)

@@ -41,15 +41,15 @@ def _overview(view: HeapView, title: str) -> Iterator[tuple[str, str]]:
     live = view.live_total
     yield "process", title
     yield "live", f"{size(int(live.bytes))} in {counted(int(live.blocks), 'block')}"
-    yield "cached", f"{size(view.cached)} in {counted(view.cached_blocks, 'block')} that threads freed and keep"
+    yield "cached", f"{size(view.cached)} in {counted(view.cached_blocks, 'block')}, in thread caches"
     kept, in_slabs = view.total("kept"), view.total("free_in_slabs")
     yield "free, kept", f"{size(kept + in_slabs)} resident: {size(in_slabs)} of it beside live objects in slabs"
     yield "given back", f"{size(view.total('given_back'))} free, given back or never touched"
     if view.spare:
-        yield "spare", f"{size(view.spare)} in mappings of large blocks that were freed"
+        yield "spare", f"{size(view.spare)} in spare mappings of freed large blocks"
     yield "held back", _held_back(view)
     if unread := view.total("unread"):
-        yield "not read", f"{size(unread)} changed too fast: look again"
+        yield "not read", f"{size(unread)} changed while it was read: try again"
     yield "took", f"{view.seconds:.2f} s, while the process ran"
 
 

@@ -49,15 +49,15 @@ def split_address(
     "--listen",
     metavar="HOST:PORT",
     callback=split_address,
-    help="Serve them over HTTP, at /metrics, until interrupted. Port 0 takes a free one.",
+    help="Serve them over HTTP, at /metrics, until interrupted. Port 0 picks a free port.",
 )
 @click.option(
     "--textfile",
     metavar="FILE",
     callback=named_file,
-    help="Write them into FILE, whole or not at all, for the textfile collector of node_exporter.",
+    help="Write them into FILE, atomically, for the textfile collector of node_exporter.",
 )
-@click.option("--pid", type=click.IntRange(min=1), help="Of this process alone.")
+@click.option("--pid", type=click.IntRange(min=1), help="Report this process only.")
 def command(listen: tuple[str, int] | None, textfile: str | None, pid: int | None) -> None:
     """Report the figures of running processes as metrics for Prometheus.
 
@@ -66,8 +66,8 @@ def command(listen: tuple[str, int] | None, textfile: str | None, pid: int | Non
         snug metrics --listen 127.0.0.1:9500   # for Prometheus to scrape
         snug metrics --textfile DIR/snugmalloc.prom
 
-    They are of all processes of this user that are on snugmalloc, as root of all users. Those that have ended,
-    may not be read or are off by an option are left out and counted, in snugmalloc_unreadable_processes.
+    The metrics cover all processes of this user that are on snugmalloc; as root, of all users. Processes that
+    have ended, cannot be read or are off by an option are only counted, in snugmalloc_unreadable_processes.
     docs/metrics.md lists the metrics and has a dashboard.
     """
     if listen and textfile:

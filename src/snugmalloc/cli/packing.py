@@ -105,7 +105,7 @@ def finish_rings(file: str, pid: int, follow: bool, begun: int) -> None:
     """Say where the last calls are."""
     rings = own_traces(file, pid, follow, begun)
     for path in rings:
-        tell(f"the last calls are there: snug autopsy {short_name(path)}")
+        tell(f"the last calls are in the ring: snug autopsy {short_name(path)}")
     if not rings:
         tell("nothing was recorded")
 

@@ -19,7 +19,7 @@ def page_maker() -> Callable[[Report], str]:
     try:
         jinja2 = import_module("jinja2")
     except ImportError:
-        raise click.ClickException("a page is made by jinja2: pip install 'snugmalloc[html]'") from None
+        raise click.ClickException("a page needs jinja2: pip install 'snugmalloc[html]'") from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["printable"] = printable
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ def chosen(names: list[str]) -> list[str]:
     """The policies of these names. Raises UsageError."""
     for name in names:
         if name not in (ALL, *POLICIES):
-            raise click.UsageError(f"no policy is called {name!r}: there are {', '.join(POLICIES)}, and {ALL}")
+            raise click.UsageError(f"there is no policy {name!r}: choose from {', '.join(POLICIES)} and {ALL}")
     return list(POLICIES) if ALL in names else list(dict.fromkeys(names))
 
 
@@ -47,7 +47,7 @@ def show(plan: Plan, played: Mapping[str, Played]) -> None:
         markup=False,
     )
     print_table(console, _figures(played))
-    console.print("The line when most is live: its length, what of it is lost. Mean: over all calls.")
+    console.print("The line at the peak of live bytes: its length and losses. Mean: over all calls.")
     width = curve_width(console, NAME_WIDTH)
     if width:
         print_table(console, _lines(played, width))

@@ -37,7 +37,7 @@ def wants_plain_python(program: Program, keep_pymalloc: bool, environment: Mappi
         return False
     if program.ignores_python_settings:
         tell(
-            f"{program.words[0]} is a Python that is told to read no PYTHONMALLOC (-E or -I): "
+            f"{program.words[0]} is a Python that ignores PYTHONMALLOC (-E or -I): "
             "objects up to 512 bytes come from its own allocator"
         )
         return False

@@ -56,7 +56,7 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option(
     "--follow",
     is_flag=True,
-    help="Record forked children and programs that are started, too, one file for each.",
+    help="Also record forked children and started programs, one file for each.",
 )
 @click.option(
     "--stacks",
@@ -64,28 +64,30 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     default="none",
     show_default=True,
     callback=lambda _context, _parameter, value: check_stacks(value),
-    help="Record which lines of Python or functions of machine code allocate.",
+    help="Record call stacks: lines of Python, functions in machine code.",
 )
 @click.option(
     "--ring",
     metavar="SIZE",
     callback=_ring_size,
-    help=f"Keep the last calls in memory that outlives PROGRAM, in so many bytes, as 8M, for snug autopsy:"
-    f" {DEFAULT_RING}, or as -o says.",
+    help=f"Keep only the last calls, in a ring of SIZE bytes (8M) in memory that outlives PROGRAM, for snug"
+    f" autopsy: {DEFAULT_RING}, or the file of -o.",
 )
-@click.option("--raw", is_flag=True, help="Leave the file as the program wrote it: larger, and there at once.")
+@click.option("--raw", is_flag=True, help="Do not pack the file at the end: it is larger.")
 @click.option(
-    "--pid", type=click.IntRange(min=1), help="Record this process, which runs already on snugmalloc."
+    "--pid", type=click.IntRange(min=1), help="Record this process, which already runs on snugmalloc."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(min=0), help="With --pid: for so long; else until Ctrl-C or its end."
+    "--seconds",
+    type=click.FloatRange(min=0),
+    help="With --pid: stop after this time. Default: at Ctrl-C, or when the process ends.",
 )
 @click.option(
     "--sample",
     metavar="BYTES|all",
     default=ALL,
     callback=_checked_sample,
-    help="Record samples only: a block for each BYTES bytes in the mean; 512K is usual. Default: all.",
+    help="Record samples only: on average one block for every BYTES bytes; 512K is usual. Default: all.",
 )
 @settings_option(", as for snug run")
 @click.option("--keep-pymalloc", is_flag=True, help="Do not set PYTHONMALLOC=malloc for a Python program.")
@@ -103,21 +105,21 @@ def command(
     settings: dict[str, str],
     keep_pymalloc: bool,
 ) -> None:
-    """Run PROGRAM on snugmalloc, or take a process that is on it, and record its calls of malloc and the like.
+    """Record every malloc and free of PROGRAM, or of a process that is already on snugmalloc.
 
     \b
         snug record -- python3 app.py
         snug record --pid 1234 --seconds 60
         snug report python3.1234.snug
 
-    docs/recording.md says what is in a trace, and what recording costs. Exit status: the program's own; 127 if
-    there is no such program, 126 if it cannot be run on the allocator.
+    docs/recording.md describes what is in a trace, and what recording costs. Exit status: the program's own;
+    127 if there is no such program, 126 if it cannot be run on the allocator.
     """
     if output == "":
         raise click.UsageError("the name of the file is empty")
     if pid is not None:
         if program or follow or settings or keep_pymalloc or ring or stacks != "none" or sample != ALL:
-            raise click.UsageError("--pid is for a process that runs: it takes no PROGRAM, nor options for one")
+            raise click.UsageError("--pid is for a running process: it excludes PROGRAM and its options")
         from snugmalloc.cli.record_process import record_process  # it needs `packing`, which is a program, too
 
         record_process(pid, output, seconds, raw)
@@ -125,7 +127,7 @@ def command(
     if not program:
         raise click.UsageError("Missing argument 'PROGRAM'.")
     if seconds is not None:
-        raise click.UsageError("--seconds goes with --pid: a program that is started is recorded to its end")
+        raise click.UsageError("--seconds needs --pid: a program that is started is recorded to its end")
     default = DEFAULT_RING if ring else f"{Path(program[0]).name}.{PROCESS}.snug"
     file = os.path.abspath(output if output is not None else default)
     _check_name(output, file, follow)
@@ -174,11 +176,11 @@ def check_stacks(stacks: str) -> str:
     """Which stacks are to be recorded, as SNUG_RECORD_STACKS says it. Raises BadParameter."""
     words = [word.strip() for word in stacks.split(",")]
     if NO_STACKS in words and len(set(words)) > 1:
-        raise click.BadParameter(f"{stacks}: none, or other kinds of stacks")
+        raise click.BadParameter(f"{stacks}: none excludes other kinds of stacks")
     for word in words:
         if word not in (PYTHON, NATIVE, NO_STACKS):
             raise click.BadParameter(
-                f"{word!r} is no kind of stacks: there are {PYTHON} and {NATIVE}, or {NO_STACKS}"
+                f"{word!r} is not a kind of stacks: use {PYTHON} and {NATIVE}, or {NO_STACKS}"
             )
     return ",".join(dict.fromkeys(words))
 
@@ -188,5 +190,5 @@ def _check_name(output: str | None, file: str, follow: bool) -> None:
     if follow and PROCESS not in file:
         raise click.UsageError(f"--follow writes a file for each process: put {PROCESS} into the name {output}")
     if os.path.lexists(file) and not os.path.isfile(file):
-        raise click.UsageError(f"{output}: is there already, and is no file that could be written anew")
+        raise click.UsageError(f"{output}: exists already, and is not a regular file")
     check_writable(file.replace(PROCESS, "0"))

@@ -84,7 +84,7 @@ class _Made:
         except OSError as error:
             why = f"the recording is {self.place}, and is not copied to {self.file}: {error.strerror}"
             raise click.ClickException(why) from None
-        tell(f"process {self.pid} made the file in a root folder of its own: copied from {self.place}")
+        tell(f"process {self.pid} has another root folder: the file was copied from {self.place}")
 
 
 def _is_file(path: Path) -> bool:
@@ -127,14 +127,12 @@ def _make_room(file: Path) -> None:
     if not os.path.lexists(file):
         return
     if not file.is_file():
-        raise click.ClickException(
-            f"{short_name(file)}: is there already, and is no file that could be written anew"
-        )
+        raise click.ClickException(f"{short_name(file)}: exists already, and is not a regular file")
     try:
         file.unlink(missing_ok=True)
     except OSError as error:
         raise click.ClickException(
-            f"{short_name(file)}: is there already, and cannot be removed: {error.strerror}"
+            f"{short_name(file)}: exists already, and cannot be removed: {error.strerror}"
         ) from None
 
 
@@ -156,7 +154,7 @@ def _record(mailbox: Mailbox, made: _Made, seconds: float | None) -> bool:
 
 def _begin(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
     """Until the process records. Raises ClickException where it cannot, or ends."""
-    waiting = f"process {made.pid} is asked to record: it begins with its next work"
+    waiting = f"process {made.pid} was asked to record: it begins at its next heap activity"
     if not _wait(mailbox, asked, made.pid, waiting):
         raise click.ClickException(f"process {made.pid} ended before it recorded anything")
     if asked.refusal:
@@ -172,8 +170,8 @@ def _withdraw(mailbox: Mailbox, asked: Asked, made: _Made) -> None:
         return
     if asked.answer is None:
         tell(
-            f"process {made.pid} is no longer asked to record, but begins with its next work if it has taken"
-            " notice already: r in snug top, pressed twice, ends that"
+            f"process {made.pid} is no longer asked to record; if it has already seen the request, it begins"
+            " at its next heap activity: press r twice in snug top to stop it"
         )
     raise click.exceptions.Exit(INTERRUPTED)
 
@@ -185,16 +183,19 @@ def _end(mailbox: Mailbox, made: _Made, seconds: float) -> bool:
         return True
     asked = mailbox.ask(Kind.END, str(made.file))
     waiting = (
-        f"process {pid} is asked to leave off: it does so with its next work; Ctrl-C does not wait for that"
+        f"process {pid} was asked to stop recording: it does so at its next heap activity;"
+        " Ctrl-C does not wait for it"
     )
     try:
         has_ended = _wait(mailbox, asked, pid, waiting, seconds) or not has_memory(PROC / str(pid))
     except KeyboardInterrupt:
         has_ended = mailbox.look(asked)
     if not has_ended:
-        tell(f"process {pid} leaves off with its next work: what {made.place} lacks comes then")
+        tell(
+            f"process {pid} stops recording at its next heap activity: the rest of {made.place} is written then"
+        )
     elif asked.answer is Answer.RECORDS_NOTHING:
-        tell("the recording had ended before: the disk may be full, or the program closed its files")
+        tell("the recording had already ended: the disk may be full, or the program closed its files")
     elif asked.refusal:
         tell(f"process {pid}: {asked.refusal}")
         return False
@@ -232,7 +233,7 @@ def _sleep_while_it_runs(pid: int, seconds: float | None) -> None:
 def _finish(made: _Made, raw: bool) -> None:
     """Pack what was recorded, and say so."""
     if not made.is_there():
-        raise click.ClickException(f"process {made.pid} wrote {made.file} where it is not seen from here")
+        raise click.ClickException(f"process {made.pid} wrote {made.file} which is not visible from here")
     made.copy()
     try:
         if not raw:

@@ -93,8 +93,8 @@ def read_pace(context: click.Context, parameter: click.Parameter, text: str | No
         factor = 0.0
     if not LEAST_PACE <= factor <= MOST_PACE:
         raise click.BadParameter(
-            f"{text} is no factor from {LEAST_PACE:g} to {MOST_PACE:g}; where --paced has none, "
-            "put it behind TRACE",
+            f"{text} is not a factor from {LEAST_PACE:g} to {MOST_PACE:g}; without a factor, "
+            "put --paced after TRACE",
             context,
             parameter,
         )
@@ -118,7 +118,7 @@ def _show(contest: Contest, is_threaded: bool) -> None:
     runs = "1 run" if contest.rounds == 1 else f"{contest.rounds} runs"
     console.print(
         f"Median of {runs} each, and (the ratio to the system's malloc): processor time, resident memory, and "
-        "the mean of that for each live byte."
+        "mean resident over mean live bytes."
     )
     print_table(console, over_time(contest, curve_width(console, BESIDE_CURVE)))
     for line in notes(plan):
@@ -138,9 +138,7 @@ def at_pace(pace: float | None) -> str:
 def notes(plan: Plan) -> Iterator[str]:
     """What of a trace is not played as it was recorded."""
     if plan.left_out:
-        yield (
-            f"Left out: {counted(plan.left_out, 'call')} that failed, or freed what is older than the trace."
-        )
+        yield (f"Left out: {counted(plan.left_out, 'call')} that failed, or freed blocks older than the trace.")
     if plan.missing_frees:
         yield f"Added: {counted(plan.missing_frees, 'free')} that the recording missed."
     if plan.lost:
@@ -267,11 +265,11 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
     "--allocators",
     metavar="LIST",
     callback=split_names,
-    help="Names with commas between them: system, snugmalloc, jemalloc, mimalloc, tcmalloc, osmem (the four "
+    help="Comma-separated names: system, snugmalloc, jemalloc, mimalloc, tcmalloc, osmem (the four "
     "functions), or NAME=PATH for any other library. By default all that are installed. The system's malloc is "
     "always among them.",
 )
-@settings_option("; played once more with it, beside the defaults")
+@settings_option("; adds a run with it beside the defaults")
 @click.option("--threads", is_flag=True, help="Play with as many threads as the program had.")
 @click.option(
     "--paced",
@@ -279,8 +277,8 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
     is_flag=False,
     flag_value="1",
     metavar="[FACTOR]",
-    help="Play as fast as it was recorded, with the program's pauses, or FACTOR times as fast: what goes back "
-    "after a while does so then. The memory is looked at over time, and not over the calls.",
+    help="Play at the recorded speed, with the program's pauses, or FACTOR times as fast, so that purging "
+    "after a delay takes place. Memory is measured over time instead of over calls.",
 )
 @click.option("-n", "--runs", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs on each.")
 @click.option(
@@ -288,8 +286,8 @@ def _series_as_json(contest: Contest, series: Series) -> dict[str, Any]:
     "policies",
     metavar="LIST",
     callback=split_names,
-    help="Play on simple policies on a line of addresses instead, and say what each loses: best-fit, "
-    "first-fit, next-fit, worst-fit, buddy, no-coalescing, with commas between them, or all.",
+    help="Play on simple allocation policies instead, on addresses without memory, and show what each loses. "
+    "Comma-separated: best-fit, first-fit, next-fit, worst-fit, buddy, no-coalescing, or all.",
 )
 @click.option("--strace", is_flag=True, help="Count the system calls for memory, in one more run under strace.")
 @click.option("--map", "draws_map", is_flag=True, help="Draw the heap of the four functions at its peak, too.")
@@ -313,9 +311,9 @@ def command(
         snug replay app.snug --allocators snugmalloc,jemalloc --set purge_delay=0
         snug replay app.snug --paced
 
-    TRACE is a .snug file, or text of Android's memory_replay, glibc's mtrace or heaptrack, which may be packed
-    by zip, gzip or zstd. Every run is a process of its own, and the allocators take turns. All bytes of a block
-    are written once when it is obtained, but for calloc's.
+    TRACE is a .snug file, or a recording of Android's memory_replay, glibc's mtrace or heaptrack, plain or
+    packed by zip, gzip or zstd. Every run is a process of its own, and the allocators take turns. Every byte of
+    a block is written once when it is allocated, except by calloc.
     """
     from snugmalloc.launch.allocators import AllocatorError
     from snugmalloc.launch.preload import PreloadError

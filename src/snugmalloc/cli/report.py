@@ -66,7 +66,7 @@ def show(played: Replay) -> None:
 
 def show_map(played: Replay) -> None:
     """Draw the heap as it was when most was live."""
-    click.echo(f"The heap after {played.at_peak.call:,} calls, when most was live:")
+    click.echo(f"The heap at its peak of live bytes, after {played.at_peak.call:,} calls, when most was live:")
     print(heap_map(played.blocks_at_peak))
 
 
@@ -83,7 +83,7 @@ def _rows(played: Replay, width: int) -> Iterator[tuple[str, str]]:
     )
     yield "calls per second", f"{played.calls_per_second:,.0f}"
     yield "time", f"{played.seconds:.3f} s: the calls, and every byte written and compared"
-    yield "peak live", f"{size(played.peak_live)} as the program asked"
+    yield "peak live", f"{size(played.peak_live)} requested by the program"
     yield "peak heap", f"{size(played.peak_system)} taken from the system, mappings included"
     yield (
         "fragmentation",
@@ -99,7 +99,7 @@ def _rows(played: Replay, width: int) -> Iterator[tuple[str, str]]:
     if trace.left_out:
         yield (
             "left out",
-            f"{counted(trace.left_out, 'call')} that failed, or freed what is older than the trace",
+            f"{counted(trace.left_out, 'call')} that failed, or freed blocks older than the trace",
         )
     if trace.missing_frees:
         yield "added", f"{trace.missing_frees:,} frees that the recording missed"

@@ -40,7 +40,7 @@ def get_own_library() -> Path:
     context_settings={"allow_interspersed_args": False},
 )
 @click.option(
-    "--report", is_flag=True, help="When the program has ended, print what memory it used, to stderr."
+    "--report", is_flag=True, help="Print a report of its memory use to stderr when the program has ended."
 )
 @json_file_option("Write the report as JSON to FILE; %p in it is the process id.", named_file)
 @settings_option(": the same as SNUG_LIMIT=64M in the environment")
@@ -67,10 +67,10 @@ def command(
         snug run -- python3 app.py
         snug run --report -- redis-server
 
-    The program takes this command's place: same process, signals and exit status. With --report or --json a
-    process of 1 MB waits for it, hands signals on, and ends as it ended; calls are counted meanwhile, which
-    costs a little (--set stats=0 leaves it out). A Python program runs with PYTHONMALLOC=malloc, so that all
-    its objects come from snugmalloc.
+    The command executes the program in its place: same process, signals and exit status. With --report or
+    --json a process of 1 MB waits for it, forwards signals, and exits as it does; calls are then counted, at a
+    small cost (--set stats=0 turns that off). A Python program runs with PYTHONMALLOC=malloc, so that all its
+    objects come from snugmalloc.
 
     Exit status: the program's own; 127 if there is no such program, 126 if it cannot be run on the allocator
     (statically linked, set-user-id, of another architecture).

@@ -42,20 +42,22 @@ def _moment(context: click.Context, parameter: click.Parameter, text: str | None
 
 @click.command("report")
 @click.argument("trace", type=TRACE, required=False)
-@click.option("--pid", type=click.IntRange(min=1), help="Of the heap of this running process, and of no trace.")
-@at_option("The moment of which is told what was live and what held pages back", default=None)
+@click.option(
+    "--pid", type=click.IntRange(min=1), help="Report on the heap of this running process, not on a trace."
+)
+@at_option("The moment for what was live and what was held back", default=None)
 @json_option("the tables")
 @click.option(
     "--html",
     "html_file",
     metavar="FILE",
     callback=writable_file,
-    help="Write the tables as a page to FILE, '-' for standard output: one file that needs no network.",
+    help="Write the tables as an HTML page to FILE, '-' for standard output: one file that needs no network.",
 )
 def command(
     trace: Path | None, pid: int | None, at: str | None, json_file: str | None, html_file: str | None
 ) -> None:
-    """Report what a program allocated, what stayed, and what keeps memory from going back.
+    """Report what a program allocated, what stayed, and why memory is not given back.
 
     \b
         snug trace convert heaptrack.app.1234.zst -o app.snug
@@ -64,21 +66,21 @@ def command(
         snug report app.snug --html app.html
         snug report --pid 1234
 
-    TRACE is a .snug file. The report says how much was allocated by size, lifetime and thread, what was live
-    when most was, what grew and never shrank, and what was freed soon after it was allocated. Lifetimes are
-    counted in calls of all threads, and in time where the trace has times. A realloc ends one block and begins
-    another. What a sampled trace says of blocks is estimated for the whole program.
+    TRACE is a .snug file. The report shows how much was allocated by size, lifetime and thread, what was live
+    at the peak, what grew and never shrank, and what was freed soon after allocation. Lifetimes are counted in
+    calls of all threads, and in time if the trace has times. A realloc ends one block and begins another. For a
+    sampled trace the figures of blocks are estimates for the whole program.
 
-    Held back is memory that is free, but lies on a page of which a small part is still in use. The report says
-    by which blocks, for traces with addresses. docs/reports.md says more.
+    Held back is free memory on pages that are mostly free but still in use. For traces with addresses the
+    report lists the blocks on them. See docs/reports.md.
 
-    With --pid it looks into the heap of a process on snugmalloc: what is live by size, free or given back, and
-    what holds pages back now. The process is not stopped. That takes the right to trace it.
+    With --pid the report is about the heap of a process on snugmalloc: what is live by size, free or given
+    back, and what holds pages back now. The process is not stopped. This needs permission to trace it.
     """
     if (trace is None) == (pid is None):
         raise click.UsageError("either a TRACE or --pid PID")
     if pid is not None and at is not None:
-        raise click.UsageError("--at is for traces: a process is looked at now")
+        raise click.UsageError("--at is for traces: a process is reported as it is now")
     if json_file is not None and json_file == html_file:
         raise click.UsageError("--json and --html name the same file")
     make_page = page_maker() if html_file is not None else None

@@ -39,7 +39,7 @@ SYSTEM_EVENTS = {
     Operation.MAP: "mapped",
     Operation.UNMAP: "unmapped",
     Operation.PURGE: "purged: given back by the allocator",
-    Operation.TRIM: "trimmed: given back as the program asked",
+    Operation.TRIM: "trimmed: given back at the program's request",
 }
 
 Key = TypeVar("Key")
@@ -65,9 +65,9 @@ def _by_kind(summary: Summary) -> Iterator[Section]:
     """Sizes, lifetimes, threads, and what the allocator took and gave back."""
     for title, first, groups in (
         ("By size", "size", _bounded(summary.by_size, size, "larger")),
-        ("By lifetime in calls, of what was freed", "calls", _bounded(summary.by_calls, "{:,}".format, "more")),
-        ("By lifetime in time, of what was freed", "time", _bounded(summary.by_time, duration, "longer")),
-        ("By the thread that allocated", "thread", _threads(summary)),
+        ("Freed blocks by lifetime in calls", "calls", _bounded(summary.by_calls, "{:,}".format, "more")),
+        ("Freed blocks by lifetime in time", "time", _bounded(summary.by_time, duration, "longer")),
+        ("By allocating thread", "thread", _threads(summary)),
     ):
         yield _groups(title, first, groups, "bytes")
     history = summary.history
@@ -85,10 +85,10 @@ def _by_kind(summary: Summary) -> Iterator[Section]:
 def _by_origin(summary: Summary, tables: Tables) -> Iterator[Section]:
     """Which lines and stacks allocated what; sizes, where there are none."""
     origin = origin_of(summary)
-    yield _costs("Asked for most blocks", origin, summary.most_calls, "blocks")
-    yield _costs("Asked for most bytes", origin, summary.most_bytes, "bytes")
+    yield _costs("Most blocks allocated", origin, summary.most_calls, "blocks")
+    yield _costs("Most bytes allocated", origin, summary.most_bytes, "bytes")
     stacks = _named_stacks(tables, summary.stacks_of_most_bytes)
-    yield _costs("Asked for most bytes, by stack", "stack", stacks, "bytes")
+    yield _costs("Most bytes allocated, by stack", "stack", stacks, "bytes")
     yield _groups("Live at the peak", origin, summary.at_peak, "peak_bytes")
     stacks = _named_stacks(tables, summary.stacks_at_peak)
     yield _groups("Live at the peak, by stack", "stack", stacks, "peak_bytes")
@@ -212,7 +212,7 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
         yield "time", f"{summary.duration:,.3f} s"
     live = live_before(reader)
     if live is not None:
-        yield "begun", f"while it ran: {size(live)} were live or cached by then, which the trace does not know"
+        yield "begun", f"while it ran: {size(live)} were live or cached before, and are not in the trace"
     if summary.mean_gap:
         yield (
             "sampled",
@@ -229,14 +229,14 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     yield "at the end", f"{_estimate(total.end_bytes, errors.end_bytes)} in {_blocks(total.end_blocks)}"
     elsewhere = f"{share(total.freed_elsewhere, total.blocks)} freed by another thread"
     if summary.mean_gap:
-        yield "short-lived", f"not known: the trace is sampled, and does not count calls; {elsewhere}"
+        yield "short-lived", f"unknown: the trace is sampled, and does not count calls; {elsewhere}"
     else:
         yield "short-lived", f"{share(total.short_blocks, total.blocks)} of the blocks; {elsewhere}"
     if total.moved_bytes:
         yield "moved", f"{size(round(total.moved_bytes))} by realloc, to another address"
     yield from _moment_rows(summary, bool(reader.header.page_size))
     if LEFT_OUT in reader.about:
-        yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} times a frame could not be told"
+        yield "stacks", f"some are cut: {reader.about[LEFT_OUT]} frames could not be read or stored"
     yield from _notes(summary)
 
 
@@ -270,14 +270,14 @@ def _held_back(summary: Summary, page_is_known: bool) -> str:
     snapshot = summary.snapshot
     ledger, pinning = snapshot.ledger, snapshot.pinning
     if ledger is None or pinning is None:
-        return f"not known: {snapshot.no_ledger}"
+        return f"unknown: {snapshot.no_ledger}"
     if not ledger.pinned_pages:
         return f"nothing: none of {counted(ledger.pages, 'page')} is mostly free"
     return (
         f"{size(ledger.held)} are held by {_blocks(pinning.total.blocks)}"
         f" of {counted(len(pinning.by_origin), origin_of(summary))},"
         f" on {ledger.pinned_pages:,} of {counted(ledger.pages, 'page')} of {size(ledger.page_size)}"
-        f"{'' if page_is_known else ', as is usual: the trace does not say'}"
+        f"{'' if page_is_known else ' (assumed: the trace has no page size)'}"
     )
 
 

@@ -15,7 +15,7 @@ ELLIPSIS = "…"  # what Rich puts where it cuts
 
 
 def get_console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error, for tables; where its width makes no sense it is taken for 80."""
+    """Standard output, or standard error, for tables; where its width is invalid it is taken for 80."""
     console = Console(stderr=stderr, highlight=False)
     if console.width < LEAST_WIDTH:
         console.width = USUAL_WIDTH

@@ -34,7 +34,7 @@ from snugmalloc.live.processes import check_process, read_all, read_one
     "--output",
     metavar="FILE",
     callback=named_file,
-    help="Where what PROGRAM prints goes; else it is dropped.",
+    help="Write PROGRAM's output to FILE; by default it is dropped.",
 )
 @click.argument("words", metavar="[PID | [--] PROGRAM [ARGUMENT]...]", nargs=-1, type=click.UNPROCESSED)
 def command(words: tuple[str, ...], interval: float, output: str | None) -> None:
@@ -45,10 +45,10 @@ def command(words: tuple[str, ...], interval: float, output: str | None) -> None
         snug top 1234                # one of them in detail
         snug top -- python3 app.py   # started here, and ended with the screen
 
-    Arrows and Enter choose a process, Escape goes back, s saves what is shown as JSON into the folder that the
-    command was started in, q quits. Of one process, m shows the heap by addresses and sizes, t asks it to give
-    back what is free, r to record its calls into that folder and, again, to leave off. A PROGRAM that is
-    started here reads nothing. docs/metrics.md says what the figures are.
+    Arrows and Enter choose a process, Escape goes back, s saves the data shown as JSON in the current folder, q
+    quits. For one process, m shows the heap by addresses and sizes, t makes it give back what is free, r starts
+    and stops a recording of its calls to that folder. A PROGRAM started here has no input. docs/metrics.md
+    explains the figures.
     """
     screen = load_extra("snugmalloc.live.screen", "snug top", "top")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

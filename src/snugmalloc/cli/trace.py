@@ -32,9 +32,7 @@ def open_trace(path: Path) -> Iterator[TraceReader]:
     from snugmalloc.trace.symbols import name_frames
 
     if not is_trace(path):
-        raise click.ClickException(
-            f"{path.name}: is no .snug trace: snug trace convert makes one of other traces"
-        )
+        raise click.ClickException(f"{path.name}: is not a .snug trace: convert it with snug trace convert")
     with one_line_errors(), TraceReader(path) as reader:
         name_frames(reader.tables, reader.about)
         yield reader
@@ -82,14 +80,13 @@ def _parts(context: click.Context, parameter: click.Parameter, text: str) -> Fla
     metavar="LIST",
     default="",
     callback=_parts,
-    help="Names with commas between them of what not to keep: times, addresses, stacks.",
+    help="Comma-separated list of what to omit: times, addresses, stacks.",
 )
 def convert_command(source: Path, output: str, without: Flags) -> None:
-    """Make a .snug file of another trace.
+    """Convert another tool's trace to a .snug file.
 
-    TRACE is text of Android's memory_replay, of glibc's mtrace (the file that MALLOC_TRACE names) or of
-    heaptrack; plain, in a .zip, or packed by gzip or zstd. Or it is a .snug file, of which the new one is a
-    packed copy.
+    TRACE is a recording of Android's memory_replay, of glibc's mtrace (the file that MALLOC_TRACE names) or of
+    heaptrack; plain, in a .zip, or packed by gzip or zstd. A .snug file is copied and packed.
     """
     from snugmalloc.trace.importing import convert
 
@@ -104,9 +101,9 @@ def convert_command(source: Path, output: str, without: Flags) -> None:
 @click.argument("trace", type=TRACE)
 @json_option("the table")
 def info_command(trace: Path, json_file: str | None) -> None:
-    """Report how much is in a .snug trace.
+    """Show what a .snug trace contains.
 
-    A file that is damaged or ends early is read as far as it goes, and a line says so.
+    A damaged or truncated file is read as far as possible, and a line says so.
     """
     from snugmalloc.trace.survey import survey
 
@@ -121,7 +118,7 @@ def info_command(trace: Path, json_file: str | None) -> None:
 @command.command("verify")
 @click.argument("trace", type=TRACE)
 def verify_command(trace: Path) -> int:
-    """Read all of a .snug trace, and report each chunk that is damaged.
+    """Check a whole .snug trace, and report each damaged chunk.
 
     Exit status: 1 if anything is wrong, else 0.
     """
@@ -148,7 +145,7 @@ def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
     if header.mean_gap:
         yield (
             "sampled",
-            f"one sample every {size(header.mean_gap)} in the mean: what was allocated is an estimate",
+            f"one sample every {size(header.mean_gap)} on average: what was allocated is an estimate",
         )
     yield "calls", _counts(found, are_calls=True) or "none"
     if events := _counts(found, are_calls=False):
@@ -170,7 +167,7 @@ def _rows(reader: TraceReader, found: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _ending(reader: TraceReader) -> str:
-    return "" if reader.has_index else ", without an index: the recording was not ended"
+    return "" if reader.has_index else ", without an index: the recording did not end normally"
 
 
 def _parts_of(reader: TraceReader) -> list[str]:

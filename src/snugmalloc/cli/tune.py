@@ -54,7 +54,7 @@ def _show(verdict: Verdict, time_bound: float) -> None:
     memory, time = verdict.ratios
     if verdict.tried:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("on the other half", overflow="fold")
+        table.add_column("on the test half", overflow="fold")
         table.add_column("mean resident", justify="right")
         table.add_column("processor time", justify="right")
         words = " ".join(f"{name}={value}" for name, value in verdict.tried.items())
@@ -67,8 +67,8 @@ def _show(verdict: Verdict, time_bound: float) -> None:
         return
     if verdict.tried:
         console.print(
-            f"What was best on the one half takes {memory:.3f} of the defaults' memory on the other and "
-            f"{time:.3f} of their time, of which {time_bound:.2f} is allowed."
+            f"The best setting of the search half takes {memory:.3f} of the defaults' memory on the test half "
+            f"and {time:.3f} of their time, with {time_bound:.2f} allowed."
         )
     click.echo(AS_GOOD)
 
@@ -91,30 +91,37 @@ def as_json(trace: Path, verdict: Verdict) -> dict[str, Any]:
 @click.command("tune")
 @click.argument("trace", type=TRACE)
 @click.option(
-    "--trials", type=click.IntRange(1, 10000), default=40, show_default=True, help="Settings that are tried."
+    "--trials", type=click.IntRange(1, 10000), default=40, show_default=True, help="Number of settings to try."
 )
 @click.option(
     "--time-bound",
     type=click.FloatRange(min=0, min_open=True),
     default=1.05,
     show_default=True,
-    help="The most processor time that a setting may take, as a multiple of the defaults'.",
+    help="Maximum processor time of a setting, as a multiple of the defaults'.",
 )
 @click.option(
-    "-n", "--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs that judge, on each."
+    "-n",
+    "--runs",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Runs of the final test, on each.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the search.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the search."
+)
 @json_option("the table")
 def command(trace: Path, trials: int, time_bound: float, runs: int, seed: int, json_file: str | None) -> None:
-    """Search options of the allocator with which a recorded TRACE takes less memory.
+    """Search for options of the allocator that need less memory for a recorded TRACE.
 
     \b
         snug tune app.snug
 
-    The trace is played with many settings. The one that takes the least resident memory in the mean, within the
-    bound on processor time, on one half of the trace is judged on the other, beside the defaults. What is
-    printed are the SNUG_ variables and what they gain, or that the defaults are as good. The search is
-    optuna's: pip install 'snugmalloc[tune]'.
+    The trace is played with many settings. The one with the lowest mean resident memory on one half of the
+    trace, within the bound on processor time, is compared with the defaults on the other half. The command
+    prints the SNUG_ variables and what they save, or that the defaults are as good. The search uses optuna:
+    pip install 'snugmalloc[tune]'.
     """
     from snugmalloc.launch.allocators import OURS, AllocatorError, find_allocators
     from snugmalloc.play.meter import Meter
@@ -129,9 +136,7 @@ def command(trace: Path, trials: int, time_bound: float, runs: int, seed: int, j
         raise click.ClickException(str(error)) from None
     plan = read_plan(trace, keeps_threads=False)
     if plan.calls < LEAST_CALLS:
-        raise click.ClickException(
-            f"{trace.name}: has {plan.calls} calls: {LEAST_CALLS:,} are needed to learn from"
-        )
+        raise click.ClickException(f"{trace.name}: has {plan.calls} calls: {LEAST_CALLS:,} are needed")
     try:
         with written(plan) as file, _searching_bar() as told:
             meter = Meter(plan, file, ours, os.environ)

@@ -15,22 +15,20 @@ from snugmalloc.cli.trace import TRACE, one_line_errors
 
 @click.command("view")
 @click.argument("trace", type=TRACE, required=False)
-@click.option(
-    "--demo", is_flag=True, help="Show how the four functions work, step by step; there is no TRACE then."
-)
-@click.option("-o", "--output", metavar="FILE", help="Write the page to FILE, which any browser opens.")
+@click.option("--demo", is_flag=True, help="Show how the four functions work, step by step; without TRACE.")
+@click.option("-o", "--output", metavar="FILE", help="Write the page to FILE, for any browser.")
 def command(trace: Path | None, demo: bool, output: str | None) -> None:
-    """Show a trace's heap through time in a browser.
+    """Show a trace's heap over time in a browser.
 
     \b
         snug view app.snug
         snug view app.snug -o heap.html
         snug view --demo
 
-    TRACE is a .snug file, or text of another tool, of which snug trace convert would make one. The page has a
-    map of the heap by address, a slider for the moment, curves, histograms, and the blocks that keep pages from
-    going back to the system. It is one file and loads nothing; with -o it can be kept and passed on. Without it
-    the page is served to this machine's browser alone, until Ctrl-C.
+    TRACE is a .snug file, or a recording of another tool that snug trace convert can read. The page has a map
+    of the heap by address, a time slider, curves, histograms, and the blocks that hold pages back. It is one
+    file and loads nothing; -o writes it to a file. Without -o the page is served to this machine's browser
+    alone, until Ctrl-C.
 
     With --demo the page shows a session of os_malloc, os_calloc, os_realloc and os_free on a simulated machine:
     after each call the blocks, their headers, the search for a free block, and the code of the engine that ran.

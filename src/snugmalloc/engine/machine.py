@@ -161,7 +161,7 @@ def known_break() -> Word:
 
 
 def move_break(address: Word) -> bool:
-    """Ask the kernel to move the program break to `address`: one ``brk(address)``. Whether it did."""
+    """Move the program break to `address`: one ``brk(address)``. Returns True on success."""
     return backend.move_break(address)
 
 
@@ -282,40 +282,40 @@ def start_time() -> Word:
 
 
 def parent_has_told(entry: Word) -> bool:
-    """Whether the parent process has this library, and `entry` in the environment that it was started with."""
+    """Whether the parent process has this library, and had `entry` in its environment at its start."""
     return backend.parent_has_told(entry)
 
 
 def publish(address: Word) -> None:
-    """Let those who look into this process from outside find what is at `address`."""
+    """Publish the address of the figures for other processes."""
     backend.publish(address)
 
 
 def publish_shards(address: Word) -> None:
-    """The same of a list: how many there are more, and where each is."""
+    """Publish a list of the shards: their number, and the address of each."""
     backend.publish_shards(address)
 
 
 def publish_outside(address: Word) -> None:
-    """The same of what they may look at beside the figures, and ask for."""
+    """Publish the record of `outside`: what else others can read, and their commands."""
     backend.publish_outside(address)
 
 
 def map_own_file(folder: Word, length: Word) -> Word:
     """Make the file PID.snugstats in the folder of that name, `length` zero bytes, and map it; or 0.
 
-    It is removed when the process ends regularly. A mapping that was had before, or inherited, goes.
+    It is removed when the process exits normally. An earlier or inherited mapping is unmapped.
     """
     return backend.map_own_file(folder, length)
 
 
 def environment_is_known() -> bool:
-    """Whether the C library has its environment: not yet in calls from the dynamic linker."""
+    """Whether the C library has its environment: not yet in calls of the dynamic loader."""
     return backend.environment_entry(0) is not None
 
 
 def loader_base() -> Word:
-    """Where the dynamic loader is; 0 in a process without one."""
+    """The address of the dynamic loader; 0 in a process without one."""
     return backend.loader_base()
 
 
@@ -325,9 +325,9 @@ def is_traceable() -> bool:
 
 
 def is_secure() -> bool:
-    """Whether this process may do what those who started it may not (set-user-id and the like: AT_SECURE).
+    """Whether this process has more privileges than its caller (set-user-id and the like: AT_SECURE).
 
-    Then the environment is theirs, and not to be obeyed.
+    Then the environment is not trusted.
     """
     return backend.is_secure()
 
@@ -402,7 +402,7 @@ def libc_mallopt(parameter: Int, value: Int) -> Int:
 
 
 def processors() -> Word:
-    """How many processors this process may use: by its affinity, and by the quota of its control group."""
+    """The number of processors that this process may use, by its affinity and its control group's quota."""
     return backend.processors()
 
 
@@ -417,7 +417,7 @@ def process_lock() -> Word:
 
 
 def lock(address: Word) -> bool:
-    """Take the lock at `address`, unless the process has one thread; give the answer to `unlock`.
+    """Take the lock at `address`, unless the process has one thread; pass the result to `unlock`.
 
     A lock has four words: its owner; the next in the list that `watch_forks` gets, or 0; one that is for fork;
     and how often a thread had to wait for it for long.
@@ -426,7 +426,7 @@ def lock(address: Word) -> bool:
 
 
 def unlock(address: Word, held: bool) -> None:
-    """Release the lock; `held` is what `lock` answered."""
+    """Release the lock; `held` is the result of `lock`."""
     backend.unlock(address, held)
 
 
@@ -496,7 +496,7 @@ def is_thread_ending() -> bool:
 
 
 def fork_generation() -> Word:
-    """How many forks lie between the process that loaded the library and this one."""
+    """The number of forks between the process that loaded the library and this one."""
     return backend.fork_generation()
 
 
@@ -508,7 +508,7 @@ def forks_seen() -> Word:
 def forked_child(fork: Word) -> Word:
     """The process id of the child of a fork, by its number in `forks_seen`; 0 if that is not known.
 
-    It is known of the last 16 while calls are recorded, unless the child has ended and is forgotten by then.
+    It is known for the last 16 during a recording, unless the child has ended and was reaped.
     """
     return backend.forked_child(fork)
 
@@ -522,7 +522,7 @@ def start_helper() -> bool:
 
 
 def watch_forks(first_lock: Word) -> None:
-    """From now on nobody has a lock of this list while the process forks. Once is enough; may call malloc."""
+    """Hold all locks of this list during each fork from now on. Idempotent; may call malloc."""
     backend.watch_forks(first_lock)
 
 
@@ -537,21 +537,21 @@ def atomic_store(address: Word, value: Word) -> None:
 
 
 def atomic_exchange(address: Word, value: Word) -> Word:
-    """Write the word at `address` and answer what it was, in one step."""
+    """Write the word at `address` and return its old value, atomically."""
     before = backend.load(address, 8)
     backend.store(address, 8, value)
     return before
 
 
 def atomic_add(address: Word, value: Word) -> Word:
-    """Add `value` to the word at `address`, modulo 2**64, and answer what it was, in one step."""
+    """Add `value` to the word at `address`, modulo 2**64, and return its old value, atomically."""
     before = backend.load(address, 8)
     backend.store(address, 8, (before + value) & 0xFFFF_FFFF_FFFF_FFFF)
     return before
 
 
 def atomic_replace(address: Word, expected: Word, value: Word) -> bool:
-    """Write `value` at `address` if `expected` is there, in one step. Whether it was."""
+    """Write `value` at `address` if `expected` is there, atomically. Returns True on success."""
     if backend.load(address, 8) != expected:
         return False
     backend.store(address, 8, value)
@@ -562,17 +562,17 @@ def atomic_replace(address: Word, expected: Word, value: Word) -> bool:
 
 
 def start_ticks() -> Word:
-    """Choose what `tick` counts, and how many of that are a second: found out in a millisecond."""
+    """Choose the clock of `tick`, and measure its ticks per second in a millisecond."""
     return backend.start_ticks()
 
 
 def tick() -> Word:
-    """The time in ticks, the same for all threads; read after all that comes before it was done."""
+    """The time in ticks, the same for all threads; read after all earlier memory accesses."""
     return backend.tick()
 
 
 def tick_or_so() -> Word:
-    """The same, read perhaps a little before."""
+    """The same, without that guarantee."""
     return backend.tick()
 
 
@@ -582,12 +582,12 @@ def real_time() -> Word:
 
 
 def process_id() -> Word:
-    """The id of this process, asked of the kernel."""
+    """The id of this process, from the kernel."""
     return backend.process_id()
 
 
 def parent_id() -> Word:
-    """The id of the process that started this one."""
+    """The id of the parent process."""
     return backend.parent_id()
 
 
@@ -597,40 +597,40 @@ def thread_id() -> Word:
 
 
 def thread_name(thread: Word, address: Word) -> Word:
-    """Write the name of a thread of this process, at most 16 bytes, to `address`. How many."""
+    """Write the name of a thread of this process, at most 16 bytes, to `address`. Returns how many."""
     return backend.thread_name(thread, address)
 
 
 def command_line(address: Word, count: Word) -> Word:
-    """Write the first `count` bytes of the command line to `address`, a zero behind each word. How many."""
+    """Write the first `count` bytes of the command line to `address`, words ending in 0. Returns how many."""
     return backend.command_line(address, count)
 
 
 def hide_entry(entry: Word) -> None:
-    """Take an entry out of the environment, so that programs that are executed do not find it."""
+    """Remove an entry from the environment, so that executed programs do not have it."""
     backend.hide_entry(entry)
 
 
 def open_record(path: Word) -> bool:
-    """Make the file at the zero-terminated `path`, which must be new, the one that is recorded to."""
+    """Make the file of the recording at the zero-terminated `path`, which must be new."""
     return backend.open_record(path)
 
 
 def append_record(address: Word, count: Word) -> bool:
-    """Write `count` bytes to the end of the file that is recorded to, by one ``write``. Whether all were."""
+    """Append `count` bytes to the recording's file, by one ``write``. Returns True on success."""
     return backend.append_record(address, count)
 
 
 def close_record() -> None:
-    """Nothing more is recorded to the file."""
+    """Close the file of the recording."""
     backend.close_record()
 
 
 def map_ring(path: Word, length: Word) -> Word:
     """Make the file at `path`, which must be new, for this user alone: `length` bytes, mapped and shared; or 0.
 
-    All its memory is had from the system; where it cannot be, there is no file. A child that the C library
-    forks has private memory in the place of the mapping.
+    All its memory is allocated at once; if that fails, there is no file. A child that the C library forks has
+    private memory in place of the mapping.
     """
     return backend.map_ring(path, length)
 
@@ -641,7 +641,7 @@ def map_until_fork() -> Word:
 
 
 def resident_bytes() -> Word:
-    """How much of this process is in physical memory, as /proc/self/statm has it; 0 if there is none."""
+    """The resident bytes of this process, from /proc/self/statm; 0 if unknown."""
     return backend.resident_bytes()
 
 
@@ -654,7 +654,7 @@ def watch_exit() -> None:
 
 
 def frame_address() -> Word:
-    """The frame of the function that says this: its caller's frame pointer, and where it returns to behind."""
+    """The frame of the calling function: its caller's frame pointer, followed by the return address."""
     return backend.frame_address()
 
 
@@ -672,26 +672,25 @@ def are_readable(begin: Word, end: Word) -> bool:
 
 
 def read_memory(address: Word, count: Word, target: Word) -> bool:
-    """Copy `count` bytes from `address`, where nothing may be mapped: one system call. Whether all are."""
+    """Copy `count` bytes from `address`, which may be unmapped: one system call. Returns True on success."""
     return backend.read_memory(address, count, target)
 
 
 def find_symbol(name: Text) -> Word:
-    """The address of what a module of this process exports under a name, or 0. Nothing is allocated."""
+    """The address of a symbol that a module of this process exports, or 0. Does not allocate."""
     return backend.find_symbol(name)
 
 
 def guard_forks(address: Word) -> None:
-    """No fork happens while this word is not 0, unless that takes too long. It is 1 for the time of a fork."""
+    """Delay forks while this word is not 0, up to a maximum time. It is 1 during a fork."""
     backend.guard_forks(address)
 
 
 def find_module(address: Word, target: Word) -> bool:
-    """Write what is known of the module that an address lies in, six words, to `target`. Whether there is one.
+    """Write six words about the module that contains an address to `target`. Returns False if there is none.
 
-    They are: where it begins and ends, what is added to the addresses in its file, the zero-terminated name of
-    the file, and where its build-id is and how many bytes that has. Name and build-id stay until the next
-    search: one thread at a time may make one.
+    They are: its begin and end, the load bias, the zero-terminated name of the file, and where its build-id is
+    and how many bytes that has. Name and build-id stay until the next search: only one thread may search.
     """
     return backend.find_module(address, target)
 
@@ -702,20 +701,20 @@ def modules_changed() -> Word:
 
 
 def list_modules(target: Word, most: Word) -> Word:
-    """Write what `find_module` does of all modules, each with a word of 0 behind it, to `target`. How many.
+    """Write the words of `find_module` for all modules, each followed by a 0, to `target`. Returns how many.
 
-    A name or a build-id may be gone when it is looked at.
+    A name or a build-id may be gone by the time it is read.
     """
     return backend.list_modules(target, most)
 
 
 def is_behind_call(address: Word) -> bool:
-    """Whether there is an instruction that calls before an address, where nothing may be mapped."""
+    """Whether a call instruction precedes an address, which may be unmapped."""
     return backend.is_behind_call(address)
 
 
 def call_function(address: Word) -> Word:
-    """Call a C function that takes nothing and gives an address."""
+    """Call a C function without parameters that returns an address."""
     return backend.call_function(address)
 
 
@@ -736,5 +735,5 @@ def fatal(message: Text, first: Word, second: Word) -> None:
 
 
 def visit_block(visitor: Word, address: Word, size: Word, status: Int, context: Word) -> bool:
-    """Call the C function at `visitor` with (address, size, status, context). Whether it answered 0: go on."""
+    """Call the C function at `visitor` with (address, size, status, context). Returns True if it returned 0."""
     return backend.visit_block(visitor, address, size, status, context)

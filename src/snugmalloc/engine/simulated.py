@@ -181,7 +181,7 @@ class SimulatedMachine:
     # ---- The kernel ----
 
     def _call(self, name: str, arguments: tuple[int, ...], result: int | None) -> bool:
-        """Log a system call that would give `result`; whether the kernel does it."""
+        """Log a system call that would give `result`; returns whether the kernel does it."""
         if result is not None and self.refuse(name, arguments):
             result = None
         self.log.append(SystemCall(name, arguments, result))

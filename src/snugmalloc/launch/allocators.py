@@ -126,7 +126,7 @@ def _find(text: str) -> Allocator:
         what = (
             f"{name} is not installed"
             if name in (*PEERS, *ours)
-            else f"no allocator is called {name!r} (there are {known})"
+            else f"there is no allocator {name!r} (there are {known})"
         )
         raise AllocatorError(f"{what}; any library can be given as {name}=PATH")
     return _ask(name, library)
@@ -148,7 +148,7 @@ def _ask(name: str, library: Path | None) -> Allocator:
     complaints = asked.stderr.strip().splitlines()
     if asked.returncode or not reports:
         raise AllocatorError(
-            f"{name}: a program with {library} preloaded fails: {(complaints or ['no word why'])[-1]}"
+            f"{name}: a program with {library} preloaded fails: {(complaints or ['no reason given'])[-1]}"
         )
     if library is not None and not reports[0].is_on(str(library)):
         why = (complaints or [f"malloc still comes from {reports[0].malloc_from}"])[0]

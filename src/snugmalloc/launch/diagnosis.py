@@ -9,6 +9,7 @@ import mmap
 import os
 import platform
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ OWN_NAME = re.compile(r"libsnugmalloc\.so")
 LIBC_NAME = re.compile(r"libc(\.so\.6|-[\d.]+\.so|\.musl.*)|ld-musl.*")
 GLIBC_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 NEAR = 0.75  # of a limit: from there on it is worth a warning
+AT_SECURE = 23  # of the auxiliary vector: 1 where the process may do what its caller may not
 MOST_COMM = 15  # characters of a process's name that the kernel keeps
 FREE_THREADED_FILE = re.compile(r"^python\d\.\d+td?$|^libpython\d\.\d+td?\.so|\.cpython-\d+td?-")
 NO_LIMIT_V1 = 1 << 62  # what the first version of cgroups says for none is about 2^63
@@ -36,9 +38,16 @@ OFF_ADVICE = {
     switch.OFF_BY_CANARY: "raise SNUG_CANARY, and more processes start on it",
 }
 
+SECURE_SETTING = "the process may do what its caller may not (set-user-id and the like): it obeys no options"
+SECURE_PRELOAD = (
+    "the process may do what its caller may not (set-user-id and the like): "
+    "the loader takes only what is set-user-id itself, from the system's folders, for it"
+)
+NOT_LOADED = "the loader could not load it: is the file there, and of this machine's architecture?"
+
 
 class NoSuchProcess(Exception):
-    """A process that is not there or may not be looked at."""
+    """A process that is not there or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,8 @@ class Process:
     limits: Mapping[str, str]
     """Name of a limit to its soft value, in bytes or `unlimited`."""
     cgroup: str
+    is_secure: bool = False
+    """It may do what its caller may not, by set-user-id and the like: it obeys nothing of its environment."""
     inside: Inside | None = None
     """What snugmalloc reports of itself in there; None without it, or where it may not be read."""
     obstacle: str = ""
@@ -87,9 +98,9 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
         executable = os.readlink(folder / "exe")
     except PermissionError as error:
-        raise NoSuchProcess(f"process {pid} may not be looked at: {error.strerror} (try sudo)") from None
+        raise NoSuchProcess(f"process {pid} cannot be read: {error.strerror} (try sudo)") from None
     except OSError:
-        raise NoSuchProcess(f"process {pid} has no memory: it is one of the kernel's, or has ended") from None
+        raise NoSuchProcess(f"process {pid} has no memory: it is a kernel thread, or has ended") from None
     files = [line.split(maxsplit=5)[5] for line in maps if len(line.split(maxsplit=5)) == 6]
     inside, obstacle = _look_inside(folder, maps)
     status = {
@@ -108,6 +119,7 @@ def read_process(pid: int, root: Path = Path("/")) -> Process:
         status=status,
         limits={fields[0]: fields[1] for fields in limits if len(fields) > 1},
         cgroup=_cgroup(folder),
+        is_secure=_is_secure(folder),
         inside=inside,
         obstacle=obstacle,
     )
@@ -132,6 +144,16 @@ def find_library(maps: Iterable[str]) -> int | None:
         if len(fields) == 6 and OWN_NAME.match(Path(fields[5]).name) and int(fields[2], 16) == 0:
             return int(fields[0].partition("-")[0], 16)
     return None
+
+
+def _is_secure(folder: Path) -> bool:
+    """Whether the process may do what its caller may not; not known, it may not."""
+    try:
+        vector = (folder / "auxv").read_bytes()
+    except OSError:
+        return False
+    whole = len(vector) // 16 * 16
+    return (AT_SECURE, 1) in struct.iter_unpack("<2Q", vector[:whole])
 
 
 def started_as(folder: Path, short: str) -> str:
@@ -203,7 +225,7 @@ def _allocator(process: Process) -> Iterator[Finding]:
     in_use = [file for file in found if Path(file).resolve() in preloaded] or found
     if len(in_use) > 1:
         names = ", ".join(in_use)
-        yield Finding("allocator", f"several: {names}", "only the first in LD_PRELOAD is used: leave one")
+        yield Finding("allocator", f"several: {names}", "only the first in LD_PRELOAD is used: keep one")
     elif in_use and "snugmalloc" in Path(in_use[0]).name and not preloaded:
         yield Finding("allocator", "the system's malloc; snugmalloc is a second heap beside it")
     elif process.inside and process.inside.is_off:
@@ -235,7 +257,7 @@ def _inside(process: Process) -> Iterator[Finding]:
     yield Finding(
         "heap",
         f"{bytes_text(inside.live_bytes)} in use or cached by threads, {bytes_text(inside.kept_free_bytes)} "
-        f"free but kept, of {bytes_text(inside.system_bytes)} of addresses",
+        f"free but kept, of {bytes_text(inside.system_bytes)} of address space",
         trim if much else None,
     )
     for reason in REASONS:
@@ -278,13 +300,15 @@ def _preloaded(process: Process) -> Iterator[Finding]:
     }
     for entry in entries:
         loaded = Path(entry).name in names or Path(entry).resolve().name in names
-        why = "the loader could not load it: is the file there, and of this machine's architecture?"
+        why = SECURE_PRELOAD if process.is_secure else NOT_LOADED
         yield Finding("preloaded", entry if loaded else f"{entry}: NOT loaded", None if loaded else why)
 
 
 def _settings(process: Process) -> Iterator[Finding]:
     for name, value in sorted(process.environment.items()):
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and process.is_secure:
+            yield Finding("setting", f"{name}={value}: not in force", SECURE_SETTING)
+        elif name.startswith(PREFIX):
             yield Finding("setting", f"{name}={value}", complaint(name, value))
         elif name in GLIBC_SETTINGS:
             yield Finding("setting", f"{name}={value}", "only glibc's malloc reads it")
@@ -335,8 +359,8 @@ def _cgroup_limits(process: Process, root: Path) -> Iterator[Finding]:
         limit = min(hard, key=lambda bound: bound.most)
         near = "near: " if limit.is_near else ""
         advice = (
-            f"{near}beyond it the kernel kills; raise it, or "
-            f"SNUG_LIMIT={limit.most * 9 // 10 // MIB}M makes malloc answer NULL before"
+            f"{near}beyond it the kernel kills the process; raise it, or "
+            f"SNUG_LIMIT={limit.most * 9 // 10 // MIB}M makes malloc return NULL first"
         )
         yield Finding("cgroup limit", str(limit), advice)
     else:
@@ -344,7 +368,7 @@ def _cgroup_limits(process: Process, root: Path) -> Iterator[Finding]:
     for limit in sorted(_bounds(tree, process.cgroup, "memory.high", "memory.current"), key=lambda b: b.most)[
         :1
     ]:
-        advice = "near: beyond it the kernel holds the process up to reclaim memory; raise memory.high"
+        advice = "near: beyond it the kernel throttles the process to reclaim memory; raise memory.high"
         yield Finding("cgroup throttle", str(limit), advice if limit.is_near else None)
 
 
@@ -371,7 +395,9 @@ def _rlimits(process: Process) -> Iterator[Finding]:
         limited = True
         taken = process.status.get(field)
         bound = Bound(int(text), int(taken.split()[0]) * KIB if taken else None)
-        when = "near: malloc soon answers NULL" if bound.is_near else "malloc answers NULL when it is reached"
+        when = (
+            "near: malloc will soon return NULL" if bound.is_near else "malloc returns NULL when it is reached"
+        )
         more = f"prlimit --pid {process.pid} --{option}={2 * bound.most}"
         yield Finding("limits", f"{what} {bound}", f"{when}; raise it if need be: {more}")
     if not limited:
@@ -384,7 +410,7 @@ def _system(process: Process, root: Path) -> Iterator[Finding]:
     most = _text(root / "proc/sys/vm/max_map_count")
     if most.isdigit():
         advice = (
-            "near: then mmap fails, and malloc answers NULL; raise it, as root: "
+            "near: mmap will fail, and malloc return NULL; raise it, as root: "
             f"sysctl vm.max_map_count={2 * int(most)}"
         )
         near = process.mappings >= int(most) * NEAR
@@ -398,7 +424,7 @@ def _system(process: Process, root: Path) -> Iterator[Finding]:
 
 
 def _overcommit(mode: str, memory: Mapping[str, str]) -> Finding:
-    meaning = {"0": "0, by guess", "1": "1, always", "2": "2, strict"}.get(mode, mode or "unknown")
+    meaning = {"0": "0, heuristic", "1": "1, always", "2": "2, strict"}.get(mode, mode or "unknown")
     if mode != "2":
         return Finding("overcommit", meaning)
     advice = "what is reserved counts as used: leave room in vm.overcommit_ratio"

@@ -144,7 +144,7 @@ class _Reader:
     def read(self, place: int, size: int) -> bytes:
         """`size` bytes at `place`."""
         if place + size > self.length:
-            raise self.damage("an ELF file that is cut short")
+            raise self.damage("a truncated ELF file")
         self.file.seek(place)
         return self.file.read(size)
 

@@ -57,19 +57,19 @@ class Reason:
 
 
 REASONS = (
-    Reason("refused_limit", "the limit of SNUG_LIMIT", "raise SNUG_LIMIT, or look what takes so much"),
+    Reason("refused_limit", "the limit of SNUG_LIMIT", "raise SNUG_LIMIT, or find out what uses so much"),
     Reason(
         "refused_size",
         "more than any program can have",
-        "the program asked for more than 2^63 bytes: mostly a size that went below zero",
+        "the program asked for more than 2^63 bytes: usually a negative size",
     ),
     Reason(
         "refused_addresses",
-        "no addresses for so many bytes",
+        "not enough address space",
         "raise RLIMIT_AS (ulimit -v) if it is set; else the request was larger than any gap",
     ),
-    Reason("refused_mappings", "as many mappings as vm.max_map_count", "raise vm.max_map_count"),
-    Reason("refused_locked", "all memory is locked, up to RLIMIT_MEMLOCK", "raise RLIMIT_MEMLOCK (ulimit -l)"),
+    Reason("refused_mappings", "the limit on mappings, vm.max_map_count", "raise vm.max_map_count"),
+    Reason("refused_locked", "the limit on locked memory, RLIMIT_MEMLOCK", "raise RLIMIT_MEMLOCK (ulimit -l)"),
     Reason(
         "refused_memory",
         "the system had no memory",

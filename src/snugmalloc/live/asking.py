@@ -53,13 +53,13 @@ class Answer(IntEnum):
 
 
 REFUSALS = {
-    Answer.NOT_KNOWN: "it does not know what was asked",
-    Answer.NOT_MADE: "it could not make the file {path}: that must be new, in a folder it may write to",
-    Answer.RECORDS_ALREADY: "it records already",
-    Answer.RECORDS_NOTHING: "it records nothing",
-    Answer.AS_STARTED: "it was started to record samples, stacks or a ring, and records as it was started",
-    Answer.NOT_PERMITTED: "only who may trace it may have it record: it may do more than others of its user",
-    Answer.UNCLEAR: "its answer is not known here: use the snug that belongs to its library",
+    Answer.NOT_KNOWN: "it does not know the command",
+    Answer.NOT_MADE: "it could not create {path}: the file must be new, in a folder it may write to",
+    Answer.RECORDS_ALREADY: "it is already recording",
+    Answer.RECORDS_NOTHING: "it is not recording",
+    Answer.AS_STARTED: "it was started to record samples, stacks or a ring, and cannot record otherwise",
+    Answer.NOT_PERMITTED: "it is privileged: recording needs permission to trace it",
+    Answer.UNCLEAR: "unknown answer: use the snug of the same version as its library",
 }
 
 
@@ -87,7 +87,7 @@ class Asked:
         """In words."""
         what = {Kind.TRIM: "trim", Kind.BEGIN: "recording", Kind.END: "end of the recording"}[self.kind]
         if self.answer is None:
-            return f"{what}: asked; done at the process's next work"
+            return f"{what}: requested; waits for the process's next heap activity"
         if self.refusal:
             return f"{what}: {self.refusal}"
         at = time.strftime("%H:%M:%S", time.localtime(self.answered))

@@ -25,7 +25,7 @@ def metrics_of(reading: Reading) -> Iterator[Metric]:
     yield GaugeMetricFamily(f"{PREFIX}processes", "Processes with figures.", value=len(reading.samples))
     missing = GaugeMetricFamily(
         f"{PREFIX}unreadable_processes",
-        "Processes that have the library and give no figures.",
+        "Processes that have the library but no figures.",
         labels=["reason"],
     )
     for reason in Missing:
@@ -44,7 +44,7 @@ def _process_families(reading: Reading) -> Iterator[Metric]:
     """What is known of a process beside its heap."""
     resident = GaugeMetricFamily(
         f"{PREFIX}process_resident_bytes",
-        "All resident memory of the process, beside the heap too.",
+        "Resident memory of the whole process.",
         labels=PROCESS_LABELS,
         unit=_unit(BYTES),
     )

@@ -44,13 +44,13 @@ GAUGES = (
         "kept_free_bytes", BYTES, "Free, and not given back to the system.", lambda heap: heap.kept_free_bytes
     ),
     Gauge("purged_bytes", BYTES, "Free, and given back to the system.", lambda heap: heap.purged_bytes),
-    Gauge("heap_bytes", BYTES, "Addresses of the heap.", lambda heap: heap.heap_bytes),
+    Gauge("heap_bytes", BYTES, "Address space of the heap.", lambda heap: heap.heap_bytes),
     Gauge("mapped_bytes", BYTES, "Large blocks with mappings of their own.", lambda heap: heap.mapped_bytes),
-    Gauge("system_bytes", BYTES, "All addresses had from the system.", lambda heap: heap.system_bytes),
+    Gauge("system_bytes", BYTES, "All address space taken from the system.", lambda heap: heap.system_bytes),
     Gauge(
         "peak_system_bytes",
         BYTES,
-        "The most that system_bytes was.",
+        "Maximum of system_bytes so far.",
         lambda heap: heap.peak_system_bytes,
         is_sum=False,
     ),
@@ -75,7 +75,7 @@ COUNTERS = (
     Counter(
         "refused_requests",
         "{request}",
-        "Requests that were answered with NULL.",
+        "Requests that returned NULL.",
         lambda heap: {reason.figure.removeprefix("refused_"): reason.count(heap) for reason in REASONS},
         "reason",
     ),

@@ -90,7 +90,7 @@ def check_process(pid: int, proc: Path = PROC) -> None:
     try:
         maps = _lines(folder / "maps")
     except OSError as error:
-        raise NoSuchProcess(f"process {pid} may not be looked at: {error.strerror} (try sudo)") from None
+        raise NoSuchProcess(f"process {pid} cannot be read: {error.strerror} (try sudo)") from None
     if find_library(maps) is None:
         raise NoSuchProcess(f"process {pid} is not on snugmalloc: snug doctor {pid} says what it uses")
 

@@ -109,14 +109,14 @@ def attach(pid: int, root: Path = PROC, *, to_write: bool = False) -> Iterator[A
     try:
         maps = (proc / "maps").read_text(errors="replace").splitlines()
         if not maps:
-            raise CannotAttach(f"process {pid} has no memory: it is one of the kernel's, or has ended")
+            raise CannotAttach(f"process {pid} has no memory: it is a kernel thread, or has ended")
         base = find_library(maps)
         if base is None:
             raise CannotAttach(f"process {pid} is not on snugmalloc: snug doctor {pid} says what it uses")
         file = (proc / "mem").open("r+b" if to_write else "rb", buffering=0)
     except OSError as error:
         why = "it has ended" if not proc.exists() else f"{error.strerror} (try sudo)"
-        raise CannotAttach(f"process {pid} may not be looked at: {why}") from None
+        raise CannotAttach(f"process {pid} cannot be read: {why}") from None
     with file:
         yield _attached(pid, proc, base, Memory(file.fileno()))
 
@@ -130,7 +130,7 @@ def _attached(pid: int, proc: Path, base: int, memory: Memory) -> Attached:
         return Attached(pid, proc, memory, figures_at, shards_at, outside_at)
     except (OSError, NotReadable) as error:
         why = str(error) if has_memory(proc) else "it has ended"
-        raise CannotAttach(f"process {pid} may not be looked at: {why}") from None
+        raise CannotAttach(f"process {pid} cannot be read: {why}") from None
 
 
 def _check(pid: int, inside: Inside | None, layout: int) -> None:

@@ -222,7 +222,7 @@ class One(Figures):
         self.wants_map = not self.wants_map
         self.walked = 0.0
         self.query_one("#map").display = self.wants_map
-        self.query_one("#map", Static).update("walking through the heap ..." if self.wants_map else "")
+        self.query_one("#map", Static).update("walking the heap ..." if self.wants_map else "")
         self.walk_if_due()
 
     def walk_if_due(self) -> None:
@@ -282,11 +282,11 @@ class One(Figures):
             ("live", bytes_text(heap.live_bytes)),
             ("  in blocks", number(heap.live_blocks)),
             ("heap", bytes_text(heap.system_bytes)),
-            ("  the most so far", bytes_text(heap.peak_system_bytes)),
+            ("  maximum so far", bytes_text(heap.peak_system_bytes)),
             ("  large blocks", bytes_text(heap.mapped_bytes)),
             ("resident heap", bytes_text(heap.resident_bytes)),
             ("resident / live", number(sample.fragmentation, ".2f")),
-            ("given back, in all", bytes_text(heap.returned_bytes)),
+            ("given back, total", bytes_text(heap.returned_bytes)),
             ("limit", bytes_text(heap.limit_bytes) if heap.limit_bytes else "none"),
             ("threads", number(sample.threads)),
             ("thread caches", number(heap.thread_caches)),

@@ -33,7 +33,7 @@ _Callback = Callable[[CallbackOptions], Iterator[Observation]]
 _CACHED = Gauge(
     "cached_bytes",
     BYTES,
-    "Of snugmalloc.live what threads have cached.",
+    "The part of snugmalloc.live in thread caches.",
     lambda heap: heap.cached_bytes,
 )
 """What only a process itself knows."""

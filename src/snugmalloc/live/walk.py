@@ -139,7 +139,7 @@ def walk_process(pid: int, page_size: int = PAGE) -> HeapView:
 
 
 def _why(attached: Attached, error: OSError) -> str:
-    return f"may not be looked at: {error.strerror or error}" if attached.is_running else "has ended"
+    return f"cannot be read: {error.strerror or error}" if attached.is_running else "has ended"
 
 
 class _PageMap:

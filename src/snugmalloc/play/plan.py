@@ -166,7 +166,7 @@ def _plan_of_file(
         plan = planner.finish()
         plan.damage = reader.damage
     if not plan.calls:
-        raise TraceError(f"{name}: there is no call in it that can be played")
+        raise TraceError(f"{name}: contains no calls that can be played")
     return plan
 
 

@@ -29,13 +29,13 @@ STATE_FIELD, START_FIELD = 0, 19  # of /proc/PID/stat, behind the program's name
 class End(Enum):
     """How the process ended."""
 
-    RUNNING = "runs still"
-    EXIT = "came to its regular end"
-    KILLED = "was killed, crashed or became another program: it did not come to its regular end"
+    RUNNING = "is still running"
+    EXIT = "exited normally"
+    KILLED = "was killed, crashed or executed another program: it did not exit normally"
 
 
 class Verdict(Enum):
-    """What most of the memory was, when the process was last heard of."""
+    """What most of the memory was, when the process was last event."""
 
     LIVE = "live"
     FREE = "free"

@@ -51,7 +51,7 @@ NO_BLOCK = -1
 NULL_DISTANCE, FOREIGN_DISTANCE, NEAREST_DISTANCE = 0, 1, 2
 UNKNOWN_ADDRESS = 1
 """In a trace without addresses: a pointer that is not NULL and belongs to no block of the trace."""
-EARLIER_THAN_FIRST = "a block that was given before the first one"
+EARLIER_THAN_FIRST = "a reference to a block before the first one"
 LARGEST_SHIFT = 63
 LARGEST_BLOCK = 2**62
 
@@ -254,20 +254,20 @@ def _addresses(columns: Columns, operations: bytes) -> tuple[Vector, Vector]:
 
 
 def unpack_columns(payload: bytes, count: int, first: int, first_time: int, flags: Flags) -> Columns:
-    """The events of a chunk. Raises TraceError where the payload makes no sense."""
+    """The events of a chunk. Raises TraceError where the payload is invalid."""
     cursor = Cursor(payload)
     first_block, base, shift = cursor.number(), cursor.number(), cursor.number()
     lengths = [(cursor.number(), cursor.number()) for _ in range(cursor.number())]
     packed = {number: cursor.take(length) for number, length in lengths}
     operations = packed.get(Column.OPERATION, b"")
     if len(operations) != count or b"\0" in operations.translate(IS_KNOWN):
-        raise TraceError("a chunk of columns makes no sense: operations that are not known")
+        raise TraceError("a chunk of columns is invalid: unknown operations")
     if shift > LARGEST_SHIFT or first_block > LARGEST_BLOCK:
-        raise TraceError("a chunk of columns makes no sense: numbers that are too large")
+        raise TraceError("a chunk of columns is invalid: numbers out of range")
     try:
         return _Unpacker(packed, operations, flags).columns(first, first_time, first_block, base, shift)
     except (ValueError, IndexError, OverflowError) as error:
-        raise TraceError(f"a chunk of columns makes no sense: {error}") from None
+        raise TraceError(f"a chunk of columns is invalid: {error}") from None
 
 
 class _Unpacker:

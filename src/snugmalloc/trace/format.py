@@ -128,7 +128,7 @@ def unpack_header(packed: bytes) -> tuple[Header, int]:
     if version != VERSION:
         raise TraceError(f"is of version {version} of the format, and this snug reads version {VERSION}")
     if size < HEADER.size or flags & ~KNOWN_FLAGS:
-        raise TraceError("the header makes no sense")
+        raise TraceError("the header is invalid")
     return Header(Flags(flags), *rest), size
 
 
@@ -148,10 +148,10 @@ def unpack_head(packed: bytes) -> Head:
     try:
         head = Head(Kind(kind), Form(form), stored, *rest)
     except ValueError:
-        raise TraceError("the head of a chunk makes no sense") from None
+        raise TraceError("the head of a chunk is invalid") from None
     is_backwards = head.first > head.last or (kind == Kind.ROWS and head.first_time > head.last_time)
     if unused or is_backwards or head.stored > LARGEST_PAYLOAD or head.entries > LARGEST_COUNT:
-        raise TraceError("the head of a chunk makes no sense")
+        raise TraceError("the head of a chunk is invalid")
     return head
 
 

@@ -48,7 +48,7 @@ def convert(
     """
     source, target = Path(source), Path(target)
     if target.exists() and os.path.samefile(source, target):
-        raise TraceError(f"{target.name}: cannot be written while it is read: name another file")
+        raise TraceError(f"{target.name}: is the input: choose another output file")
     if is_trace(source):
         return _copy(source, target, without, progress)
     with open_text(source) as (lines, total):

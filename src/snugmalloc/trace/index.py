@@ -44,5 +44,5 @@ def unpack_index(payload: bytes, count: int) -> list[tuple[int, Head]]:
             kind, form, *rest = (cursor.number() for _ in range(9))
             chunks.append((place, Head(Kind(kind), Form(form), *rest)))
     except ValueError:
-        raise TraceError("the index makes no sense") from None
+        raise TraceError("the index is invalid") from None
     return chunks

@@ -27,7 +27,7 @@ from snugmalloc.trace.vectors import decode_varints, numpy, undo_shift_and_zigza
 
 EVENTS_AT_ONCE = 1 << 20
 """So many events are put in order at a time, and some more."""
-NO_SENSE = "a chunk of rows makes no sense"
+NO_SENSE = "a chunk of rows is invalid"
 
 
 class Rows(NamedTuple):
@@ -89,7 +89,7 @@ def row_starts(following: Sequence[int], count: int) -> list[int]:
 
 
 def unpack(head: Head, payload: bytes, flags: Flags) -> Rows:
-    """The rows of a chunk. Raises TraceError where the payload makes no sense."""
+    """The rows of a chunk. Raises TraceError where the payload is invalid."""
     np = numpy()
     has_times = Flags.TIMES in flags
     try:

@@ -48,7 +48,7 @@ ROW_SHIFT = 32
 TRIES = 4
 """How often a slot is read that changes meanwhile: then it is left out."""
 SLOT_SHIFTS = (engine.SLOT_SHIFT, engine.LARGE_SLOT_SHIFT)
-NO_SENSE = "the ring makes no sense"
+NO_SENSE = "the ring is invalid"
 
 SIZE_BOUNDS: tuple[int | None, ...] = (
     0,
@@ -178,7 +178,7 @@ class _Threads:
 class Ring:
     """A ring, opened; a context manager.
 
-    Raises TraceError if it makes no sense, OSError if it cannot be read.
+    Raises TraceError if it is invalid, OSError if it cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -217,9 +217,7 @@ class Ring:
             raise TraceError("ends within the header of the ring")
         layout, tiers = struct.unpack_from("<II", own, engine.RingHeader.layout)
         if layout != engine.RING_LAYOUT:
-            raise TraceError(
-                f"is a ring of arrangement {layout}, and this snug reads arrangement {engine.RING_LAYOUT}"
-            )
+            raise TraceError(f"is a ring of layout {layout}, and this snug reads layout {engine.RING_LAYOUT}")
         places = _Geometry(*struct.unpack_from("<10Q", own, engine.RingHeader.file_bytes))
         if tiers != engine.TIERS or not places.makes_sense:
             raise TraceError(NO_SENSE)
@@ -317,14 +315,14 @@ class Ring:
         """The rows of a slot as chunks of a trace, one for each run. Raises TraceError."""
         done = slot.word(Recorder.done)
         if done & IN_ROWS > self.places.slot_bytes - self.places.rows_at:
-            raise TraceError("a slot makes no sense")
+            raise TraceError("a slot is invalid")
         end = _Run(done, slot.word(Recorder.last_time), 0, 0, "")
         for run, following in pairwise([*(run for run in slot.runs if run.start <= done), end]):
             begin = run.time if run.start else slot.word(Recorder.first_time)
             count = following.rows_before - run.rows_before
             rows = slot.content[self.places.rows_at :][run.bytes_before : following.bytes_before]
             if not 0 <= count <= len(rows) or (count and begin > following.time):
-                raise TraceError("a slot makes no sense")
+                raise TraceError("a slot is invalid")
             if count:
                 threads.note(run, rows, begin, following.time)
                 head = Head(Kind.ROWS, Form.PLAIN, 0, count, 0, 0, begin, following.time, run.thread)
@@ -351,18 +349,29 @@ class Ring:
     def write_trace(self, target: BinaryIO) -> None:
         """Write a trace of rows: what is in the ring now."""
         target.write(pack_header(self.header))
-        tables, threads = Tables(), _Threads()
-        for head, payload, chunk in self.kept_chunks():
-            if head.kind is Kind.TABLES:
-                read_tables(tables, payload, head.entries)
-            target.write(chunk)
+        threads = _Threads()
+        defined = self._write_kept(target)
         for slot in self.slots():
             try:
                 target.writelines(self.chunks_of(slot, threads))
             except TraceError as error:
                 self.damage = self.damage or f"{self.name}: {error}: its rows were left out"
         target.writelines(_begin_chunks(threads))
-        target.writelines(self._name_chunks(threads, len(tables.texts), len(tables.frames), len(tables.stacks)))
+        target.writelines(self._name_chunks(threads, *defined))
+
+    def _write_kept(self, target: BinaryIO) -> tuple[int, int, int]:
+        """Write the chunks that are no rows, up to one that makes no sense. How many definitions they have."""
+        tables = Tables()
+        defined = tables.counts
+        try:
+            for head, payload, chunk in self.kept_chunks():
+                if head.kind is Kind.TABLES:
+                    read_tables(tables, payload, head.entries)
+                target.write(chunk)
+                defined = tables.counts
+        except TraceError as error:
+            self.damage = self.damage or f"{self.name}: {error}: it and the definitions behind it were left out"
+        return defined
 
     def _name_chunks(self, threads: _Threads, text: int, frame: int, stack: int) -> Iterator[bytes]:
         """Say what threads are called."""
@@ -434,7 +443,7 @@ def is_ring(path: str | Path) -> bool:
 def unpack_ring_header(packed: bytes) -> Header:
     """What the file begins with, as that of a trace. Raises TraceError."""
     if not says_ring(packed):
-        raise TraceError("is no ring")
+        raise TraceError("is not a ring")
     if adler(packed[:HEADER_CHECKED]) != packed[HEADER_CHECKED : HEADER.size]:
         raise TraceError("the header is damaged")
     flags = int.from_bytes(packed[FLAGS_AT:TICKS_AT], "little") & ~engine.RING_FLAG

@@ -105,14 +105,14 @@ class RowBuffer:
 
 
 def unpack_rows(head: Head, payload: bytes, flags: Flags) -> Iterator[Row]:
-    """The rows of a chunk. Raises TraceError where the payload makes no sense."""
+    """The rows of a chunk. Raises TraceError where the payload is invalid."""
     try:
         numbers = listed(decode_varints(payload))
         yield from _rows_of(head, numbers, Flags.TIMES in flags)
     except IndexError:
-        raise TraceError("a chunk of rows makes no sense: it ends within a row") from None
+        raise TraceError("a chunk of rows is invalid: it ends within a row") from None
     except ValueError as error:
-        raise TraceError(f"a chunk of rows makes no sense: {error}") from None
+        raise TraceError(f"a chunk of rows is invalid: {error}") from None
 
 
 def _rows_of(head: Head, numbers: Sequence[int], has_times: bool) -> Iterator[Row]:
@@ -123,7 +123,7 @@ def _rows_of(head: Head, numbers: Sequence[int], has_times: bool) -> Iterator[Ro
         at += 1
         kind = first & ~(STEPS | STACK)
         if not IS_KNOWN[kind]:
-            raise ValueError("an operation that is not known")
+            raise ValueError("an unknown operation")
         if has_times:
             time += numbers[at]
             at += 1

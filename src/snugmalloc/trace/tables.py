@@ -53,6 +53,11 @@ class Tables:
         self.stacks: list[tuple[int, int]] = [(0, 0)]
         """The number of the stack of the caller, and that of the frame."""
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many texts, frames and stacks there are."""
+        return len(self.texts), len(self.frames), len(self.stacks)
+
     def frames_of(self, stack: int) -> tuple[Frame, ...]:
         """The frames of a stack, the innermost first; none of a stack that the trace does not have."""
         found = (self.frames[number] for number in self.frame_numbers_of(stack))
@@ -98,7 +103,7 @@ class TablesWriter(Tables):
     def begin(self) -> None:
         self.new = bytearray()
         self.count = 0
-        self.before = (len(self.texts), len(self.frames), len(self.stacks))
+        self.before = self.counts
 
     def define(self, kind: int, *numbers: int, text: bytes = b"") -> None:
         self.new += encode_varints((kind, *numbers)) + text
@@ -161,10 +166,10 @@ class TablesWriter(Tables):
 
 
 def read_tables(tables: Tables, payload: bytes, count: int) -> None:
-    """Add the definitions of a chunk. Raises TraceError where the payload makes no sense."""
+    """Add the definitions of a chunk. Raises TraceError where the payload is invalid."""
     cursor = Cursor(payload)
     before = (cursor.number(), cursor.number(), cursor.number())
-    if before != (len(tables.texts), len(tables.frames), len(tables.stacks)):
+    if before != tables.counts:
         raise TraceError("a chunk of tables is missing")
     for _ in range(count):
         _read_definition(tables, cursor)
@@ -182,4 +187,4 @@ def _read_definition(tables: Tables, cursor: Cursor) -> None:
     elif kind == STACK:
         tables.stacks.append((cursor.number(), cursor.number()))
     else:
-        raise TraceError("a chunk of tables makes no sense: a definition that is not known")
+        raise TraceError("a chunk of tables is invalid: an unknown definition")

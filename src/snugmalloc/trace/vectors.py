@@ -20,7 +20,7 @@ Vector = Sequence[int]
 WORD = 2**64 - 1
 SIGN = 1 << 63
 LONGEST = 10  # bytes of a varint
-WRONG_COUNT = "there are not as many numbers as there should be"
+WRONG_COUNT = "there are fewer numbers than expected"
 LAST_BYTE = 1  # the most that the tenth byte of a varint holds
 
 

@@ -85,7 +85,7 @@ int main(int words_count, char **words)
     way = words[2];
     block = malloc(2000);
     large = malloc(40000000);
-    alarm(30);
+    alarm(300);
     signal(SIGABRT, on_abort);
     if (strncmp(way, "thread-", 7) == 0) {
         MUST(pthread_create(&other, NULL, work, NULL) == 0);

@@ -36,7 +36,7 @@ int main(void)
     pthread_t thread;
 
     MUST(pthread_atfork(use_the_heap, use_the_heap, use_the_heap) == 0);
-    alarm(60);
+    alarm(300);
     MUST(pthread_create(&thread, NULL, allocate, NULL) == 0);
     for (int i = 0; i < FORKS; i++) {
         int status = -1;

@@ -88,7 +88,7 @@ static void fork_once(uint64_t seed)
     if (child == 0) {
         pthread_t thread;
 
-        alarm(60);
+        alarm(300);
         drop_all();
         MUST(pthread_create(&thread, NULL, run_in_child, (void *)(seed + 1)) == 0);
         work(seed, CHILD_ROUNDS);

@@ -48,8 +48,8 @@ enum {
     MOST_HEAPS = 6,
     RECENT = 64,
     CHILD_STEPS = 400,
-    SECONDS = 110, /* a run that takes longer hangs */
-    CHILD_SECONDS = 100,
+    SECONDS = 550, /* a run that takes longer hangs */
+    CHILD_SECONDS = 500,
     STACK = 256 << 10
 };
 

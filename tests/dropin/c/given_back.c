@@ -20,6 +20,7 @@ static char *blocks[MOST];
 static const char *way;
 static size_t size;
 static int count, kept;
+static long full; /* resident bytes before most of the blocks are freed */
 
 static int is(const char *name)
 {
@@ -67,6 +68,7 @@ static void *free_most(void *unused)
 static void *both(void *unused)
 {
     make_all(NULL);
+    full = resident_bytes();
     return free_most(unused);
 }
 
@@ -79,7 +81,7 @@ static void in_thread(void *(*work)(void *))
 
 static void run(void)
 {
-    long start = resident_bytes(), full, freed, later;
+    long start = resident_bytes(), freed, later;
 
     for (int turn = 0; is("again") && turn < 3; turn++) {
         both(NULL);
@@ -87,20 +89,17 @@ static void run(void)
     }
     if (is("thread")) {
         in_thread(both);
-        full = peak_bytes() - start;
     } else if (is("across")) {
         in_thread(make_all);
-        full = resident_bytes() - start;
+        full = resident_bytes();
         free_most(NULL);
     } else {
-        make_all(NULL);
-        full = resident_bytes() - start;
-        free_most(NULL);
+        both(NULL);
     }
     freed = resident_bytes() - start;
     small_work(1000);
     later = resident_bytes() - start;
-    printf("full %ld\nfreed %ld\nlater %ld\n", in_kib(full), in_kib(freed), in_kib(later));
+    printf("full %ld\nfreed %ld\nlater %ld\n", in_kib(full - start), in_kib(freed), in_kib(later));
     fflush(stdout);
 }
 

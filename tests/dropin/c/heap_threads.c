@@ -313,7 +313,7 @@ static void live_as_child(unsigned state)
 {
     pthread_t threads[2];
 
-    alarm(60);
+    alarm(300);
     is_over = 0;
     for (int i = 0; i < SHARED_HEAPS; i++) {
         snug_stats_t stats;
@@ -362,7 +362,7 @@ static void forking(void)
 int main(int count, char **words)
 {
     MUST(count > 1);
-    alarm(110);
+    alarm(550);
     if (strcmp(words[1], "shared") == 0)
         shared();
     else if (strcmp(words[1], "many") == 0)

@@ -29,16 +29,18 @@ __attribute__((unused)) static const char *text_of(const char *path)
     return text;
 }
 
-/* Resident bytes of this process. */
+/* Resident bytes of this process, as its page tables have them. The quicker count in statm is behind by up to some
+ * dozens of pages for each processor or thread, by the kernel's version. */
 __attribute__((unused)) static long resident_bytes(void)
 {
-    long pages = 0;
+    long kib = 0;
+    const char *line = strstr(text_of("/proc/self/smaps_rollup"), "Rss:");
 
-    MUST(sscanf(text_of("/proc/self/statm"), "%*d %ld", &pages) == 1);
-    return pages * sysconf(_SC_PAGESIZE);
+    MUST(line && sscanf(line, "Rss: %ld", &kib) == 1);
+    return kib * 1024;
 }
 
-/* The most that ever were. */
+/* The most that ever were, by that quicker count. */
 __attribute__((unused)) static long peak_bytes(void)
 {
     long kib = 0;

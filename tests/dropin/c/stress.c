@@ -187,7 +187,7 @@ static void fork_once(uint64_t seed)
     if (child == 0) {
         pthread_t thread;
 
-        alarm(60);
+        alarm(300);
         work(seed, CHILD_ROUNDS);
         MUST(pthread_create(&thread, NULL, work_in_child, (void *)(seed + 1)) == 0);
         work(seed + 2, CHILD_ROUNDS);

@@ -1,7 +1,7 @@
 /* A mapped block is freed twice: the second time its memory is gone.
  *
  * plain: undefined
- * hardened: abort "not a pointer that os_malloc gave"
+ * hardened: abort "was not returned by os_malloc"
  */
 #include "block.h"
 

@@ -1,7 +1,7 @@
 /* A foreign pointer is the first thing that the library ever sees.
  *
  * plain: undefined
- * hardened: abort "not a pointer that os_malloc gave"
+ * hardened: abort "was not returned by os_malloc"
  */
 #include "block.h"
 

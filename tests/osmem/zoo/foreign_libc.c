@@ -1,7 +1,7 @@
 /* A pointer of libc's malloc is freed here.
  *
  * plain: undefined
- * hardened: abort "not a pointer that os_malloc gave"
+ * hardened: abort "was not returned by os_malloc"
  */
 #include "block.h"
 

@@ -1,7 +1,7 @@
 /* A pointer is freed that is too low to have a header in front.
  *
  * plain: undefined
- * hardened: abort "not a pointer that os_malloc gave"
+ * hardened: abort "was not returned by os_malloc"
  */
 #include "block.h"
 

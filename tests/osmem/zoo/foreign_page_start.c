@@ -1,7 +1,7 @@
 /* A pointer is freed to the very start of a foreign mapping: the page before it is not there.
  *
  * plain: undefined
- * hardened: abort "not a pointer that os_malloc gave"
+ * hardened: abort "was not returned by os_malloc"
  */
 #include "block.h"
 #include <sys/mman.h>

@@ -1,7 +1,7 @@
 /* A header is overwritten with zeros but for a status that is none: even without the hardened mode the free of such
  * a pointer ends the process, because there is nothing that it could mean.
  *
- * plain: abort "not a pointer that os_malloc gave"
+ * plain: abort "was not returned by os_malloc"
  * hardened: abort "was overwritten"
  */
 #include "block.h"

@@ -3,9 +3,11 @@
 
        witness FILE THREADS MODE   MODE: forever, signals, trim, fork, short, count=CALLS
 
-   With `signals` a handler interrupts the one thread all the time, and forks a child that goes on where the thread was, and notes
-   nothing in the file; each is told on standard output. With `trim` each thread gives back thousands of ranges of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes a hundred
-   calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of each.
+   With `signals` a handler interrupts the one thread again and again, and forks a child that goes on where the thread was,
+   and notes nothing in the file; each is told on standard output. With `trim` each thread gives back thousands of ranges
+   of memory at once. With `fork` children allocate all the time as well, and note nothing. With `short` each thread makes
+   a hundred calls, and then another one takes its place. With `count=` the program ends by exit after so many calls of
+   each, a multiple of 1,000; none gets ahead of the others, whose last calls would be pushed out.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -23,7 +25,7 @@
 #include <unistd.h>
 
 enum { MALLOC = 1, CALLOC, REALLOC, ALIGNED, FREE };
-enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100, TRIMMED = 2000, BLOCK = 20000 };
+enum { NOTES = 1 << 15, MOST_THREADS = 256, PLACES = 64, SHORT = 100, TRIMMED = 2000, BLOCK = 20000, BETWEEN = 500, TOGETHER = 1000 };
 
 typedef struct {
     uint64_t operation, size, number, old, address;
@@ -42,6 +44,7 @@ typedef struct {
 } Worker;
 
 static Worker workers[MOST_THREADS];
+static pthread_barrier_t all_are_there;
 
 static uint64_t draw(Worker *worker) {
     worker->state = worker->state * 6364136223846793005u + 1442695040888963407u;
@@ -80,7 +83,10 @@ static void step(Worker *worker) {
 static void *work(void *of) {
     Worker *worker = of;
     worker->notes->thread = (uint64_t)syscall(SYS_gettid);
-    while (worker->wanted == 0 || worker->notes->count < worker->wanted) step(worker);
+    while (worker->wanted == 0 || worker->notes->count < worker->wanted) {
+        step(worker);
+        if (worker->wanted && worker->notes->count % TOGETHER == 0) pthread_barrier_wait(&all_are_there);
+    }
     return NULL;
 }
 
@@ -108,8 +114,8 @@ static void *work_and_trim(void *of) {
 
 static void *work_briefly(void *of) {
     Worker *worker = of;
+    worker->notes->count = 0; /* of the thread before, should the process be killed here */
     worker->notes->thread = (uint64_t)syscall(SYS_gettid);
-    worker->notes->count = 0;
     for (int i = 0; i < SHORT; i++) step(worker);
     return NULL;
 }
@@ -137,9 +143,10 @@ static void fork_here(int signal_number) {
 
 static void interrupt(pthread_t thread) {
     signal(SIGUSR1, fork_here);
-    for (;;) {
-        usleep(5000) /* a child takes 3000: the thread gets on */;
+    for (uint64_t next = BETWEEN;; next = all_notes->count + BETWEEN) {
+        while (all_notes->count < next) usleep(1000); /* or a slow machine would do nothing but fork */
         pthread_kill(thread, SIGUSR1);
+        usleep(1000);
     }
 }
 
@@ -168,8 +175,9 @@ int main(int count, char **arguments) {
     Notes *notes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     all_notes = notes;
     notes_length = length;
+    pthread_barrier_init(&all_are_there, NULL, (unsigned)threads);
     for (int i = 0; i < threads; i++) {
-        workers[i] = (Worker){.notes = &notes[i], .state = (uint64_t)getpid() * 1000 + (uint64_t)i};
+        workers[i] = (Worker){.notes = &notes[i], .state = 1000 + (uint64_t)i};
         if (strncmp(mode, "count=", 6) == 0) workers[i].wanted = strtoul(mode + 6, NULL, 10);
     }
     if (strcmp(mode, "short") == 0)

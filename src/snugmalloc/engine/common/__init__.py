@@ -1,4 +1,4 @@
 """What the libraries share: layers that each of them names in its LAYERS as ``common.NAME``.
 
-Nothing here knows a library. The memory that a function works on is its parameter.
+Nothing here depends on a library: the memory that a function works on is its parameter.
 """

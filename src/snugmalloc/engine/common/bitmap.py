@@ -1,9 +1,9 @@
-"""Owns bitmaps with a summary: which of up to 4,096 bins hold something, and the next one that does.
+"""Owns bitmaps with a summary: which of up to 4,096 bins are not empty, and the next such bin.
 
     | summary | bits 0 to 63 | bits 64 to 127 | ... | 0 |
 
 The summary has a bit for each word behind it that is not 0. The last word stays 0, so that a search may begin
-behind the last bit. Plain bits, without summary and last word, are named by the address of their first word.
+behind the last bit. Plain bits have no summary and no last word; their address is that of their first word.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def bits_at(bitmap: Bitmap, index: Word) -> Word:
 
 
 def set_plain_bit(bits: Word, number: Word) -> None:
-    """Set one of plain bits."""
+    """Set one bit of plain bits."""
     word = bits + (number >> WORD_SHIFT) * WORD_BYTES
     store_word(word, load_word(word) | ONE << (number & IN_WORD))
 
 
 @inline
 def set_bit(bitmap: Bitmap, number: Word) -> None:
-    """Note that bin `number` holds something."""
+    """Mark bin `number` as not empty."""
     set_plain_bit(bits_at(bitmap, 0), number)
     bitmap.summary |= ONE << (number >> WORD_SHIFT)
 
 
 @inline
 def clear_bit(bitmap: Bitmap, number: Word) -> None:
-    """Note that bin `number` holds nothing."""
+    """Mark bin `number` as empty."""
     index = number >> WORD_SHIFT
     word = bits_at(bitmap, index)
     bits = load_word(word) & ~(ONE << (number & IN_WORD))
@@ -54,7 +54,7 @@ def clear_bit(bitmap: Bitmap, number: Word) -> None:
 
 @inline
 def next_set(bitmap: Bitmap, number: Word, none: Word) -> Word:
-    """The first bin from `number` on that holds something, or `none`."""
+    """The first bin from `number` on that is not empty, or `none`."""
     index = number >> WORD_SHIFT
     bits = load_word(bits_at(bitmap, index)) >> (number & IN_WORD)
     if bits != 0:

@@ -1,9 +1,9 @@
-"""Owns the rule about the break, which others in the process may move as well.
+"""Owns growth by the break, which others in the process may move as well.
 
-The end of our part of it is remembered, so that growing costs one system call and asking none: libc says
-where it has the break, and if that is not where we left it, somebody else moved it. To look where it is and
-to move it are two steps, so two who do that at the same moment take the same memory, and no lock is common to
-both. Hence a process with threads leaves the break to others once it has met them there.
+The end of our part is remembered, so that growing costs one system call and checking costs none: libc knows
+where the break is, and if that is not where we left it, somebody else moved it. Reading the break and moving it
+are two steps, so two threads that do so at the same time would take the same memory: there is no lock common to
+both. Hence a process with threads stops using the break once it has found others using it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Break(Record, size=16):
     """Our part of the break.
 
      0  end        where we left it, or 0 before first use
-     8  is_shared  whether somebody else was seen to have moved it
+     8  is_shared  whether somebody else has moved it
     16
     """
 
@@ -24,7 +24,7 @@ class Break(Record, size=16):
 
 
 def look_at_break(own: Break) -> Word:
-    """Where the break is now; it is noted if somebody else has moved it since we did."""
+    """The current break; remembers it if somebody else has moved it since we did."""
     now = known_break()
     if now != own.end:
         own.is_shared = 1
@@ -32,5 +32,5 @@ def look_at_break(own: Break) -> Word:
 
 
 def is_contested(own: Break) -> bool:
-    """Whether somebody else who uses the break may be about to move it now."""
+    """Whether another user of the break may move it at the same time."""
     return own.is_shared != 0 and has_threads()

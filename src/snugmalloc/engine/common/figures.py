@@ -1,4 +1,4 @@
-"""Owns figures, words that count something: one is named by its offset, as ``Figures.live_bytes``."""
+"""Owns figures, words that count something; a figure is given by its offset, as ``Figures.live_bytes``."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@
     bins 0 to 63     one for each number of units
     from 64          16 for each doubling: a range of sizes
 
-A free block of one unit is in no bin: no request is so small, and its neighbours find it by their tags.
+A free block of one unit is in no bin: no request is that small, and its neighbours find it by their tags.
 
-Best fit: one of the first few in the bin of the wanted size if large enough, else the first of the next bin
-that has any. How deep one looks made no difference to memory between 1 and 1,024.
+Approximate best fit: one of the first few in the bin of the wanted size if large enough, else the first of the
+next bin that is not empty. Looking at 1 to 1,024 blocks made no difference to memory.
 """
 
 from __future__ import annotations
@@ -88,5 +88,5 @@ def find(heap: Heap, size: Word) -> Word:
 
 
 def is_in_place(heap: Heap, block: Word, size: Word) -> bool:
-    """Whether the links around a free block agree, and it stands in the bin of its size."""
+    """Whether the links around a free block agree, and it is in the bin of its size."""
     return size < SMALLEST_LISTED or is_linked(heap, head_at(heap, bin_of(size)), block)

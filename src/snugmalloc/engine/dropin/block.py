@@ -1,6 +1,6 @@
-"""Owns the bytes of a block's tag and links. Everything above speaks of blocks through the helpers here.
+"""Owns the bytes of a block's tag and links. Everything above accesses blocks through the functions here.
 
-A block is named by the address of its payload, a multiple of 16. Its tag of 8 bytes stands in front:
+A block is identified by the address of its payload, a multiple of 16. Its tag of 8 bytes is in front:
 
     -8              -4               0                     16 * size - 8
     +---------------+----------------+---------------------+----------------+
@@ -10,17 +10,17 @@ A block is named by the address of its payload, a multiple of 16. Its tag of 8 b
 
     size         bits 2 to 31 of the half: the units to the next block; 0 in the sentinel at a segment's end
     flags        bit 0: in use; bit 1: in use by the heap itself
-    size before  bits 0 to 29 of the half: the units of the block before, or 0 if there is none
+    size before  bits 0 to 29 of the half: the units of the previous block, or 0 if there is none
                  bit 31: it is free
 
-So both boundary tags lie in 8 bytes, and the payload is 16 * size - 8 bytes. A free block of two units and more
+So both boundary tags take 8 bytes, and the payload is 16 * size - 8 bytes. A free block of two units and more
 keeps its links in its bin, two addresses, in its payload. The smallest block is one unit. Whether the block
-before is free is noted here as well, for its own tag is rarely in the processor's cache (3 % of the time of
-random sizes).
+free is stored here as well, because its own tag is rarely in the processor's cache (3 % of the time of random
+sizes).
 
-The tag of a block whose payload begins with a page is the page's, beside the page map, and so are its links:
-nothing that the heap needs ever stands in a page that is wholly inside a free block, so it can be given back. A
-block that begins and ends with a page has 16 * size bytes for its payload.
+If the payload begins with a page, the block's tag and links are those of the page, beside the page map: the
+heap stores nothing in a page that is wholly inside a free block, so it can be given back. A block that begins
+and ends with a page has 16 * size bytes for its payload.
 """
 
 from __future__ import annotations
@@ -67,23 +67,23 @@ def is_own(block: Word) -> bool:
 
 
 def units_before(block: Word) -> Word:
-    """The units of the block before, or 0 if there is none."""
+    """The units of the previous block, or 0 if there is none."""
     return tag_at(block).before & BEFORE_BITS
 
 
 def free_before(block: Word) -> Word:
-    """The units of the block before if it is free, else 0."""
+    """The units of the previous block if it is free, else 0."""
     before = tag_at(block).before
     return before & BEFORE_BITS if before & FREE_BEFORE != 0 else 0
 
 
 def set_tag(block: Word, size: Word, flags: Word) -> None:
-    """Write the block's size and flags; what it knows of the block before stays."""
+    """Write the block's size and flags; its entry for the previous block stays."""
     tag_at(block).size = size << SIZE_SHIFT | flags
 
 
 def set_units_before(block: Word, before: Word) -> None:
-    """Tell the block the units of the block before, with FREE_BEFORE if that is free."""
+    """Store in the block the units of the previous block, with FREE_BEFORE if that is free."""
     tag_at(block).before = before
 
 
@@ -93,7 +93,7 @@ def next_block(block: Word, size: Word) -> Word:
 
 
 def usable_bytes(size: Word) -> Word:
-    """The payload of a block of `size` units that is no run of whole pages, in bytes."""
+    """The payload of a block of `size` units that does not consist of whole pages, in bytes."""
     return (size << UNIT_SHIFT) - HEADER
 
 

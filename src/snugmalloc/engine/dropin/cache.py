@@ -1,15 +1,14 @@
-"""Owns the threads' caches: their life, how lists are filled and emptied, and the way into a heap and out.
+"""Owns the thread caches: their lifetime, filling and emptying lists, entering and leaving a heap.
 
-A thread's word points to its cache (`ThreadCache`), or at first to as many zeros: a cache in which nothing is
-found and nothing fits, so the fast paths need no test for set-up. The thread's state is 0 at first, then the
+A thread's word points to its cache (`ThreadCache`), or initially to as many zeros: a cache of empty lists
+without room, so the fast paths need no test for initialization. The thread's state is 0 at first, then the
 cache, and after the thread's destructors ENDED: it frees and allocates on without a cache.
 
-A cache has a home, the heap that serves its thread. What lies in its lists can be any heap's; a list that goes
-back is divided among the heaps that it is of.
+A cache has a home, the heap that serves its thread. Its lists can have blocks of any heap; a list that goes
+back is divided among the owners.
 
-The cache of a thread that has ended waits for the next one, and its small objects with it: threads that live
-for a moment take a sixth to a quarter less time (benchmarks/workloads/threads.c). If no thread comes for a
-while, they go back.
+The cache of a thread that has ended is kept for the next one, with its small objects: short-lived threads take
+a sixth to a quarter less time (benchmarks/workloads/threads.c). If no thread comes for a while, they go back.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ CHECK_EVERY = 127  # of a checking build: one visit in 128
 
 
 def enter(heap: Heap) -> bool:
-    """Take the heap's lock, which is held until `leave`, and what was returned to the heap meanwhile."""
+    """Take the heap's lock, which is held until `leave`, and collect what was returned to the heap."""
     held = lock_heap(heap)
     if unlikely(has_returned(heap)):
         collect(heap)
@@ -115,14 +114,14 @@ def enter(heap: Heap) -> bool:
 
 
 def look_outside() -> None:
-    """Without a lock: whether somebody outside asks for something. The next calls that come by know of it."""
+    """Without a lock: check for commands from outside, for one of the next calls to execute."""
     look_at(own_command(), IN_MEMORY * ONE)
     if unlikely(has_order()):
         serve_and_more()
 
 
 def look_after(heap: Heap) -> None:
-    """Without a lock: what is done now and then. Memory that nobody needs goes back."""
+    """Without a lock: periodic work, which purges memory that is not needed."""
     take_step(heap)
     if heap.is_private != 0:
         return
@@ -142,14 +141,14 @@ def look_after(heap: Heap) -> None:
 
 
 def check_sometimes(heap: Heap) -> None:
-    """Builds that check everything do it here, every so many visits; under the lock."""
+    """Check all invariants at intervals, in debug builds; under the lock."""
     heap.check_visits += 1
     if heap.check_visits & CHECK_EVERY == 0 and check(heap) != OK:
         trap()
 
 
 def leave(heap: Heap, held: bool, operations: Word) -> None:
-    """Release the heap's lock; so many operations were done."""
+    """Release the heap's lock, after this many operations."""
     if DEBUG != 0:
         check_sometimes(heap)
     is_due = is_time(heap, operations)
@@ -159,7 +158,7 @@ def leave(heap: Heap, held: bool, operations: Word) -> None:
 
 
 def operations_for(count: Word) -> Word:
-    """What a request for so many bytes counts: one operation, and one for each 16 KiB."""
+    """How many operations a request of `size` bytes counts: one, and one for each 16 KiB."""
     return 1 + (count >> BYTES_OF_OPERATION_SHIFT)
 
 
@@ -167,7 +166,7 @@ def operations_for(count: Word) -> Word:
 
 
 def new_cache() -> Word:
-    """A cache that no thread has, or 0."""
+    """An unused cache, or 0."""
     heap = process_heap()
     held = enter(heap)
     cache = ThreadCache(process_heap().waiting_cache)
@@ -206,12 +205,12 @@ def make_cache() -> Word:
 
 
 def is_plain() -> bool:
-    """Whether calls are neither counted, nor is memory filled: what a list has will do."""
+    """Whether calls are neither counted nor memory filled, so that the lists suffice."""
     return figure(process_heap(), Figures.counting) == 0 and not fills_memory()
 
 
 def use_own_lists() -> None:
-    """Calls are not recorded any more: those of this thread may find its lists at once again."""
+    """After a recording: let the fast paths of this thread find its lists again."""
     state = load_thread_state()
     if state > ENDED and is_plain():
         store_thread_word(state)
@@ -222,7 +221,7 @@ def use_own_lists() -> None:
 
 @inline
 def take_listed(size: Word) -> Word:
-    """A block for a request, from the front of this thread's list for its size; or 0."""
+    """Take a block for a request from this thread's list for its size; or 0."""
     state = load_thread_state()
     if unlikely(size > LISTED_LIMIT or state <= ENDED or not is_plain()):
         return 0
@@ -231,7 +230,7 @@ def take_listed(size: Word) -> Word:
 
 @inline
 def keep_listed(pointer: Word, kind: Word) -> bool:
-    """Put an object on a page of this kind into this thread's list. Whether there was one with room."""
+    """Put an object on a page of this kind into this thread's list. Returns False if none has room."""
     state = load_thread_state()
     if unlikely(state <= ENDED or not is_plain()):
         return False
@@ -244,7 +243,7 @@ def keep_listed(pointer: Word, kind: Word) -> bool:
 
 @inline
 def take_counted(size: Word) -> Word:
-    """The same where blocks are sampled: there free's fast path finds the lists, and malloc's does not."""
+    """The same while sampling, when free's fast path finds the lists and malloc's does not."""
     if unlikely(size > LISTED_LIMIT):
         return 0
     size_class = load_byte(COUNTED_CLASSES + ((size + UNIT - 1) >> UNIT_SHIFT))
@@ -258,7 +257,7 @@ def own_cache() -> ThreadCache:
 
 
 def give_up_cache() -> None:
-    """This thread needs its cache no more: another one may have it. The next request would make one again."""
+    """Release this thread's cache for another one. The next request makes a new one."""
     state = load_thread_state()
     if state == 0 or state == ENDED:
         return
@@ -279,14 +278,14 @@ def give_up_cache() -> None:
 
 
 def consider_moving(cache: ThreadCache) -> None:
-    """Now and then a thread looks whether another heap should serve it."""
+    """At intervals: check whether another heap should serve this thread."""
     cache.home = next_home(Heap(cache.home), cache.waits >= CROWDED)
     cache.visits = 0
     cache.waits = 0
 
 
 def visit(heap: Heap) -> bool:
-    """As `enter`; whether this thread had to wait for its own home is noted."""
+    """As `enter`, counting the waits of this thread for its own home."""
     cache = ThreadCache(load_thread_state())
     if cache <= ENDED:
         return enter(heap)
@@ -338,7 +337,7 @@ def allocate_block(heap: Heap, units: Word) -> Word:
 
 
 def release_block(pointer: Word, units: Word) -> None:
-    """Free one block of so many units."""
+    """Free one block of `size` units."""
     heap = owner_of(pointer)
     if units > 1 and units < PAGED_UNITS and serves_others(heap) and may_return(heap, units << UNIT_SHIFT):
         return_list(heap, pointer, 0)
@@ -360,9 +359,9 @@ def release(pointer: Word, size_class: Word) -> None:
 
 
 def give_own_objects(heap: Heap, chain: Word, size_class: Word) -> Word:
-    """What a linked list begins with goes back to this heap's slabs, those of one slab in a row at once.
+    """Return the first objects of a linked list to this heap's slabs, as long as they belong to it.
 
-    The rest, which begins with an object of another heap.
+    Returns the rest, which begins with an object of another heap.
     """
     is_only = heap_count() == 1
     while chain != 0 and (is_only or owner_of(chain) == heap):
@@ -390,14 +389,14 @@ def give_own_blocks(heap: Heap, chain: Word) -> Word:
 
 
 def give_own(heap: Heap, chain: Word, size_class: Word) -> Word:
-    """Under the heap's lock: what a list begins with goes back to this heap, as far as it is its. The rest."""
+    """Under the heap's lock: return the first items of a list that belong to this heap. Returns the rest."""
     if has_objects(size_class):
         return give_own_objects(heap, chain, size_class)
     return give_own_blocks(heap, chain)
 
 
 def count_list(chain: Word) -> Word:
-    """How many objects a linked list has."""
+    """The length of a linked list."""
     count: Word = 0
     while chain != 0:
         count += 1
@@ -406,13 +405,13 @@ def count_list(chain: Word) -> Word:
 
 
 def class_of_listed(pointer: Word) -> Word:
-    """The class of an object or a block of one."""
+    """The class of an object or a block."""
     kind = kind_at(pointer)
     return kind if is_slab_kind(kind) else load_byte(BLOCK_CLASSES + units_of(pointer))
 
 
 def collect_list(heap: Heap, chain: Word, count: Word) -> None:
-    """Under the heap's lock: a list that was returned waits for others, or goes back as far as it is its."""
+    """Under the heap's lock: put a returned list into the transfer cache, or free what belongs to this heap."""
     size_class = class_of_listed(chain)
     if (count > 1 or not has_objects(size_class)) and hand_over(heap, chain, size_class, count):
         return
@@ -422,7 +421,7 @@ def collect_list(heap: Heap, chain: Word, count: Word) -> None:
 
 
 def collect(heap: Heap) -> None:
-    """Under the heap's lock: what was returned to it comes back."""
+    """Under the heap's lock: collect what was returned to it."""
     chain = take_returned(heap)
     while chain != 0:
         below = next_returned(chain)
@@ -435,7 +434,7 @@ def collect(heap: Heap) -> None:
 
 
 def give_list(chain: Word, size_class: Word) -> None:
-    """Without a lock: a linked list goes back to the heaps that it is of."""
+    """Without a lock: return a linked list to the heaps that own its items."""
     while chain != 0:
         heap = owner_of(chain)
         held = enter(heap)
@@ -447,7 +446,7 @@ def give_list(chain: Word, size_class: Word) -> None:
 
 
 def refill_objects(cache: ThreadCache, entry: List, size_class: Word) -> Word:
-    """An object for a thread whose list of them is empty, and more for the list. Or 0."""
+    """An object for a thread whose list of them is empty, and more for the list; or 0."""
     heap = Heap(cache.home)
     raise_limit(heap, entry, size_class)
     want = (entry.limit + 1) >> 1
@@ -464,7 +463,7 @@ def refill_objects(cache: ThreadCache, entry: List, size_class: Word) -> Word:
 
 
 def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
-    """A block for a thread whose list of them is empty, and more for the list. Or 0."""
+    """A block for a thread whose list of them is empty, and more for the list; or 0."""
     heap = Heap(cache.home)
     raise_limit(heap, entry, size_class)
     held = visit(heap)
@@ -479,16 +478,16 @@ def refill_blocks(cache: ThreadCache, entry: List, size_class: Word) -> Word:
 
 
 def serves_others(heap: Heap) -> bool:
-    """Whether the heap serves other threads and not this one, which lives on."""
+    """Whether the heap serves other threads and not this one."""
     state = load_thread_state()
     is_own = state > ENDED and ThreadCache(state).home == heap
     return heap.threads != 0 and not is_own and state != ENDED
 
 
 def pass_on(entry: List, size_class: Word) -> None:
-    """A full list goes to other threads or, if too many wait there already, back to slabs or heap.
+    """Pass a full list to other threads or, if too many wait there already, back to slabs or heap.
 
-    It waits in the heap that its first object is of, where the thread that allocates such may find it.
+    It waits in the heap of its first object, where the allocating thread may find it.
     """
     chain = entry.first
     count = entry.limit
@@ -507,7 +506,7 @@ def pass_on(entry: List, size_class: Word) -> None:
 
 
 def keep(cache: ThreadCache, pointer: Word, size_class: Word) -> None:
-    """Put a freed object or block into its list; one without room becomes longer, or is passed on."""
+    """Put a freed object or block into its list; a full list is enlarged or passed on."""
     entry = cache.lists[size_class]
     heap = Heap(cache.home)
     if entry.room == 0:
@@ -551,7 +550,7 @@ def dispose_object(pointer: Word, size_class: Word) -> None:
 
 
 def dispose_block(pointer: Word, units: Word) -> None:
-    """Free a block of so many units."""
+    """Free a block of `size` units."""
     size_class = load_byte(BLOCK_CLASSES + units) if units <= MAX_LISTED_UNITS else 0
     cache = own_cache() if size_class != 0 else ThreadCache(0)
     if cache != 0:
@@ -564,7 +563,7 @@ def dispose_block(pointer: Word, units: Word) -> None:
 
 
 def give_waiting(heap: Heap, first_class: Word, age: Word) -> bool:
-    """The heap's lists from this class on that have waited so often go back. Whether there were any."""
+    """Free the heap's waiting lists from this class on, of this age or more. Returns True if there were any."""
     any_given = False
     size_class = first_class
     while size_class <= ALL_CLASSES:
@@ -577,7 +576,7 @@ def give_waiting(heap: Heap, first_class: Word, age: Word) -> bool:
 
 
 def empty_lists(cache: ThreadCache, first_class: Word) -> bool:
-    """What a cache holds, from this class on, goes back to slabs and heaps. Whether it held any."""
+    """Give back a cache's lists, from this class on, to slabs and heaps. Returns True if there were any."""
     any_given = False
     for size_class in range(first_class, ALL_CLASSES + 1):
         chain = empty_list(cache.lists[size_class])
@@ -587,7 +586,7 @@ def empty_lists(cache: ThreadCache, first_class: Word) -> bool:
 
 
 def empty_own_lists(first_class: Word) -> bool:
-    """This thread keeps no list of these classes, and none waits for others. Whether there were any."""
+    """Empty this thread's and the waiting lists of these classes. Returns True if there were any."""
     any_given = False
     state = load_thread_state()
     if state > ENDED:
@@ -601,21 +600,21 @@ def empty_own_lists(first_class: Word) -> bool:
 
 
 def empty_larger_lists() -> bool:
-    """Of this thread and in the transfer cache only lists of small objects stay. Whether there were others.
+    """Empty this thread's and the waiting lists, except those of small objects. Returns True if there were any.
 
-    They would keep pages, and the break where it is.
+    They would keep pages, and the break.
     """
     return empty_own_lists(SMALL_CLASSES + ONE)
 
 
 def reclaim() -> bool:
-    """What this thread keeps or waits for others goes to the heaps. Whether anything did."""
+    """Free all that this thread caches, and all waiting lists. Returns True if there was any."""
     any_given = empty_own_lists(ONE)
     return age_caches(0) or any_given
 
 
 def take_aged_list(maximum: Word) -> tuple[Word, Word]:
-    """A list of a cache that has waited so often for a thread, and its class; or 0 if they have none.
+    """A list of a waiting cache of this age, and its class; or 0 if there is none.
 
     Under the lock of the process's heap.
     """
@@ -632,7 +631,7 @@ def take_aged_list(maximum: Word) -> tuple[Word, Word]:
 
 
 def make_caches_older(maximum: Word) -> None:
-    """Caches that wait for a thread and have not done so for so long are one older.
+    """Increment the age of waiting caches below this age.
 
     Under the lock of the process's heap.
     """
@@ -643,9 +642,9 @@ def make_caches_older(maximum: Word) -> None:
 
 
 def age_caches(maximum: Word) -> bool:
-    """Caches that have waited for a thread so many times lose their objects; the others are one older.
+    """Empty the waiting caches of this age, and increment the age of the others.
 
-    Whether any had objects.
+    Returns True if any had objects.
     """
     any_given = False
     going = True
@@ -665,7 +664,7 @@ def age_caches(maximum: Word) -> bool:
 
 
 def count_cached() -> None:
-    """Bring the figures of what lies in caches up to date."""
+    """Update the figures of cached memory."""
     count: Word = 0
     total: Word = 0
     for number in range(heap_count()):
@@ -683,9 +682,9 @@ def count_cached() -> None:
 
 
 def total_all() -> None:
-    """Bring the sums of all heaps' figures up to date, with those that are computed when somebody asks.
+    """Update the sums of all heaps' figures, including those computed on request.
 
-    What lies in caches is not in use. Under the lock of the process's heap.
+    Cached memory does not count as in use. Under the lock of the process's heap.
     """
     count_cached()
     total_figures(process_heap())
@@ -705,6 +704,6 @@ def lower_total(which: Word, by: Word) -> None:
 
 
 def is_own_cache_sound() -> bool:
-    """Whether this thread's cache holds what it should."""
+    """Whether this thread's cache is valid."""
     state = load_thread_state()
     return state <= ENDED or is_cache_sound(ThreadCache(state))

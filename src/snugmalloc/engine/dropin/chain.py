@@ -1,7 +1,7 @@
 """Owns the lists of a heap: the free blocks of a bin, the slabs of a class, the mappings (`common.links`).
 
-Links are offsets from the heap's control block, in heads as well: they name the same block wherever a heap is
-mapped. They stand where a free block has them (`block.links_at`): slabs and mappings begin with a page.
+Links and heads are offsets from the heap's control block, so that they stay valid wherever a heap is mapped.
+They are at `block.links_at`, as for a free block: slabs and mappings begin with a page.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from .layout import ALL_BITS
 
 
 def link_to(heap: Heap, block: Word) -> Word:
-    """The link that names a block."""
+    """The link to a block."""
     return (block - heap) & ALL_BITS
 
 
 def linked_block(heap: Heap, link: Word) -> Word:
-    """The block that a link names, or 0."""
+    """The block that a link refers to, or 0."""
     return (heap + link) & ALL_BITS if link != 0 else 0
 
 
@@ -29,18 +29,18 @@ def first_of(heap: Heap, head: Word) -> Word:
 
 
 def older(heap: Heap, block: Word) -> Word:
-    """The block behind this one in its list, or 0: it was put in before this one."""
+    """The next older block in its list, or 0."""
     return linked_block(heap, links_at(block).older)
 
 
 def newer(heap: Heap, block: Word) -> Word:
-    """The block in front of this one in its list, or 0."""
+    """The next newer block in its list, or 0."""
     return linked_block(heap, links_at(block).newer)
 
 
 @inline
 def enter_list(heap: Heap, head: Word, block: Word) -> bool:
-    """Make `block` the first of the list. Whether it is the only one."""
+    """Insert `block` at the front of the list. Returns True if it is the only one."""
     own = link_to(heap, block)
     first = put_in_front(head, own, links_at(block))
     if first != 0:
@@ -50,7 +50,7 @@ def enter_list(heap: Heap, head: Word, block: Word) -> bool:
 
 @inline
 def leave_list(heap: Heap, block: Word) -> tuple[Word, Word]:
-    """Take `block` out of its list, whose head still names it if it was the first.
+    """Remove `block` from its list; the head still refers to it if it was the first.
 
     Returns the links to the blocks behind it and in front of it, or 0.
     """
@@ -65,14 +65,14 @@ def leave_list(heap: Heap, block: Word) -> tuple[Word, Word]:
 
 
 def unlink(heap: Heap, head: Word, block: Word) -> None:
-    """Take `block` out of the list."""
+    """Remove `block` from the list."""
     behind, before = leave_list(heap, block)
     if before == 0:
         store_word(head, behind)
 
 
 def is_linked(heap: Heap, head: Word, block: Word) -> bool:
-    """Whether the links around a block in a list agree."""
+    """Whether the links of a block in a list and of its neighbours agree."""
     behind = older(heap, block)
     before = newer(heap, block)
     if behind != 0 and newer(heap, behind) != block:

@@ -16,8 +16,7 @@ from ..machine import (
     load_byte,
     load_word,
     multiply,
-    store_byte,
-    store_word,
+    store_half,
     unlikely,
 )
 
@@ -61,20 +60,19 @@ HAS_ADDRESS = 8
 
 HAS_STACK = 0x40  # in the first number of a row
 
-# Varints of up to eight bytes are made at one stroke: groups of seven bits are spread to bytes.
-LONG_VARINT = 1 << 56
-HALVES_LOW = 0x0000_0000_0FFF_FFFF
-HALVES_HIGH = 0x00FF_FFFF_F000_0000
-QUARTERS_LOW = 0x0000_3FFF_0000_3FFF
-QUARTERS_HIGH = 0x0FFF_C000_0FFF_C000
-BYTES_LOW = 0x007F_007F_007F_007F
-BYTES_HIGH = 0x3F80_3F80_3F80_3F80
-CONTINUED = 0x8080_8080_8080_8080
-SEVENTH = 37  # a 256th of so many times a number below 56 is a seventh of it
+# Varints of up to four bytes are made at one stroke: groups of seven bits are spread to bytes.
+GROUPS_BITS: Int = 28
+GROUPS = (1 << 28) - 1
+GROUPS_BYTES = 4
+PAIRS_LOW = 0x0000_3FFF
+PAIRS_HIGH = 0x0FFF_C000
+BYTES_LOW = 0x007F_007F
+BYTES_HIGH = 0x3F80_3F80
+CONTINUED = 0x8080_8080
 SIGN_SHIFT: Int = 63
 
 ADLER_MODULO = 65521
-ADLER_PIECE = 256  # words of a piece: the sums stay below 2**32
+ADLER_WORDS = 8  # so many at once: sums of lanes stay below 2**16
 EVEN_BYTES = 0x00FF_00FF_00FF_00FF
 ADD_LANES = 0x0001_0001_0001_0001
 EVEN_WEIGHTS = 0x0008_0006_0004_0002
@@ -83,7 +81,7 @@ LANE_SHIFT: Int = 48
 
 
 class TraceHeader(Record, size=64):
-    """What the file begins with."""
+    """The header of the file."""
 
     magic: Word
     version_and_bytes: Half
@@ -99,7 +97,7 @@ class TraceHeader(Record, size=64):
 
 
 class ChunkHead(Record, size=64):
-    """What stands in front of each chunk."""
+    """The head in front of each chunk."""
 
     mark: Half
     checksum: Half
@@ -118,55 +116,69 @@ class ChunkHead(Record, size=64):
 # ---- Numbers ----
 
 
+@inline
+def spread(value: Word) -> Word:
+    """Four groups of seven bits, each in a byte of its own."""
+    pairs = value & PAIRS_LOW | (value & PAIRS_HIGH) << 2
+    return pairs & BYTES_LOW | (pairs & BYTES_HIGH) << 1
+
+
+@inline
+def put_groups(place: Word, value: Word) -> Word:
+    """Write a varint of at most four bytes. Where it ends. There is no branch to be guessed."""
+    bits = spread(value)
+    last = highest_bit(bits | 1)
+    store_half(place, bits | CONTINUED & ((ONE << last) - 1))
+    return place + 1 + (last >> 3)
+
+
 def put_long(place: Word, value: Word) -> Word:
-    """Write a varint of any length. Where it ends."""
-    while value > 127:
-        store_byte(place, value & 127 | 128)
-        value >>= 7
-        place += 1
-    store_byte(place, value)
-    return place + 1
+    """Write a varint of any length. Returns its end."""
+    while value > GROUPS:
+        store_half(place, spread(value & GROUPS) | CONTINUED)
+        value >>= GROUPS_BITS
+        place += GROUPS_BYTES
+    return put_groups(place, value)
 
 
 @inline
 def put_number(place: Word, value: Word) -> Word:
-    """Write a varint, and perhaps some bytes behind it. Where it ends. There is no branch to be guessed."""
-    if unlikely(value >= LONG_VARINT):
-        return put_long(place, value)
-    more = highest_bit(value | 1) * SEVENTH >> 8
-    bits = value & HALVES_LOW | (value & HALVES_HIGH) << 4
-    bits = bits & QUARTERS_LOW | (bits & QUARTERS_HIGH) << 2
-    bits = bits & BYTES_LOW | (bits & BYTES_HIGH) << 1
-    store_word(place, bits | CONTINUED & ((ONE << more * 8) - 1))
-    return place + more + 1
+    """Write a varint, and perhaps some bytes behind it. Where it ends."""
+    return put_long(place, value) if unlikely(value > GROUPS) else put_groups(place, value)
 
 
 # ---- Checksums ----
 
 
-def weighted_sums(word: Word) -> tuple[Word, Word]:
-    """The sum of eight bytes, and the sum in which the first counts eight times, the last once."""
-    even = word & EVEN_BYTES
-    odd = word >> 8 & EVEN_BYTES
-    weighted = (multiply(even, EVEN_WEIGHTS) >> LANE_SHIFT) + (multiply(odd, ODD_WEIGHTS) >> LANE_SHIFT)
-    return multiply(even + odd, ADD_LANES) >> LANE_SHIFT, weighted
+@inline
+def weighted_sum(lanes: Word, weights: Word) -> Word:
+    """The weighted sum of four lanes of 16 bits, highest weight first; below 2**16."""
+    return multiply(lanes, weights) >> LANE_SHIFT
 
 
 def adler(address: Word, count: Word) -> Word:
-    """The Adler-32 of so many bytes."""
+    """The Adler-32 of `count` bytes, at most 2**28: up to there each sum fits in a word.
+
+    The bytes of eight words are added in lanes. `earlier` is the sum of what was in front of each of the words.
+    """
     low = ONE
     high: Word = 0
     while count >= 8:
         words = count >> 3
-        words = words if words < ADLER_PIECE else ADLER_PIECE * ONE
+        words = words if words < ADLER_WORDS else ADLER_WORDS * ONE
         end = address + words * 8
+        even: Word = 0
+        odd: Word = 0
+        earlier: Word = 0
         while address < end:
-            plain, weighted = weighted_sums(load_word(address))
-            high += low * 8 + weighted
-            low += plain
+            word = load_word(address)
+            earlier += even + odd
+            even += word & EVEN_BYTES
+            odd += word >> 8 & EVEN_BYTES
             address += 8
-        low %= ADLER_MODULO
-        high %= ADLER_MODULO
+        high += (low * words + weighted_sum(earlier, ADD_LANES)) * 8
+        high += weighted_sum(even, EVEN_WEIGHTS) + weighted_sum(odd, ODD_WEIGHTS)
+        low += weighted_sum(even + odd, ADD_LANES)
         count -= words * 8
     while count != 0:
         low += load_byte(address)

@@ -5,14 +5,14 @@
                       576, 672, 816, 1024                         15, 14, 13, ... 4
     class 29 to 60    1152, 1280, ... 2048, 2304, ... 16384       8 for each doubling; blocks of the heap
 
-Larger ones are blocks, for these coalesce: one object in use keeps its whole slab.
+Larger ones are blocks, which coalesce: a slab stays as long as one of its objects is in use.
 
-Tables answer in one load. Until they are filled, before the first thread's cache is made, they say 0, a
-class of which no cache has a list.
+The class of a size is one load from a table. Until the tables are filled, before the first thread cache is
+made, they have 0, a class without a list.
 
     CLASSES          for each number of units that a request may have: its class, for malloc's fast path
-    COUNTED_CLASSES  the same, filled in place of the other where each request is to come past that
-    BLOCK_CLASSES    for each number of units of a block: the class whose blocks are just so large, or 0
+    COUNTED_CLASSES  the same, filled instead of CLASSES where every request must miss the fast path
+    BLOCK_CLASSES    for each number of units of a block: the class whose blocks have exactly this size, or 0
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def has_objects(size_class: Word) -> bool:
 
 
 def object_bytes(size_class: Word) -> Word:
-    """The largest request of a class; its objects are just as large."""
+    """The largest request of a class, and the size of its objects."""
     return UNITS[size_class] << UNIT_SHIFT
 
 

@@ -1,8 +1,8 @@
-"""Owns clearing: a new block reads as zero to its last usable byte, and what does so already is not written.
+"""Owns clearing: a new block reads as zero to its last usable byte, without writing what already does.
 
 block  |part of a page|  page  |  page  |  page  |part of a page|
-        always written  pages that are UNCLEARED: written, or given anew by the system where they are many;
-                        of the others the system gives fresh ones anyway
+        always written  pages that are UNCLEARED: written, or replaced by fresh ones where they are many;
+                        for the others the system gives fresh ones anyway
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GIVEN_ANEW = (
 
 
 def clear_pages(page: Word, end: Word) -> None:
-    """The pages from `page` to `end` read as zero."""
+    """Make the pages from `page` to `end` read as zero."""
     start = page_address(page)
     stop = page_address(end)
     low = round_up(start, page_size())
@@ -32,14 +32,14 @@ def clear_pages(page: Word, end: Word) -> None:
 
 
 def uncleared_end(page: Word, end: Word) -> Word:
-    """Where the run of UNCLEARED pages from `page` on ends, at `end` at the latest."""
+    """The end of the run of UNCLEARED pages from `page` on, at most `end`."""
     while page < end and kind_of(page) == UNCLEARED:
         page += 1
     return page
 
 
 def clear_block(block: Word, size: Word) -> None:
-    """A new block of `size` units reads as zero, to the last usable byte. Without the lock."""
+    """Make a new block of `size` units read as zero, to the last usable byte. Without the lock."""
     stop = block + payload_bytes(block, size)
     page = page_of(block + IN_PAGE)
     end = page_of(next_block(block, size))

@@ -1,10 +1,10 @@
 """Owns the free blocks: each has no free neighbour, is tagged as free, and can be found.
 
-A free block is in a bin, unless it is the wilderness: the free block that ends where the heap grew last. That
-one is split only for what fits nowhere else, and needs no bin to be found.
+A free block is in a bin, unless it is the wilderness: the free block at the end where the heap grows. That one
+is split only if nothing else fits, and needs no bin.
 
-Any other free block can be found from each of its whole pages, too, for `purge` meets it there. Its first and
-its last one say where it begins:
+Any other free block can also be found from each of its whole pages, for `purge`. Its first and last page hold
+its start:
 
     tag of the page      0, or where the block begins with the page the block's own, which is never 0
     links of the page    the block's address; where it begins with the page they are its own
@@ -40,7 +40,7 @@ def wilderness(heap: Heap) -> Word:
 
 
 def wilderness_block(heap: Heap) -> Word:
-    """Where that block begins, or would begin."""
+    """The address of the wilderness, or where it would begin."""
     return heap.heap_end - (heap.end_units << UNIT_SHIFT)
 
 
@@ -55,13 +55,13 @@ def is_indexed(heap: Heap, block: Word, size: Word) -> bool:
 
 
 def note_start(page: Word, block: Word) -> None:
-    """Let a free block be found from one of its whole pages, at which it does not begin."""
+    """Store the start of a free block for one of its whole pages, at which it does not begin."""
     page_tag(page_address(page)).size = 0
     store_word(page_links(page_address(page)), block)
 
 
 def note_ends(block: Word, size: Word) -> None:
-    """Let a free block be found from its first and its last whole page, if it has any."""
+    """Store the start of a free block for its first and last whole page, if it has any."""
     first = page_of(block + IN_PAGE)
     behind_it = page_of(next_block(block, size))
     if first < behind_it:
@@ -72,7 +72,7 @@ def note_ends(block: Word, size: Word) -> None:
 
 
 def noted_start(page: Word) -> Word:
-    """What the first or the last whole page of a free block says: where the block begins."""
+    """The start of a free block, as stored for its first or last whole page."""
     start = page_address(page)
     return start if page_tag(start).size >> SIZE_SHIFT != 0 else load_word(page_links(start))
 
@@ -85,7 +85,7 @@ def is_inside(place: Word, block: Word) -> bool:
 def free_block_at(heap: Heap, page: Word) -> Word:
     """The free block in which a page with a mark lies.
 
-    It is looked for in both directions at once, but where one goes from run to run of one block.
+    It searches in both directions at once.
     """
     place = page_address(page)
     if place >= wilderness_block(heap) and place < heap.heap_end:
@@ -106,7 +106,7 @@ def free_block_at(heap: Heap, page: Word) -> Word:
 
 
 def index(heap: Heap, block: Word, size: Word) -> None:
-    """`size` units at `block`, tagged as free, can be found from now on."""
+    """Insert the free block of `size` units into the index."""
     heap.changes += 1
     if is_indexed(heap, block, size):
         put(heap, block, size)
@@ -117,7 +117,7 @@ def index(heap: Heap, block: Word, size: Word) -> None:
 
 
 def detach(heap: Heap, block: Word, size: Word) -> None:
-    """The free block of `size` units cannot be found any more."""
+    """Remove the free block of `size` units from the index."""
     heap.changes += 1
     if is_indexed(heap, block, size):
         take(heap, block, size)
@@ -126,7 +126,7 @@ def detach(heap: Heap, block: Word, size: Word) -> None:
 
 
 def move_end(heap: Heap, end: Word) -> None:
-    """The heap grows at `end` from now on, or nowhere if that is 0: the wilderness is a block like others."""
+    """Move the heap's growing end to `end`, 0: nowhere; the old wilderness becomes an ordinary block."""
     size = heap.end_units
     block = heap.heap_end - (size << UNIT_SHIFT)
     heap.heap_end = end
@@ -136,24 +136,24 @@ def move_end(heap: Heap, end: Word) -> None:
 
 
 def has_end_grown(heap: Heap) -> bool:
-    """Whether the wilderness became much larger since it was looked at: what stood before it was freed."""
+    """Whether the wilderness became much larger since `settle_end`, because the block before it was freed."""
     return unlikely(heap.end_units > heap.settled_units + heap.settled_units + MUCH)
 
 
 def settle_end(heap: Heap) -> None:
-    """The wilderness was looked at."""
+    """Remember the size of the wilderness."""
     heap.settled_units = heap.end_units
 
 
 def lower_end(heap: Heap, before: Word, end: Word) -> None:
-    """What ended at `before` ends at `end`: if that was the end at which the heap grows, it still is."""
+    """Move a segment's end from `before` to `end`, and the heap's end with it if it was the same."""
     heap.heap_end = end if heap.heap_end == before else heap.heap_end
 
 
 def merge(heap: Heap, block: Word, size: Word) -> Word:
-    """`size` units at `block` become free: one block with its free neighbours, where it can be found.
+    """Merge `size` units at `block`, now free, with their free neighbours, and index the result.
 
-    That block's address.
+    Returns its address.
     """
     start = block
     total = size
@@ -177,6 +177,6 @@ def merge(heap: Heap, block: Word, size: Word) -> Word:
 
 
 def meet(heap: Heap, block: Word) -> None:
-    """The free block at `block` is the one that will be looked for next."""
+    """Remember the free block at `block`, which will be searched for next."""
     heap.met_block = block
     heap.met_changes = heap.changes

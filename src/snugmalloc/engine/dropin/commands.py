@@ -1,4 +1,4 @@
-"""Owns what becomes of a command from outside (`outside`): a call that holds no lock obeys it and answers."""
+"""Owns the execution of commands from outside (`outside`), by a call that holds no lock."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def sum_of(which: Word) -> Word:
 
 
 def give_all_now(pad: Word) -> tuple[bool, Word]:
-    """All that is free goes back, but for so many bytes below the break. Whether any did, and how much."""
+    """Give back all free memory except `pad` bytes below the break. Returns whether any was, and how much."""
     before = sum_of(Figures.returned_bytes)
     reclaim()
     any_given = False
@@ -68,7 +68,7 @@ def give_all_now(pad: Word) -> tuple[bool, Word]:
 
 
 def begin_to(path: Word) -> Word:
-    """Record to this file. How that went."""
+    """Begin to record to this file. Returns the answer."""
     if load_byte(path) != SLASH:
         return NOT_KNOWN * ONE
     if has_ring() or mean_gap() != 0 or takes_stacks():
@@ -81,7 +81,7 @@ def begin_to(path: Word) -> Word:
 
 
 def end_now() -> Word:
-    """Record no more. How that went."""
+    """End the recording. Returns the answer."""
     if is_recording():
         look_at_forks()
     if has_ring():
@@ -90,16 +90,16 @@ def end_now() -> Word:
 
 
 def is_permitted() -> bool:
-    """Whether who gave the order may have files written.
+    """Whether the sender of the order may make this process write files.
 
-    Whoever writes to memory may do anything. A file of SNUG_PUBLISH is open to all processes of the user, those
-    with fewer rights than this one too.
+    Whoever writes to memory may do anything. A file of SNUG_PUBLISH is writable for all processes of the user,
+    also those with fewer privileges than this one.
     """
     return outside().source == IN_MEMORY or is_traceable()
 
 
 def carry_out() -> tuple[Word, Word]:
-    """Do what the order says. How that went, and how many bytes were given back by it."""
+    """Execute the order. Returns the answer, and the number of bytes given back."""
     kind = order().kind
     count: Word = 0
     how: Word = NOT_KNOWN
@@ -116,7 +116,7 @@ def carry_out() -> tuple[Word, Word]:
 
 
 def tell(how: Word, count: Word) -> None:
-    """Answer where the command came from."""
+    """Write the answer where the command came from."""
     if outside().source == IN_MEMORY:
         answer_command(own_command(), how, count)
         return
@@ -126,7 +126,7 @@ def tell(how: Word, count: Word) -> None:
 
 
 def obey() -> None:
-    """Without a lock, at the beginning of a call: do what was asked, if no other thread does."""
+    """Without a lock, at the beginning of a call: execute the waiting order, unless another thread does."""
     if not begin_order():
         return
     if is_own_order():

@@ -1,7 +1,7 @@
-"""Owns what a heap is: its control block, at an address, which holds all that is known of one heap.
+"""Owns the control block of a heap, which holds its whole state.
 
-The control block of the process's heap stands at a constant address. Who works on a heap holds its lock; the
-few functions that make slow system calls take it themselves, and say so.
+The control block of the process's heap is at a constant address. Functions that work on a heap need its lock;
+the few that make slow system calls take it themselves, and say so.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ NAME_BYTES = 32
 
 
 class Place(Record, size=16):
-    """Where one list of the transfer cache lies.
+    """A place for one list of the transfer cache.
 
      0  first  or 0
      8  count  how many the list holds
-    12  age    how often nobody had wanted it when that was looked at
+    12  age    how often it was found unused
     16
     """
 
@@ -40,9 +40,9 @@ class ClassPlaces(Record):
 
 
 class Heap(Record, align=64):
-    """The control block of a heap, by the module that works with each part.
+    """The control block of a heap, grouped by the module that uses each part.
 
-    Flags are words that are 0 or 1. What is in bytes, pages or nanoseconds says so.
+    Flags are words that are 0 or 1.
     """
 
     # figures: what is reported; at the beginning, so that the block's address is theirs
@@ -172,10 +172,10 @@ def is_process_heap(heap: Heap) -> bool:
 
 
 def lock_heap(heap: Heap) -> bool:
-    """Take the heap's lock; give the answer to `unlock_heap`."""
+    """Take the heap's lock; pass the result to `unlock_heap`."""
     return lock(heap + Heap.owner)
 
 
 def unlock_heap(heap: Heap, held: bool) -> None:
-    """Release the heap's lock; `held` is what `lock_heap` answered."""
+    """Release the heap's lock; `held` is the result of `lock_heap`."""
     unlock(heap + Heap.owner, held)

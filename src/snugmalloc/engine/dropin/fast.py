@@ -1,6 +1,6 @@
-"""Owns the fast paths: what malloc and free do before anybody takes a lock, and their relatives' rules.
+"""Owns the fast paths: what malloc and free do without a lock, and the rules of their relatives.
 
-What they do not find in this thread's lists goes on to `recorded`: all of it, while calls are recorded.
+Calls that miss this thread's lists go to `recorded`: during a recording, all of them.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ from .recorded import (
     answer_resize,
 )
 from .requests import is_power_of_two, power_of_two
+from .sampled import take_unsampled
 
 FLAGS = USED | OWN
 
 
 @inline
 def take_fast(size: Word) -> Word:
-    """From the front of this thread's list for the size, if it has one; or 0.
+    """Take the first of this thread's list for the size; or 0.
 
-    The class comes from a table for every size: a branch for larger ones nobody could guess.
+    The class comes from a table for every size: a branch for larger ones would be mispredicted.
     """
     cache = load_thread_word()
     if unlikely(size > LISTED_LIMIT):
@@ -62,14 +63,21 @@ def take_fast(size: Word) -> Word:
 
 @inline
 def allocate_fast(size: Word) -> Word:
-    """malloc(3). 17 instructions where the list has one."""
+    """malloc(3): 17 instructions if the list is not empty.
+
+    In a sampled recording the first look finds no list; the second one counts the bytes.
+    """
     first = take_fast(size)
-    return first if likely(first != 0) else answer_malloc(size)
+    if unlikely(first == 0):
+        first = take_unsampled(size)
+        if unlikely(first == 0):
+            return answer_malloc(size)
+    return first
 
 
 @inline
 def free_fast(pointer: Word) -> None:
-    """free(3): onto the front of this thread's list for the size, if it has room. 21 instructions.
+    """free(3): 21 instructions if this thread's list for the size has room.
 
     The kind of its page tells the list.
     """
@@ -84,7 +92,7 @@ def free_fast(pointer: Word) -> None:
     if likely(entry == cache + BLOCKS * UNIT and pointer & (UNIT - 1) == 0):
         free_listed_block(cache, pointer)
     else:
-        answer_free(pointer)
+        answer_free(pointer, entry - cache)
 
 
 @inline
@@ -98,7 +106,7 @@ def free_listed_block(cache: Word, block: Word) -> None:
             if likely(entry.room != 0):
                 push(entry, block)
                 return
-    answer_free(block)
+    answer_free(block, BLOCKS * UNIT)
 
 
 def allocate_cleared(count: Word, size: Word) -> Word:
@@ -135,7 +143,7 @@ def allocate_on(alignment: Word, size: Word) -> Word:
 
 
 def allocate_on_next(alignment: Word, size: Word) -> Word:
-    """The same for any alignment that has a next power of two, as glibc."""
+    """The same for any alignment, rounded up to a power of two as in glibc."""
     if alignment > LARGEST + 1:
         set_errno(EINVAL)
         return 0

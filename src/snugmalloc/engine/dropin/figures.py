@@ -1,7 +1,7 @@
-"""Owns what snug_stats reports: one word for each figure. A figure is named by its offset.
+"""Owns the statistics of snug_stats: one word for each figure. A figure is given by its offset.
 
-Most are kept up to date as the heap works; those marked * are computed when somebody asks. `live_bytes` and
-`live_blocks` count what has left the heap, and so what lies in thread caches too, until then.
+Most are kept up to date; those marked * are computed on request. `live_bytes` and `live_blocks` count what has
+left the heap, and so what lies in thread caches too, until then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ..machine import Array, Record, Word, array, load_word, store_word
 
 
 class Figures(Record):
-    """What is reported, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler compares the two."""
+    """The reported figures, in the order of ``snug_stats_t`` in snugmalloc.h: the C compiler checks it."""
 
     version: Word
     live_bytes: Word
@@ -52,7 +52,7 @@ class Figures(Record):
 
 
 class OwnFigures(Record):
-    """The same, and what is for us alone behind it."""
+    """The same, followed by private figures."""
 
     published: Array[Figures] = array(1)
     peak_out_bytes: Word  # the highest live_bytes so far
@@ -65,7 +65,7 @@ PUBLISHED = Figures.SIZE  # so many bytes are copied out
 
 
 def count_out(heap: Word, bytes_out: Word, blocks: Word) -> None:
-    """So much has left the heap for a program or a thread's cache."""
+    """Count bytes and blocks that were taken from the heap, for the program or a thread's cache."""
     live = load_word(heap + Figures.live_bytes) + bytes_out
     store_word(heap + Figures.live_bytes, live)
     raise_figure(heap, Figures.live_blocks, blocks)
@@ -74,7 +74,7 @@ def count_out(heap: Word, bytes_out: Word, blocks: Word) -> None:
 
 
 def count_in(heap: Word, bytes_in: Word, blocks: Word) -> None:
-    """So much has come back."""
+    """Count bytes and blocks that returned to the heap."""
     lower_figure(heap, Figures.live_bytes, bytes_in)
     lower_figure(heap, Figures.live_blocks, blocks)
 
@@ -83,13 +83,13 @@ def count_in(heap: Word, bytes_in: Word, blocks: Word) -> None:
 
 
 def may_take(heap: Word, count: Word) -> bool:
-    """Whether the limit lets us take `count` bytes more from the system."""
+    """Whether the limit allows taking `count` more bytes from the system."""
     limit = load_word(heap + Figures.limit_bytes)
     return limit == 0 or load_word(heap + Figures.system_bytes) + count <= limit
 
 
 def took(heap: Word, count: Word) -> None:
-    """The system gave `count` bytes, or 0 if they are counted already: it may be a new peak."""
+    """Count `count` bytes taken from the system, 0 if they are counted already, and update the peak."""
     system = load_word(heap + Figures.system_bytes) + count
     store_word(heap + Figures.system_bytes, system)
     if system > load_word(heap + Figures.peak_system_bytes):
@@ -97,6 +97,6 @@ def took(heap: Word, count: Word) -> None:
 
 
 def gave_back(heap: Word, count: Word) -> None:
-    """The system has `count` bytes of address range back."""
+    """Count `count` bytes of address space returned to the system."""
     lower_figure(heap, Figures.system_bytes, count)
     raise_figure(heap, Figures.returned_bytes, count)

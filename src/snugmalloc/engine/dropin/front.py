@@ -1,4 +1,4 @@
-"""Owns the front door: what is exported, under its standard name and under ours, and nothing else."""
+"""Owns the exported functions, under their standard names and ours, and nothing else."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def snug_malloc_trim(pad: Word) -> Int:
 
 
 def snug_background_step() -> None:
-    """Look whether memory should go back, and give it: what the helper thread does while the program sleeps."""
+    """Purge if the policy says so: what the helper thread does while the program sleeps."""
     look_around()
     for number in range(heap_count()):
         look_after(heap_number(number))
@@ -244,14 +244,14 @@ def snug_background_step() -> None:
 
 
 def snug_thread_idle() -> None:
-    """This thread keeps no memory for itself until its next request."""
+    """Empty this thread's cache until its next request."""
     give_up_cache()
     if is_thread_ending():
         end_thread()
 
 
 def snug_record_end() -> None:
-    """What was recorded goes to the file, and nothing more is recorded."""
+    """End the recording and write the rest to the file."""
     end_recording()
 
 
@@ -291,14 +291,14 @@ def snug_check() -> Int:
 
 
 def snug_heap_create(limit: Word, name: Word) -> Word:
-    """A heap of the program's own, or NULL with errno."""
+    """A new private heap, or NULL with errno."""
     read_options()
     heap = make_private_heap(limit, name)
     return heap if heap != 0 else refuse_private(process_heap())
 
 
 def snug_heap_destroy(heap: Word) -> None:
-    """All of a private heap goes back to the system."""
+    """Destroy a private heap and give all its memory back."""
     if heap != 0:
         destroy_heap(Heap(heap))
 
@@ -342,7 +342,7 @@ def snug_heap_free(heap: Word, pointer: Word) -> None:
 
 
 def snug_heap_name(heap: Word) -> Word:
-    """The name that a private heap was made with."""
+    """The name that a private heap was created with."""
     return Heap(heap).name
 
 

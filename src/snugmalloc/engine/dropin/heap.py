@@ -36,7 +36,7 @@ LOOK_AT = 4
 
 
 def grow_for(heap: Heap, size: Word) -> Word:
-    """The wilderness, once it has at least `size` units; or a block that came of growing elsewhere. Or 0."""
+    """The wilderness, grown to at least `size` units; or a block from growing elsewhere; or 0."""
     block: Word = 0
     while block == 0 and wilderness(heap) < size:
         if not grow(heap, size):
@@ -46,18 +46,18 @@ def grow_for(heap: Heap, size: Word) -> Word:
 
 
 def at_the_end(heap: Heap, size: Word) -> Word:
-    """The same where no bin has one: at the end of the heap, which grows if it must."""
+    """The same where no bin has one: at the end of the heap, growing it if necessary."""
     return wilderness_block(heap) if likely(wilderness(heap) >= size) else grow_for(heap, size)
 
 
 def find_or_grow(heap: Heap, size: Word) -> Word:
-    """A free block of at least `size` units, or 0. It can be found until it is taken out."""
+    """A free block of at least `size` units, which stays in the index; or 0."""
     block = find(heap, size)
     return block if block != 0 else at_the_end(heap, size)
 
 
 def split(heap: Heap, block: Word, found: Word, size: Word) -> None:
-    """Of a block of `found` units that cannot be found use `size`; the rest can be."""
+    """Use `size` of the `found` units of a block outside the index; the remainder goes into the index."""
     rest = found - size
     stop = next_block(block, found)
     if rest != 0:
@@ -71,7 +71,7 @@ def split(heap: Heap, block: Word, found: Word, size: Word) -> None:
 
 
 def hand_out(heap: Heap, block: Word, size: Word) -> Word:
-    """Use `size` units of a free block that was found, or 0 if none was."""
+    """Allocate `size` units from the free block `found`, or return 0 if that is 0."""
     if block == 0:
         return 0
     found = units_of(block)
@@ -121,9 +121,9 @@ def allocate_run(heap: Heap, size: Word, maximum: Word) -> tuple[Word, Word]:
 
 
 def carve(heap: Heap, block: Word, start: Word, size: Word) -> None:
-    """Take `size` units at `start` out of the free block that begins at `block`; what is left stays free.
+    """Take `size` units at `start` out of the free block that begins at `block`; the remainders stay free.
 
-    The marks of the pages are still to be cleared.
+    The caller must clear the marks of the pages.
     """
     found = units_of(block)
     detach(heap, block, found)
@@ -156,9 +156,9 @@ def find_aligned(heap: Heap, size: Word, alignment: Word) -> Word:
 
 
 def allocate_aligned(heap: Heap, size: Word, alignment: Word, uncleared: bool) -> Word:
-    """A block of `size` units at a multiple of `alignment`, a power of two and at least 32. Or 0.
+    """A block of `size` units at a multiple of `alignment`, a power of two and at least 32; or 0.
 
-    If it is `uncleared` it shall read as zero, and its dirty pages are marked so.
+    If `uncleared`, it must read as zero, and its dirty pages are marked UNCLEARED.
     """
     block = find_aligned(heap, size, alignment)
     if block == 0:
@@ -174,7 +174,7 @@ def allocate_aligned(heap: Heap, size: Word, alignment: Word, uncleared: bool) -
 
 
 def allocate_page(heap: Heap) -> Word:
-    """A page for a slab: a block that is just that page, or 0."""
+    """A page for a slab: a block of exactly one page, or 0."""
     block = find_aligned(heap, PAGE_UNITS * ONE, PAGE * ONE)
     if block == 0:
         return 0
@@ -188,7 +188,7 @@ def allocate_page(heap: Heap) -> Word:
 
 
 def take_pages(heap: Heap, page: Word, end: Word) -> None:
-    """Nobody else gets these pages, which lie in one free block, until `return_pages`."""
+    """Reserve these pages, which lie in one free block, until `return_pages`."""
     start = page_address(page)
     size = (end - page) * PAGE_UNITS
     carve(heap, free_block_at(heap, page), start, size)
@@ -197,7 +197,7 @@ def take_pages(heap: Heap, page: Word, end: Word) -> None:
 
 
 def return_pages(heap: Heap, page: Word, end: Word, purged: bool) -> None:
-    """The pages are free again, and the system has what was in them or has not."""
+    """Free the pages again, as purged or as dirty."""
     meet(heap, merge(heap, page_address(page), (end - page) * PAGE_UNITS))
     if purged:
         mark_clean(heap, page, end, PURGED)
@@ -207,7 +207,7 @@ def return_pages(heap: Heap, page: Word, end: Word, purged: bool) -> None:
 
 
 def free_page(heap: Heap, page: Word) -> None:
-    """A slab's page is a page of the heap again."""
+    """Return a slab's page to the heap."""
     set_kind(page_of(page), blocks_kind(heap))
     merge(heap, page, PAGE_UNITS)
 
@@ -245,7 +245,7 @@ def grow_block(heap: Heap, block: Word, before: Word, size: Word) -> bool:
 
 
 def set_aside(heap: Heap, size: Word) -> Word:
-    """A block of `size` units for the heap's own use, for ever. Or 0."""
+    """A block of `size` units for the heap's own use, never freed; or 0."""
     block = allocate(heap, size)
     if block != 0:
         set_tag(block, size, USED | OWN)

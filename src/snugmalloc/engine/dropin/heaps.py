@@ -1,11 +1,11 @@
-"""Owns the heaps beside the process's: how they are made, listed, and destroyed.
+"""Owns the heaps beside the process's: creating, listing and destroying them.
 
-A heap's control block stands at the beginning of its first region, in the granule that is no memory of its:
+A heap's control block is at the beginning of its first region, in the granule that is not used by blocks:
 
     | control block |  block | block | ... | sentinel    not yet ours    |  not ours  |
 
-Private heaps are made by a program: it alone takes memory from them, and all of it goes back at once when they
-are destroyed. The others are shards: malloc makes them where threads wait for each other, and they stay.
+Private heaps are created by a program: it alone takes memory from them, and all of it goes back at once when
+they are destroyed. The others are shards: malloc creates them where threads wait for each other, and they stay.
 
 All heaps' locks are in a list that begins with the process's heap, and changes under the lock of that one.
 """
@@ -35,7 +35,7 @@ from .refusals import note_reason, note_why
 from .segments import SMALLEST_PRIVATE_REGION, open_region, private_region, region_at
 from .switch import ON
 
-NO_HEAP = b"snugmalloc: %x is no heap of snug_heap_create: destroyed already, or never made"
+NO_HEAP = b"snugmalloc: %x is not a heap of snug_heap_create: destroyed already, or never created"
 
 
 def control_bytes() -> Word:
@@ -44,7 +44,7 @@ def control_bytes() -> Word:
 
 
 def at_lock(heap: Heap) -> Word:
-    """The address of a heap's lock, by which it is listed."""
+    """The address of a heap's lock, which is its entry in the list."""
     return heap + Heap.owner
 
 
@@ -69,13 +69,13 @@ def make_heap(length: Word) -> Heap:
 
 
 def list_heap(heap: Heap) -> None:
-    """Fork takes the lock of this heap, too, from now on; under the lock of the process's heap."""
+    """Add the heap to those whose locks fork takes; under the lock of the process's heap."""
     heap.next_lock = process_heap().next_lock
     process_heap().next_lock = at_lock(heap)
 
 
 def unlist_heap(heap: Heap) -> None:
-    """Fork has nothing more to do with this heap; what is none ends the process."""
+    """Remove the heap from the list; an address that is not a heap ends the process."""
     held = lock_heap(process_heap())
     before = process_heap()
     while before.next_lock != at_lock(heap):
@@ -95,7 +95,7 @@ def name_heap(heap: Heap, name: Word) -> None:
 
 
 def make_private_heap(limit: Word, name: Word) -> Heap:
-    """A heap of the program's own, of at most `limit` bytes if that is not 0. Or 0."""
+    """A heap of the program's own, of at most `limit` bytes if that is not 0; or 0."""
     heap = make_heap(private_region(limit))
     if heap == 0:  # so many addresses there may not be
         heap = make_heap(SMALLEST_PRIVATE_REGION * ONE)
@@ -115,13 +115,13 @@ def make_private_heap(limit: Word, name: Word) -> Heap:
 
 
 def give_range(start: Word, length: Word) -> None:
-    """These addresses go back, or at least their memory, where the system refuses to unmap them."""
+    """Unmap these addresses, or purge them if the system refuses to unmap them."""
     if not unmap_memory(start, length):
         purge_memory(start, length)
 
 
 def purge_all_tables(page: Word, end: Word) -> None:
-    """Nothing is noted of these pages any more, in however many leaves."""
+    """Purge the tags and links of these pages, in all their leaves."""
     while page < end:
         stop = (page | IN_LEAF) + 1
         stop = end if end < stop else stop
@@ -131,7 +131,7 @@ def purge_all_tables(page: Word, end: Word) -> None:
 
 
 def unmap_list(heap: Heap, mapping: Word) -> None:
-    """The mappings of a list go back to the system, from this one on."""
+    """Unmap the mappings of a list, from this one on."""
     while mapping != 0:
         behind = older(heap, mapping)
         length = length_of(mapping)
@@ -141,9 +141,9 @@ def unmap_list(heap: Heap, mapping: Word) -> None:
 
 
 def unmap_regions(limit: Word, end: Word) -> None:
-    """All regions go back, from the one with this limit to the oldest, where the control block is.
+    """Unmap all regions, from the one with this limit to the oldest, where the control block is.
 
-    The newest is the heap's up to `end` only.
+    The heap has used the newest only up to `end`.
     """
     while limit != 0:
         region = region_at(limit)
@@ -158,7 +158,7 @@ def unmap_regions(limit: Word, end: Word) -> None:
 
 
 def destroy_heap(heap: Heap) -> None:
-    """All that a private heap has goes back, whatever is still in use. Nobody else may be in it."""
+    """Give back all memory of a private heap, including blocks in use. No other thread may use it."""
     unlist_heap(heap)
     unmap_list(heap, newest_large(heap))
     unmap_list(heap, newest_freed(heap))

@@ -1,21 +1,21 @@
-"""Owns the mappings: large blocks, each in one of its own, and those that were freed and not unmapped yet.
+"""Owns the mappings: large blocks, each in one of its own, and spare ones, freed but not unmapped.
 
     mapping   +----------------- payload ------------------+
               ^ the block: it begins where the mapping does, with a page
 
-Nothing of ours stands in it. The kind of its first page is MAPPING, or SPARE when it was freed; its tag and
-links beside the page map hold the rest:
+Nothing of ours is in it. The kind of its first page is MAPPING, or SPARE when it was freed; its tag and links
+are beside the page map:
 
-    tag       the mapping's length in bytes; bit 0: it is clean, the system has all of it back
-              of the second page, while the block is in use: the heap that it belongs to
+    tag       the mapping's length in bytes; bit 0: it is clean, all of it was given back
+              the second page's, while the block is in use: the heap that it belongs to
     links     its neighbours in one of two lists: of blocks in use, and of spare mappings
 
 A spare mapping is free memory like the heap's: dirty until `purge` unmaps it, and taken before the system is
-asked for more. The next request takes the smallest that suffices, and what it leaves stays spare. Where the
-system refuses to unmap one (a process may have some 65,000 mappings, and a hole makes two of one), it is
-emptied and stays, and the heap serves large requests until one is unmapped again.
+asked for more. The next request takes the smallest that suffices, and the remainder stays spare. If the system
+refuses to unmap one (a process may have some 65,000 mappings, and a hole makes two of one), it is purged and
+kept, and the heap serves large requests until one is unmapped again.
 
-The system calls that take long are made without the lock: what they are about is in no list meanwhile.
+Slow system calls are made without the lock; their mapping is in no list meanwhile.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def length_of(mapping: Word) -> Word:
 
 
 def is_clean(mapping: Word) -> bool:
-    """Whether the system has all of a mapping: it reads as zero."""
+    """Whether all of a mapping was given back, so that it reads as zero."""
     return load_word(page_tag(mapping)) & CLEAN != 0
 
 
@@ -90,7 +90,7 @@ def newest_freed(heap: Heap) -> Word:
 
 
 def bytes_in_flight(heap: Heap) -> Word:
-    """Bytes counted as taken from the system that are in no list: a call about them is being made."""
+    """Bytes counted as taken from the system, in no list while a system call on them is in progress."""
     return heap.in_flight
 
 
@@ -100,7 +100,7 @@ def dirty_spare_pages(heap: Heap) -> Word:
 
 
 def cover_mapping(mapping: Word) -> bool:
-    """Make leaves for what is noted of a mapping. Returns True on success."""
+    """Make the leaves for a mapping's tags and links. Returns True on success."""
     return cover(mapping, mapping + PAGE)
 
 
@@ -115,7 +115,7 @@ def owner_of(pointer: Word) -> Heap:
 
 
 def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
-    """The mapping is a block in use; it reads as zero if it is `clean`."""
+    """Add the mapping to the blocks in use; it reads as zero if it is `clean`."""
     store_word(page_tag(mapping), length | clean)
     store_word(page_tag(mapping + PAGE), heap)
     enter_list(heap, heap + Heap.newest_used, mapping)
@@ -126,7 +126,7 @@ def add_used(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 
 
 def remove_used(heap: Heap, mapping: Word) -> None:
-    """The mapping is no block in use any more."""
+    """Remove the mapping from the blocks in use."""
     length = length_of(mapping)
     unlink(heap, heap + Heap.newest_used, mapping)
     set_kind(page_of(mapping), FOREIGN)
@@ -136,7 +136,7 @@ def remove_used(heap: Heap, mapping: Word) -> None:
 
 
 def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
-    """The mapping is free."""
+    """Add the mapping to the spare ones."""
     store_word(page_tag(mapping), length | clean)
     enter_list(heap, heap + Heap.newest_spare, mapping)
     heap.first_spare = mapping if heap.first_spare == 0 else heap.first_spare
@@ -146,7 +146,7 @@ def add_spare(heap: Heap, mapping: Word, length: Word, clean: Word) -> None:
 
 
 def remove_spare(heap: Heap, mapping: Word) -> None:
-    """The mapping is not in the list of free ones any more."""
+    """Remove the mapping from the spare ones."""
     length = length_of(mapping)
     heap.first_spare = newer(heap, mapping) if heap.first_spare == mapping else heap.first_spare
     unlink(heap, heap + Heap.newest_spare, mapping)
@@ -156,7 +156,7 @@ def remove_spare(heap: Heap, mapping: Word) -> None:
 
 
 def record_mapping(heap: Heap, event: Word, start: Word, count: Word) -> None:
-    """While calls are recorded: something happened to this memory of a mapping."""
+    """While calls are recorded: record an event about this memory of a mapping."""
     if unlikely(is_recording()) and heap.is_private == 0:
         record_range(event, start, count)
 
@@ -165,7 +165,7 @@ def record_mapping(heap: Heap, event: Word, start: Word, count: Word) -> None:
 
 
 def find_spare(heap: Heap, length: Word, alignment: Word) -> Word:
-    """The smallest spare mapping of at least `length` bytes that is aligned, of those freed last; or 0."""
+    """The smallest aligned spare mapping of at least `length` bytes, of those freed last; or 0."""
     best: Word = 0
     mapping = newest_freed(heap)
     looked_at: Word = 0
@@ -179,7 +179,7 @@ def find_spare(heap: Heap, length: Word, alignment: Word) -> Word:
 
 
 def take_spare(heap: Heap, length: Word, alignment: Word) -> Word:
-    """A large block of `length` bytes from a spare mapping, or 0. What is left over stays spare."""
+    """A large block of `length` bytes from a spare mapping, or 0. The remainder stays spare."""
     mapping = find_spare(heap, length, alignment)
     if mapping == 0:
         return 0
@@ -195,7 +195,7 @@ def take_spare(heap: Heap, length: Word, alignment: Word) -> Word:
 
 
 def oldest_spare(heap: Heap, dirty: bool) -> Word:
-    """The spare mapping that was freed first; with `dirty` the first of those that may be resident. Or 0."""
+    """The spare mapping that was freed first; with `dirty` the first of those that may be resident; or 0."""
     mapping = heap.first_spare
     looked_at: Word = 0
     while mapping != 0 and dirty and is_clean(mapping) and looked_at < LOOK_AT_SPARE:
@@ -250,12 +250,12 @@ def unmap_spares(heap: Heap) -> bool:
 
 
 def mapping_length(size: Word) -> Word:
-    """The length of a mapping for `size` bytes, at least two pages, or 0 if there are no addresses for it."""
+    """The length of a mapping for `size` bytes, at least two pages, or 0 if it exceeds the address space."""
     return round_up(size if size > PAGE else PAGE + ONE, page_size()) if size >> ADDRESS_BITS == 0 else 0
 
 
 def take_room(heap: Heap, length: Word) -> bool:
-    """Under the lock: count `length` bytes as taken from the system. False where the limit forbids it."""
+    """Under the lock: count `length` bytes as taken from the system. Returns False if the limit forbids it."""
     if not allows(heap, length):
         return False
     raise_figure(heap, Figures.system_bytes, length)
@@ -264,9 +264,9 @@ def take_room(heap: Heap, length: Word) -> bool:
 
 
 def give_fresh(heap: Heap, start: Word, length: Word) -> None:
-    """New pages that nobody needs go back; those that the system refuses to unmap are a spare mapping.
+    """Unmap new pages that are not needed; those that the system refuses to unmap become a spare mapping.
 
-    Where a limit does not allow that, they are left as they are: nothing of them is resident.
+    If a limit forbids that, they are left as they are: none of them is resident.
     """
     if length == 0 or unmap_memory(start, length):
         return
@@ -282,7 +282,7 @@ def give_fresh(heap: Heap, start: Word, length: Word) -> None:
 
 
 def map_apart(heap: Heap, length: Word, alignment: Word, slack: Word) -> Word:
-    """A new mapping of `length` bytes at a multiple of `alignment`, cut out of one with `slack` more. Or 0."""
+    """A new mapping of `length` bytes at a multiple of `alignment`, cut out of one with `slack` more; or 0."""
     found = map_or_note(length + slack)
     if found == 0 or slack == 0:
         return found
@@ -307,7 +307,7 @@ def map_pages(heap: Heap, length: Word, alignment: Word) -> Word:
 
 
 def make_room_for(heap: Heap, length: Word) -> None:
-    """Spare mappings go if with `length` more the total would be the highest ever."""
+    """Unmap spare mappings if `length` more bytes would make a new peak."""
     while (
         dirty_spare_pages(heap) != 0
         and figure(heap, Figures.system_bytes) + length > figure(heap, Figures.peak_system_bytes)
@@ -358,13 +358,13 @@ def map_large(heap: Heap, size: Word, alignment: Word) -> Word:
 
 
 def clear_large(mapping: Word) -> None:
-    """Let a new large block read as zero: what the system can give anew is not written."""
+    """Make a new large block read as zero, by fresh pages of the system instead of writing where possible."""
     if not is_clean(mapping) and not purge_memory(mapping, length_of(mapping)):
         clear_bytes(mapping, length_of(mapping))
 
 
 def free_large(heap: Heap, mapping: Word) -> bool:
-    """Under the lock: free the large block that begins here. Whether there was one."""
+    """Under the lock: free the large block that begins here. Returns False if there is none."""
     if not is_mapped_block(mapping):
         return False
     length = length_of(mapping)
@@ -377,7 +377,7 @@ def free_large(heap: Heap, mapping: Word) -> bool:
 
 
 def shrink_large(heap: Heap, mapping: Word, length: Word) -> bool:
-    """Under the lock: cut a large block down to `length` bytes; the rest is spare. Returns True on success."""
+    """Under the lock: shrink a large block to `length` bytes; the rest is spare. Returns True on success."""
     before = length_of(mapping)
     if not cover_mapping(mapping + length):
         return False
@@ -388,7 +388,7 @@ def shrink_large(heap: Heap, mapping: Word, length: Word) -> bool:
 
 
 def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
-    """Let a mapping that is in no list have `length` bytes, here or elsewhere. Where it is then, or 0."""
+    """Resize a mapping that is in no list to `length` bytes, here or elsewhere. Returns its address, or 0."""
     if resize_mapping(mapping, before, length):
         return mapping
     target = map_pages(heap, length, page_size())
@@ -406,7 +406,7 @@ def grow_mapping(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
 
 
 def grow_large(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
-    """Let a large block have `length` bytes, wherever it then lies; or 0, and it is as it was."""
+    """Resize a large block to `length` bytes, perhaps moving it. Returns its address; 0 if it is unchanged."""
     make_room_for(heap, length - before)
     held = lock_heap(heap)
     allowed = take_room(heap, length - before)
@@ -435,7 +435,7 @@ def grow_large(heap: Heap, mapping: Word, before: Word, length: Word) -> Word:
 
 
 def resize_large(heap: Heap, mapping: Word, size: Word) -> Word:
-    """Give a large block `size` bytes, wherever it then lies. The block, or 0 and it is as it was."""
+    """Resize a large block to `size` bytes, perhaps moving it. Returns its address; 0 if it is unchanged."""
     length = mapping_length(size)
     before = length_of(mapping)
     if length > before:

@@ -1,7 +1,7 @@
-"""Owns the sizes that everything else is measured in.
+"""Owns the units and sizes of the heap.
 
     unit      16 bytes; every block is a whole number of units, every pointer a multiple of one
-    page      4 KiB, whatever the system's pages are; one byte of the page map says what it is
+    page      4 KiB, whatever the system's page size; one byte of the page map is its kind
 
 Requests go to one of four places by their size:
 
@@ -37,5 +37,5 @@ GIB = 1 << 30
 
 
 def units_for(size: Word) -> Word:
-    """How many units a block takes that has room for `size` bytes and the header of the one behind it."""
+    """The units of a block with room for `size` bytes and the tag of the next block."""
     return (size + HEADER + UNIT - 1) >> UNIT_SHIFT

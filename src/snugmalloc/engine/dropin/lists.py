@@ -1,7 +1,7 @@
-"""Owns the layout of a thread's cache, and its lists: what a thread freed and takes again without a lock.
+"""Owns the layout of a thread's cache, and its lists: what a thread freed and can reuse without a lock.
 
 A list's limit begins small and doubles whenever it runs empty or full, up to `thread_cache` bytes, and in a
-small heap fewer: a program that needs little keeps little.
+small heap less: a program that needs little keeps little.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class List(Record, size=1 << ENTRY_SHIFT):
 
 
 class ThreadCache(Record):
-    """What one thread keeps.
+    """A thread's cache.
 
        0  lists       by class; of objects that is the kind of their pages
-     976  no_lists    always zero: the kinds of other pages lead here, where nothing is found and nothing fits
-    1104  next_cache  of all caches
-    1112  next_spare  of the caches that wait for a thread
+     976  no_lists    always zero: the kinds of other pages lead here, to empty lists without room
+    1104  next_cache  in the list of all caches
+    1112  next_spare  in the list of caches that wait for a thread
     1120  waited      how long it has waited for a thread
     1128  home        the heap that serves the thread
     1136  visits      how often the thread took that heap's lock,
-    1144  waits       and how often it had to wait for it, since that was looked at
+    1144  waits       and how often it had to wait for it, since the last check
     1152
     """
 
@@ -64,7 +64,7 @@ class ThreadCache(Record):
 
 
 def pop(entry: List) -> Word:
-    """The first of a list, or 0."""
+    """Take the first of a list, or 0."""
     first = entry.first
     if first != 0:
         entry.first = load_word(first)
@@ -80,20 +80,20 @@ def push(entry: List, pointer: Word) -> None:
 
 
 def first_limit(size_class: Word) -> Word:
-    """The limit that a list begins with: with very many threads most of them need little."""
+    """The initial limit of a list: with very many threads most of them need little."""
     if size_class > SMALL_CLASSES or figure(process_heap(), Figures.thread_caches) > MANY_THREADS:
         return ONE
     return FIRST_SMALL * ONE
 
 
 def list_bytes(heap: Heap) -> Word:
-    """How many bytes a list of a thread that this heap serves may hold."""
+    """The maximum bytes in a list of a thread that this heap serves."""
     maximum = MIN_LIST_BYTES + (figure(heap, Figures.heap_bytes) >> HEAP_SHIFT)
     return maximum if maximum < thread_cache() else thread_cache()
 
 
 def raise_limit(heap: Heap, entry: List, size_class: Word) -> bool:
-    """Let a list of the class grow, from its first limit to its maximum. Whether it can hold more now."""
+    """Raise the limit of a list, from its first limit to its maximum. Returns False if it is at the maximum."""
     before = entry.limit
     maximum = list_bytes(heap) // usable_in_class(size_class)
     maximum = MAX_LISTED if maximum > MAX_LISTED else maximum
@@ -108,7 +108,7 @@ def raise_limit(heap: Heap, entry: List, size_class: Word) -> bool:
 
 
 def fill(entry: List, chain: Word, count: Word) -> Word:
-    """Put a linked list into an empty entry, all but the first, which is the answer."""
+    """Put a linked list into an empty entry, except the first, which is returned."""
     room = entry.room + 1
     if room < count:
         entry.limit += count - room
@@ -119,7 +119,7 @@ def fill(entry: List, chain: Word, count: Word) -> Word:
 
 
 def empty_list(entry: List) -> Word:
-    """Take all that a list holds; its limit begins anew."""
+    """Take all of a list, and reset its limit."""
     chain = entry.first
     entry.first = 0
     entry.room = 0
@@ -131,14 +131,14 @@ def empty_list(entry: List) -> Word:
 
 
 def listed(entry: List) -> Word:
-    """How many a list holds, as its entry says: another thread may be at it."""
+    """The length of a list, as in its entry: another thread may be using it."""
     limit = entry.limit
     room = entry.room
     return limit - room if limit > room else 0
 
 
 def is_listed_block(pointer: Word, size_class: Word) -> bool:
-    """Whether this is an object or a block of the class, as a list should hold."""
+    """Whether this is an object or a block of the class."""
     if has_objects(size_class):
         return kind_at(pointer) == size_class
     if kind_at(pointer) != BLOCKS or not is_used(pointer):
@@ -147,7 +147,7 @@ def is_listed_block(pointer: Word, size_class: Word) -> bool:
 
 
 def is_list_sound(entry: List, size_class: Word) -> bool:
-    """Whether a list of this thread is as long as its entry says, and holds what it should."""
+    """Whether a list of this thread has the right length and only objects of its class."""
     count = listed(entry)
     pointer = entry.first
     while pointer != 0 and count != 0:
@@ -159,7 +159,7 @@ def is_list_sound(entry: List, size_class: Word) -> bool:
 
 
 def is_cache_sound(cache: ThreadCache) -> bool:
-    """Whether a cache holds what it should."""
+    """Whether a cache's lists are valid."""
     for size_class in range(1, ALL_CLASSES + 1):
         entry = cache.lists[size_class]
         if not is_list_sound(entry, size_class):

@@ -1,16 +1,16 @@
-"""Owns the marks of free pages: which pages lie wholly inside free blocks, and what the kernel has of them.
+"""Owns the marks of free pages: which pages lie wholly inside free blocks, and whether they are dirty or clean.
 
     free block    ..|xxxx|page 0 |page 1 |page 2 |xx|..      x: the edges, in pages that others may use
                           FRESH   DIRTY   PURGED             never touched, still resident, given back
 
-`purge` finds by them what can go back, and calloc what reads as zero already. Taking a block clears the marks
+They tell `purge` what it can give back, and calloc what reads as zero already. Taking a block clears the marks
 of the pages that it needs.
 """
 
 from __future__ import annotations
 
 from ..common.figures import figure, lower_figure, raise_figure
-from ..machine import Int, Word, multiply, unlikely
+from ..machine import Int, Word, load_word, multiply, store_word, unlikely
 from .block import next_block
 from .control import Heap
 from .figures import Figures
@@ -27,10 +27,10 @@ from .pages import (
     crosses_leaf,
     eight_kinds,
     kind_of,
+    kind_place,
     next_covered,
     page_address,
     page_of,
-    set_eight_kinds,
     set_few_kinds,
     set_kind,
     set_kinds,
@@ -59,7 +59,7 @@ def spare_pages(heap: Heap) -> Word:
 
 
 def take_refaults(heap: Heap) -> Word:
-    """How many pages blocks of less than PAGED bytes needed again after they went back, since the last time."""
+    """How many purged pages blocks of less than PAGED bytes needed again, since the last call."""
     count = heap.refaults
     heap.refaults = 0
     return count
@@ -73,19 +73,19 @@ def take_long_refaults(heap: Heap) -> Word:
 
 
 def count_gone(heap: Heap, count: Word) -> None:
-    """So many pages of addresses went back to the system, the break moved down or a mapping was undone."""
+    """Count pages of address space returned to the system, by the break or by unmapping."""
     heap.gone += count
 
 
 def count_new(heap: Heap, count: Word, is_long: bool) -> None:
-    """The system gave so many pages: as far as such went back before, they were needed again."""
+    """Count new pages of the system as refaults, up to the number that was returned before."""
     again = count if count < heap.gone else heap.gone
     heap.gone -= again
     count_refaults(heap, again, is_long)
 
 
 def count_refaults(heap: Heap, count: Word, is_long: bool) -> None:
-    """So many pages are needed again, for a block of at least PAGED bytes if it `is_long`."""
+    """Count refaulted pages, of a block of at least PAGED bytes if it `is_long`."""
     if is_long:
         heap.long_refaults += count
     else:
@@ -116,7 +116,7 @@ def mark_clean(heap: Heap, page: Word, end: Word, kind: Word) -> None:
 
 
 def unmark(heap: Heap, page: Word, end: Word, kind: Word) -> None:
-    """Free pages are no longer the heap's, or it has others for them: their kind is `kind` now."""
+    """Remove free pages from the heap: their kind is `kind` now."""
     while page < end:
         if kind_of(page) == DIRTY:
             heap.dirty -= 1
@@ -132,14 +132,14 @@ def are_free(kinds: Word) -> bool:
 
 
 def step_back(page: Word) -> Word:
-    """From a page with a mark back over up to eight that have one, too: the same page if there is none."""
+    """From a marked page back over up to eight marked ones; the same page if there is none."""
     if page & 7 == 0 and are_free(eight_kinds(page - 8)):
         return page - 8
     return page - 1 if kind_of(page - 1) >= FRESH else page
 
 
 def step_on(page: Word) -> Word:
-    """The same in the other direction."""
+    """The same, forwards."""
     if page & 7 == 7 and are_free(eight_kinds(page + 1)):
         return page + 8
     return page + 1 if kind_of(page + 1) >= FRESH else page
@@ -182,7 +182,7 @@ def dirty_end(page: Word, end: Word) -> Word:
 
 
 def claim_page(heap: Heap, page: Word, instead: Word) -> bool:
-    """A page is needed: clear its mark; if it is dirty its kind is `instead`. Whether it was given back."""
+    """Clear the mark of a needed page; if it is dirty its kind is `instead`. Returns True if it was purged."""
     kind = kind_of(page)
     if kind == DIRTY:
         heap.dirty -= 1
@@ -195,7 +195,7 @@ def claim_page(heap: Heap, page: Word, instead: Word) -> bool:
 
 
 def claim_each(heap: Heap, page: Word, end: Word, is_long: bool) -> None:
-    """Pages are needed, and any may be the system's: clear their marks."""
+    """Clear the marks of pages that are needed, any of which may be clean."""
     again: Word = 0
     while page < end:
         again += claim_page(heap, page, blocks_kind(heap))
@@ -203,37 +203,57 @@ def claim_each(heap: Heap, page: Word, end: Word, is_long: bool) -> None:
     count_refaults(heap, again, is_long)
 
 
-def claim_dirty(heap: Heap, page: Word, end: Word) -> bool:
-    """Up to eight pages of one leaf are needed: clear their marks, unless any is the system's.
+def count_dirty(kinds: Word) -> Word:
+    """The number of DIRTY pages among eight."""
+    return multiply(kinds & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
 
-    Returns True on success.
-    """
-    mask = ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
-    kinds = eight_kinds(page) & mask
+
+def claim_eight(heap: Heap, page: Word, place: Word, kinds: Word, is_long: bool) -> None:
+    """Clear the marks of eight needed pages, whose kinds are at `place`: they become `kinds`."""
+    found = load_word(place)
+    if unlikely(found & SPARE_BITS != 0):
+        claim_each(heap, page, page + 8, is_long)
+        return
+    heap.dirty -= count_dirty(found)
+    store_word(place, kinds)
+
+
+def claim_few(heap: Heap, page: Word, end: Word) -> None:
+    """Clear the marks of fewer than eight needed pages of one leaf; the pages behind may be another heap's."""
+    kinds = eight_kinds(page) & ALL_BITS >> (ALL_BIT_COUNT - (end - page) * 8)
     if unlikely(kinds & SPARE_BITS != 0):
-        return False
-    heap.dirty -= multiply(kinds & DIRTY_BITS, SUM_OF_BYTES) >> SUM_SHIFT
-    if mask == ALL_BITS:
-        set_eight_kinds(page, multiply(blocks_kind(heap), SUM_OF_BYTES))
-    else:  # one by one: the pages behind may be another heap's
-        set_few_kinds(page, end, blocks_kind(heap))
-    return True
+        claim_each(heap, page, end, False)
+        return
+    heap.dirty -= count_dirty(kinds)
+    set_few_kinds(page, end, blocks_kind(heap))
+
+
+def claim_many(heap: Heap, page: Word, end: Word) -> None:
+    """Clear the marks of at least eight needed pages of one leaf; the last eight may overlap those before."""
+    is_long = end - page >= LONG_PAGES
+    kinds = multiply(blocks_kind(heap), SUM_OF_BYTES)
+    place = kind_place(page)
+    while page + 8 < end:
+        claim_eight(heap, page, place, kinds, is_long)
+        page += 8
+        place += 8
+    claim_eight(heap, end - 8, place - (page + 8 - end), kinds, is_long)
 
 
 def claim(heap: Heap, block: Word, size: Word) -> None:
-    """The `size` units at `block` are needed: clear the marks of their pages, up to eight at once."""
+    """Clear the marks of the pages of `size` needed units at `block`."""
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
-    is_long = end - page >= LONG_PAGES
-    while page < end:
-        stop = page + 8 if page + 8 < end else end
-        if unlikely(crosses_leaf(page, stop)) or not claim_dirty(heap, page, stop):
-            claim_each(heap, page, stop, is_long)
-        page = stop
+    if unlikely(crosses_leaf(page, end)):
+        claim_each(heap, page, end, end - page >= LONG_PAGES)
+    elif end - page < 8:
+        claim_few(heap, page, end)
+    else:
+        claim_many(heap, page, end)
 
 
 def claim_to_return(heap: Heap, block: Word, size: Word) -> None:
-    """The same for pages that nobody needs: they are on their way to the system."""
+    """The same for pages that are being given back."""
     before = heap.refaults
     long_before = heap.long_refaults
     claim(heap, block, size)
@@ -242,7 +262,7 @@ def claim_to_return(heap: Heap, block: Word, size: Word) -> None:
 
 
 def claim_uncleared(heap: Heap, block: Word, size: Word) -> None:
-    """The same for a block that shall read as zero: its dirty pages are UNCLEARED until they are cleared."""
+    """The same for a block that must read as zero: its dirty pages are UNCLEARED until they are cleared."""
     page = page_of(block)
     end = page_of(next_block(block, size) + IN_PAGE)
     is_long = end - page >= LONG_PAGES

@@ -268,7 +268,7 @@ def settle() -> None:
 
 
 def read_options() -> bool:
-    """Take the defaults and, as soon as there is an environment, what it says. Whether it has been read."""
+    """Set the defaults and, as soon as it is known, read the environment. Returns True if it has been read."""
     if have_options():
         return True
     is_known = environment_is_known()

@@ -1,13 +1,12 @@
-"""Owns what others find in this process from outside, and what they may ask of it.
+"""Owns the interface to other processes: what they can read in this one, and the commands that they can send.
 
-The exported word `snug_outside_at` holds the address of an `Outside`: where the page map is, for those who walk
-the heap in /proc/PID/mem, and a `Command`. Whoever may trace the process writes there what it should do; its
-own user may write the same into the file of SNUG_PUBLISH. The number in `asked` is new for each command and
-comes last. The heap's steps look whether there is one, and keep it in `order`, for the next call that finds
-nothing in its thread's lists: that one holds no lock (`commands`). So malloc and free have nothing to do with
-it.
+The exported word `snug_outside_at` holds the address of an `Outside`: the page map, for those who walk the heap
+in /proc/PID/mem, and a `Command`. Whoever may trace the process writes a command there; its own user may write
+it into the file of SNUG_PUBLISH. The number in `asked` is new for each command and is written last. The heap's
+steps check for a command, and copy it to `order`, for the next call that finds nothing in its thread's lists:
+that call holds no lock (`commands`). So the fast paths of malloc and free are not affected.
 
-A command names the process that is meant: a forked child has those of its parent before it, and ignores them.
+A command names the process that it is for: a forked child has copies of its parent's, and ignores them.
 """
 
 from __future__ import annotations
@@ -58,12 +57,12 @@ IN_FILE = 1  # or the one in the published file
 class Command(Record, size=4144):
     """What somebody outside asks for, and what became of it.
 
-       0  asked     a number that no command before had
+       0  asked     a number, new for each command
        8  kind
-      16  process   the id of the process that is meant, as it sees it
-      24  answered  the number of the command that was done last,
-      32  answer    how that went,
-      40  given     and how many bytes went back by it
+      16  process   the id of the process that it is for, in its own namespace
+      24  answered  the number of the last executed command,
+      32  answer    its result,
+      40  given     and how many bytes it gave back
       48  path      zero-terminated
     4144
     """
@@ -78,16 +77,16 @@ class Command(Record, size=4144):
 
 
 class Outside(Record, size=8344):
-    """What others find.
+    """What others can read.
 
        0  layout    OUTSIDE_LAYOUT, written last
        8  root      of the page map: see pages.py
-      16  forks     in which process `progress` was so
+      16  forks     the process (fork generation) of `progress`
       24  progress  of the order
       32  source    where it came from
-      40  seen      the numbers that were looked at last, by source
+      40  seen      the numbers seen last, by source
       56  command
-    4200  order     the copy that is obeyed
+    4200  order     the copy that is executed
     8344
     """
 
@@ -105,7 +104,7 @@ OUTSIDE = reserve(Outside.SIZE)
 
 
 def outside() -> Outside:
-    """What others find of this process."""
+    """The record that others can read."""
     return Outside(OUTSIDE)
 
 
@@ -115,12 +114,12 @@ def own_command() -> Command:
 
 
 def order() -> Command:
-    """The command that is obeyed."""
+    """The command that is being executed."""
     return outside().order[0]
 
 
 def tell_root(root: Word) -> None:
-    """The page map is there."""
+    """Publish the page map."""
     outside().root = root
 
 
@@ -138,14 +137,14 @@ def has_order() -> bool:
 
 
 def look_at_child() -> None:
-    """A forked child was perhaps copied while its parent was at an order."""
+    """In a forked child: reset an order that the parent may have been executing."""
     if unlikely(outside().forks != fork_generation()):
         outside().forks = fork_generation()
         atomic_store(OUTSIDE + Outside.progress, NO_ORDER * ONE)
 
 
 def keep_order(command: Command, source: Word, number: Word) -> None:
-    """Keep a command as the order, if it is meant for this process, unless one is kept or obeyed already."""
+    """Copy a command to the order, if it is for this process, unless one is waiting or being executed."""
     look_at_child()
     own = outside()
     if not atomic_replace(own + Outside.progress, NO_ORDER * ONE, COPYING):
@@ -161,7 +160,7 @@ def keep_order(command: Command, source: Word, number: Word) -> None:
 
 
 def look_at(command: Command, source: Word) -> None:
-    """Without a lock: keep the command there if it is a new one."""
+    """Without a lock: copy the command there to the order if it is new."""
     number = atomic_load(command + Command.asked)
     if unlikely(number != outside().seen[source]):
         keep_order(command, source, number)
@@ -171,18 +170,18 @@ def look_at(command: Command, source: Word) -> None:
 
 
 def begin_order() -> bool:
-    """Whether this thread, and no other, obeys the order now."""
+    """Claim the order for this thread. Returns True on success."""
     look_at_child()
     return atomic_replace(OUTSIDE + Outside.progress, WAITING * ONE, OBEYING)
 
 
 def is_own_order() -> bool:
-    """Whether the order is meant for this process: not where nobody told us about a fork."""
+    """Whether the order is for this process: not after an unnoticed fork."""
     return order().process == process_id()
 
 
 def answer_command(command: Command, how: Word, count: Word) -> None:
-    """Tell whoever asked how the order went, unless that one has gone: then `command` is 0."""
+    """Write the result of the order for the sender, unless that is gone: then `command` is 0."""
     if command != 0:
         command.answer = how
         command.given = count
@@ -190,5 +189,5 @@ def answer_command(command: Command, how: Word, count: Word) -> None:
 
 
 def end_order() -> None:
-    """The next command may come."""
+    """Allow the next command."""
     atomic_store(OUTSIDE + Outside.progress, NO_ORDER * ONE)

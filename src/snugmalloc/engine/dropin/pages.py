@@ -14,11 +14,11 @@ The tables grow with what the heap uses: 4 MiB of addresses for each 512 MiB, an
 is resident. One page map serves every heap of the process, wherever its pages lie, and a foreign pointer is
 recognised by two loads.
 
-Whose a page is stands in the leaf, too, for granules of 16 pages: the process's heap, which owns what nobody
-else does, begins and ends anywhere, and the memory of every other heap is whole granules.
+The leaf also has the owners, for granules of 16 pages: the process's heap, which owns all pages without an
+owner, begins and ends anywhere, and the memory of every other heap is whole granules.
 
-The kind of a slab's page is the size class of its objects. A kind times 16 is where a thread's cache has the
-list for these objects; for all other kinds there is an entry that takes nothing.
+The kind of a slab's page is the size class of its objects. A kind times 16 is the offset in a thread's cache of
+the list for these objects; all other kinds have an entry without room.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ SPARE_BITS = 0x0202_0202_0202_0202  # FRESH and PURGED this one
 
 
 class Tag(Record, size=8):
-    """What the heap notes about a block: see block.py. About a mapping it is one word: see large.py.
+    """The tag of a block: see block.py. For a mapping it is one word: see large.py.
 
     0  size    and flags
-    4  before  the size of the block before, and whether that is free
+    4  before  the size of the previous block, and whether that is free
     8
     """
 
@@ -93,13 +93,13 @@ class Tag(Record, size=8):
 
 
 class Leaf(Record):
-    """What is known of 512 MiB of pages.
+    """The part of the page map for 512 MiB of pages.
 
           0  kinds    128 KiB
      131072  tags     1 MiB
     1179648  links    2 MiB
-    3276800  owners   64 KiB: of each granule the heap's control block, or 0 for the process's heap
-    3342336  samples  1 MiB: of each page two halves, see sampled.py
+    3276800  owners   64 KiB: for each granule the heap's control block, or 0 for the process's heap
+    3342336  samples  1 MiB: for each page two halves, see sampled.py
     4390912
     """
 
@@ -139,7 +139,7 @@ def has_leaf(page: Word) -> bool:
 
 
 def leaf_of_page(page: Word) -> Leaf:
-    """The leaf that the page's kind is in; where that is at NO_LEAF, it has kinds only."""
+    """The leaf with the page's kind; the one at NO_LEAF has kinds only."""
     return Leaf((ROOT + load_word(root_entry(page)) + NO_LEAF) & ALL_BITS)
 
 
@@ -149,13 +149,13 @@ def kind_place(page: Word) -> Word:
 
 
 def page_tag(address: Word) -> Tag:
-    """The tag of the page at `address`, which is covered."""
+    """The tag of the page at `address`, which has a leaf."""
     page = page_of(address)
     return leaf_of_page(page).tags[page & IN_LEAF]
 
 
 def page_links(address: Word) -> Links:
-    """The two links of the page at `address`, which is covered."""
+    """The two links of the page at `address`, which has a leaf."""
     page = page_of(address)
     return leaf_of_page(page).links[page & IN_LEAF]
 
@@ -164,18 +164,18 @@ def page_links(address: Word) -> Links:
 
 
 def owner_place(page: Word) -> Word:
-    """The address of the word that says whose a page is that is covered."""
+    """The address of the word with the owner of a page, which has a leaf."""
     return leaf_of_page(page).owners + ((page & IN_LEAF) >> GRANULE_SHIFT << WORD_BYTES_SHIFT)
 
 
 def owner_of_page(page: Word) -> Heap:
-    """The heap that a covered page belongs to, if it is one of blocks or of a slab."""
+    """The heap that owns a page of blocks or of a slab."""
     owner = load_word(owner_place(page))
     return Heap(owner) if owner != 0 else process_heap()
 
 
 def set_owner(start: Word, end: Word, owner: Word) -> None:
-    """Whole granules, which are covered, belong to the heap at `owner` now, or to nobody if that is 0."""
+    """Set the owner of whole granules, which have leaves: the heap at `owner`, or 0 for none."""
     page = page_of(start)
     while page < page_of(end):
         store_word(owner_place(page), owner)
@@ -201,7 +201,7 @@ def sample_place(address: Word) -> Word:
 
 
 def kind_at(address: Word) -> Word:
-    """The kind of the page of any address; of its low 48 bits, if it is none."""
+    """The kind of the page of any address, by its low 48 bits."""
     return load_byte(kind_place(page_of(address)))
 
 
@@ -211,12 +211,12 @@ def kind_of(page: Word) -> Word:
 
 
 def set_kind(page: Word, kind: Word) -> None:
-    """Write the kind of a page that is covered."""
+    """Write the kind of a page, which has a leaf."""
     store_byte(kind_place(page), kind)
 
 
 def set_kinds(page: Word, end: Word, kind: Word) -> None:
-    """Write the kind of all pages from `page` to `end`, which are covered."""
+    """Write the kind of all pages from `page` to `end`, which have leaves."""
     while page < end:
         stop = (page | IN_LEAF) + 1
         stop = end if end < stop else stop
@@ -239,13 +239,8 @@ def crosses_leaf(page: Word, end: Word) -> bool:
 
 
 def eight_kinds(page: Word) -> Word:
-    """The kinds of eight pages; at the end of a leaf, of those that are left, and something else."""
+    """The kinds of eight pages; at the end of a leaf, of those that are left, and other bytes."""
     return load_word(kind_place(page))
-
-
-def set_eight_kinds(page: Word, kinds: Word) -> None:
-    """Write the kinds of eight pages of one heap."""
-    store_word(kind_place(page), kinds)
 
 
 def blocks_kind(heap: Heap) -> Word:
@@ -272,7 +267,7 @@ def is_heap_kind(kind: Word) -> bool:
 
 
 def lowest_page(heap: Heap) -> Word:
-    """No page before this one was ever the heap's."""
+    """The first page that was ever the heap's."""
     return heap.first_page
 
 
@@ -282,7 +277,7 @@ def used_pages(heap: Heap) -> Word:
 
 
 def use_pages(heap: Heap, page: Word, end: Word) -> None:
-    """The pages from `page` to `end` are the heap's now."""
+    """Extend the range of the heap's pages by those from `page` to `end`."""
     heap.first_page = page if heap.first_page == 0 or page < heap.first_page else heap.first_page
     heap.end_page = end if end > heap.end_page else heap.end_page
 

@@ -1,4 +1,4 @@
-"""Owns the places that serve a request to a heap, its blocks or a mapping, and resizing in place."""
+"""Owns the choice of a place for a request to a heap, its blocks or a mapping, and resizing in place."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FREED: Byte = 0x5A  # and bytes that it has freed
 
 
 def usable(pointer: Word) -> Word:
-    """The usable bytes of a block in use; whatever is no such block ends the process."""
+    """The usable bytes of a block in use; any other pointer ends the process."""
     kind = kind_at(pointer)
     if is_block_kind(kind) and pointer & (UNIT - 1) == 0:
         if not is_used(pointer):
@@ -54,14 +54,14 @@ def usable(pointer: Word) -> Word:
 
 
 def filled(pointer: Word) -> Word:
-    """The answer to a request for memory that need not be zero; with SNUG_FILL=1 it is full of HANDED_OUT."""
+    """The result of a request for memory that need not be zero, filled with HANDED_OUT if SNUG_FILL=1."""
     if unlikely(fills_memory()) and pointer != 0:
         fill_bytes(pointer, usable(pointer), HANDED_OUT)
     return pointer
 
 
 def fill_freed(pointer: Word) -> None:
-    """A block in use is about to be freed; with SNUG_FILL=1 it is full of FREED."""
+    """Before a block is freed: fill it with FREED if SNUG_FILL=1."""
     if unlikely(fills_memory()):
         fill_bytes(pointer, usable(pointer), FREED)
 
@@ -70,12 +70,12 @@ def fill_freed(pointer: Word) -> None:
 
 
 def units_in(heap: Heap, size: Word) -> Word:
-    """The units of a block of the heap for `size` bytes; in a private heap no list wants those of a class."""
+    """The units of a block of the heap for `size` bytes, in a private heap without rounding to a class."""
     return units_for(size if size != 0 else ONE) if heap.is_private != 0 else block_units(size)
 
 
 def in_heap(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages. Or 0."""
+    """A block of the heap at a multiple of `alignment`; from PAGED bytes on one of whole pages; or 0."""
     units = units_in(heap, size)
     if size >= PAGED:
         units = round_up(size, page_size()) >> UNIT_SHIFT
@@ -94,7 +94,7 @@ def in_heap(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
 
 
 def in_mapping(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block in a mapping of its own at a multiple of `alignment`. Or 0."""
+    """A block in a mapping of its own at a multiple of `alignment`; or 0."""
     mapping = map_large(heap, size, alignment)
     if mapping == 0:
         return 0
@@ -106,7 +106,7 @@ def in_mapping(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
 
 
 def anywhere(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
-    """A block in the heap or, from the threshold on, a mapping; the other if that is refused. Or 0."""
+    """A block in the heap or, from the threshold on, a mapping; the other if that is refused; or 0."""
     if size >= mmap_threshold() and not is_short_of_mappings(heap):
         mapping = in_mapping(heap, size, alignment, cleared)
         return mapping if mapping != 0 else in_heap(heap, size, alignment, cleared)
@@ -142,14 +142,14 @@ def dispose_large(pointer: Word) -> None:
 
 
 def units_to_resize(heap: Heap, pointer: Word, before: Word, size: Word) -> Word:
-    """The units that a block of `before` units shall have for `size` bytes: one of whole pages stays one."""
+    """The units of a block of `before` units after resizing to `size` bytes: one of whole pages stays one."""
     if pointer & IN_PAGE == 0 and before & (PAGE_UNITS - 1) == 0 and size >= PAGED:
         return round_up(size, page_size()) >> UNIT_SHIFT
     return units_in(heap, size)
 
 
 def resize_block(pointer: Word, size: Word) -> bool:
-    """Give a block of a heap room for `size` bytes where it stands. Returns True on success."""
+    """Resize a block of a heap to `size` bytes in place. Returns True on success."""
     heap = owner_of(pointer)
     before = units_of(pointer)
     units = units_to_resize(heap, pointer, before, size)
@@ -166,7 +166,7 @@ def resize_block(pointer: Word, size: Word) -> bool:
 
 
 def resize_in_place(pointer: Word, size: Word, before: Word) -> Word:
-    """A block of `before` usable bytes with room for `size`, and a mapping elsewhere if it must; or 0."""
+    """Resize a block of `before` usable bytes to `size` in place, moving only mappings; or 0."""
     kind = kind_at(pointer)
     if kind == MAPPING:
         moved = resize_large(owner_of(pointer), pointer, size)

@@ -1,6 +1,6 @@
-"""Owns the requests to a private heap: whatever its program takes from it, by the heap's lock.
+"""Owns the requests to a private heap, each under the heap's lock.
 
-There are no slabs and no thread caches: each object is a block, with its 8 bytes in front. Nothing here is
+There are no slabs and no thread caches: each object is a block, with its tag of 8 bytes. Nothing here is
 counted under SNUG_STATS=1.
 """
 
@@ -29,18 +29,18 @@ from .places import (
 from .refusals import count_refusal, note_reason
 from .vet import NOT_IN_USE
 
-NOT_OF_HEAP = b"snugmalloc: %x is no block in use of this heap: freed twice, or from elsewhere"
+NOT_OF_HEAP = b"snugmalloc: %x is not a block in use of this heap: freed twice, or not from this heap"
 
 
 def refuse_private(heap: Heap) -> Word:
-    """NULL, because the heap has no memory and gets none."""
+    """Refuse a request for lack of memory: NULL, with errno."""
     count_refusal(heap)
     set_errno(ENOMEM)
     return 0
 
 
 def small_block(heap: Heap, size: Word, cleared: bool) -> Word:
-    """A block of no whole pages; it is written to read as zero. Or 0."""
+    """A block smaller than whole pages, cleared by writing if required; or 0."""
     block = allocate_block(heap, units_in(heap, size))
     if block != 0 and cleared:
         clear_bytes(block, usable(block))
@@ -48,7 +48,7 @@ def small_block(heap: Heap, size: Word, cleared: bool) -> Word:
 
 
 def by_size_and_alignment(heap: Heap, size: Word, alignment: Word, cleared: bool) -> Word:
-    """`size` bytes by the shortest way, or by any other; or 0."""
+    """`size` bytes by the fastest way that works; or 0."""
     most = CLEARED_LIMIT if cleared else PAGED
     pointer: Word = 0
     if alignment == UNIT and size < most and size < mmap_threshold():
@@ -77,7 +77,7 @@ def is_of_private_heap(pointer: Word) -> bool:
 
 
 def check_owner(heap: Heap, pointer: Word) -> None:
-    """Whatever is no block in use of this heap ends the process."""
+    """End the process unless this is a block in use of this heap."""
     is_block = kind_at(pointer) == PRIVATE and pointer & (UNIT - 1) == 0
     if not (is_block or is_mapped_block(pointer)) or owner_of(pointer) != heap:
         fatal(NOT_OF_HEAP, pointer, 0)

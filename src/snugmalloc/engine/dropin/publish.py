@@ -23,7 +23,7 @@ from .outside import IN_FILE, Command, look_at
 from .switch import SLASH
 from .values import MALFORMED, complain
 
-NOT_PUBLISHED = b"snugmalloc: no file can be made there, its figures are not published: "
+NOT_PUBLISHED = b"snugmalloc: no file can be created there, the figures are not published: "
 PUBLISHED_MAGIC = 0x3153_5441_5453_4E53  # SNSTATS1
 START = 8
 SLOTS = 64

@@ -1,36 +1,35 @@
-"""Owns giving memory back: which free pages the system gets, and when.
+"""Owns the purge policy: which free pages are given back to the system, and when.
 
-Free pages that may be resident are dirty, in the heap and in spare mappings alike. What exceeds a 16th of what
-is in use and a mebibyte goes back
+Free pages that may be resident are dirty, in the heap and in spare mappings alike. Dirty memory beyond a 16th
+of what is in use and a mebibyte is given back
 
 - when most was dropped, that is when more is dirty than in use, and use falls: all but an eighth of that goes
   before `free` returns;
-- as excess, when memory is calm: at the pace of the last 16 ms it would last for `purge_delay`, a second;
-- as excess, in any case, when it was not needed of late: within the last two `purge_delay`, twice what use fell
-  by left out. In deep debt four times as long counts as of late;
+- as excess, when memory is calm: at the rate of the last 16 ms it would last for `purge_delay`, a second;
+- as excess, in any case, when it was not needed recently: within the last two `purge_delay`, except twice what
+  use fell by. In deep debt four times as long counts as recent;
 - at the peak: before more is resident than ever;
-- in any case as much as long blocks take, when more would be resident for them than ever.
+- in any case as much as long blocks take, when they would make a new peak.
 
-A page that is needed again costs five times what giving it back did, so what this may cost is bounded: the
-calls, as measured by the clock, and each page that is needed again are charged. Drops have an account of their
-own, which a 64th of the time that passes pays off; a drop is made when the debt is below 1 us for each page at
-the peak. The rest is paid from the purge budget: another 64th of the time, and part of a page fault for each
-page by which memory grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time
-smaller blocks cost at most a 32nd of the processor time; to free most of what there is gives it back at once,
-but not again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged,
-unless it is at once: the system's malloc gives such blocks back each time. A call that takes much longer than
-calls do was held up, mostly because others had the processor, and is charged for what one may take. With
-`purge_delay` 0 memory always counts as calm, and an eighth of the time is earned. docs/design.md tells what was
-tried.
+A page that is needed again costs five times as much as purging it, so the cost is bounded: the calls, measured
+by the clock, and each page that is needed again are charged. Drops have an account of their own, which a 64th
+of the time that passes pays off; a drop is made when the debt is below 1 us for each page at the peak. The rest
+is paid from the purge budget: another 64th of the time, and part of a page fault for each page by which memory
+grows beyond its peak; calm memory may run into debt by a tenth of a second. So over time smaller blocks cost at
+most a 32nd of the processor time; to free most of what there is gives it back at once, but not again and again;
+and enough is left for the peak. Refaults of long blocks are charged an eighth, unless they are immediate: the
+system's malloc gives such blocks back each time. A call that takes much longer than usual was probably
+preempted, and is charged for what a call may take. With `purge_delay` 0 memory always counts as calm, and an
+eighth of the time is earned. docs/design.md lists what was tried.
 
-There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
-takes a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only
-long ones, in the next round those of half the length, and so on: best fit uses up small holes first, so long
-ones are needed last.
+There is no helper thread unless `background` is set: every PACE operations of the heap the current thread takes
+a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only long
+ones, in the next round those of half the length, and so on: best fit uses up small holes first, so long ones
+are needed last.
 
-The system calls are made without the lock. Pages on their way are taken out of their free block, so that nobody
-is given them meanwhile; one thread at a time does it. In a child that was forked at such a moment the pages are
-put back by the next who would give some.
+The system calls are made without the lock. Pages being purged are taken out of their free block, so that nobody
+gets them meanwhile; one thread at a time does it. In a child that was forked at such a moment the pages are put
+back by the next thread that purges.
 """
 
 from __future__ import annotations
@@ -113,7 +112,7 @@ MOSTLY_SHIFT: Int = 3  # where less than an eighth is dirty it is mostly clean
 
 
 def pages_in_use(heap: Heap) -> Word:
-    """The pages that hold something, in the heap and in mappings."""
+    """The pages in use, in the heap and in mappings."""
     held = figure(heap, Figures.heap_bytes) + figure(heap, Figures.mapped_bytes)
     return (held >> PAGE_SHIFT) - dirty_pages(heap) - spare_pages(heap)
 
@@ -133,12 +132,12 @@ def resident_pages(heap: Heap) -> Word:
 
 
 def spend(heap: Heap, cost: Word) -> None:
-    """Take from the budget; debts have a limit."""
+    """Take from the budget, down to a maximum debt."""
     heap.budget = heap.budget - cost if heap.budget > cost else 0
 
 
 def pay_refaults(heap: Heap, count: Word, dropped_cost: Word, cost: Word) -> None:
-    """So many pages were needed again: first those that had been dropped, for `dropped_cost` each."""
+    """Charge pages that were needed again: first those that had been dropped, at `dropped_cost` each."""
     dropped = count if count < heap.dropped_pages else heap.dropped_pages
     heap.dropped_pages -= dropped
     heap.drop_debt += dropped * dropped_cost
@@ -146,12 +145,12 @@ def pay_refaults(heap: Heap, count: Word, dropped_cost: Word, cost: Word) -> Non
 
 
 def long_cost(since: Word) -> Word:
-    """What a page costs that a long block needs again, so many nanoseconds after such pages went back."""
+    """The charge for a page that a long block needs again, by the time since such pages were purged."""
     return REFAULT_COST >> (0 if since < SOON else LONG_COST_SHIFT)
 
 
 def earn(heap: Heap, now: Word) -> None:
-    """A share of the time since the last time is earned, and pages that were needed again are paid."""
+    """Earn a share of the time since the last call, and charge the pages that were needed again."""
     if heap.last_time == 0:
         heap.budget = DEBT
         heap.last_time = now
@@ -169,7 +168,7 @@ def earn(heap: Heap, now: Word) -> None:
 
 
 def look_at_pace(heap: Heap, now: Word) -> None:
-    """Every so many moments: would the free pages last for `purge_delay`, if use changed on as it did?"""
+    """At intervals: update whether the free pages would last for `purge_delay` at the recent rate of use."""
     used = pages_in_use(heap)
     if heap.pace_time == 0:
         heap.is_calm = 1 if purge_delay() == 0 else 0
@@ -187,7 +186,7 @@ def look_at_pace(heap: Heap, now: Word) -> None:
 
 
 def look_at_maximum(heap: Heap, now: Word) -> None:
-    """The most that was in use within the last `purge_delay`, and within the one before."""
+    """Update the maximum in use within the last `purge_delay`, and within the previous one."""
     used = pages_in_use(heap)
     patience = purge_delay() << (PATIENCE_SHIFT if heap.budget + EXCESS_CREDIT < DEBT else 0)
     if now - heap.epoch_time >> MOMENT_SHIFT >= patience:
@@ -198,7 +197,7 @@ def look_at_maximum(heap: Heap, now: Word) -> None:
 
 
 def look_at_drop(heap: Heap) -> None:
-    """Most of the memory is free: was it dropped, or is it being filled again?"""
+    """Update whether most of the memory was dropped, or is being filled again."""
     used = pages_in_use(heap)
     heap.is_falling = 1 if used <= heap.last_used and (heap.is_falling != 0 or all_dirty(heap) > used) else 0
     heap.is_dropped = 1 if heap.is_falling != 0 and all_dirty(heap) > used >> DROPPED_MORE_SHIFT else 0
@@ -206,7 +205,7 @@ def look_at_drop(heap: Heap) -> None:
 
 
 def look_at_peak(heap: Heap) -> None:
-    """A new peak of resident memory earns time; near the peak free pages go before others come."""
+    """Earn time for a new peak of resident memory; near the peak purge before taking new pages."""
     resident = resident_pages(heap)
     if resident > heap.peak_resident:
         heap.budget += (resident - heap.peak_resident) * GROWTH_EARNS
@@ -215,9 +214,9 @@ def look_at_peak(heap: Heap) -> None:
 
 
 def needed_before(heap: Heap) -> Word:
-    """How many free pages may be needed if all is as it was within the last `purge_delay`.
+    """How many free pages may be needed, judging by the last `purge_delay`.
 
-    Twice as many as use fell by: when it grows again, others than those that are free now may be taken.
+    Twice as many as use fell by: when it grows again, it may take other pages than those that are free now.
     """
     used = pages_in_use(heap)
     maximum = heap.epoch_maximum if heap.epoch_maximum > heap.earlier_maximum else heap.earlier_maximum
@@ -225,26 +224,26 @@ def needed_before(heap: Heap) -> Word:
 
 
 def left_alone(heap: Heap) -> Word:
-    """So many dirty pages always stay."""
+    """The number of dirty pages that always stay."""
     return LEFT_PAGES + (pages_in_use(heap) >> LEFT_SHIFT)
 
 
 def can_give_excess(heap: Heap) -> bool:
-    """Whether more is dirty than was needed of late, or memory is calm and that can be afforded."""
+    """Whether more is dirty than was needed recently, or memory is calm and the budget suffices."""
     is_affordable = heap.is_calm != 0 and heap.budget + EXCESS_CREDIT > DEBT
     return is_affordable or all_dirty(heap) > left_alone(heap) + needed_before(heap)
 
 
 def can_give_dropped(heap: Heap) -> bool:
-    """Whether most of the memory was dropped, and the last drop is paid off."""
+    """Whether most of the memory was dropped, and the last drop is paid."""
     is_left = all_dirty(heap) > pages_in_use(heap) >> DROPPED_SHIFT
     return heap.is_dropped != 0 and is_left and heap.drop_debt < heap.peak_resident * DROP_CREDIT
 
 
 def room_wanted(heap: Heap) -> Word:
-    """How many dirty pages go because memory grew beyond its peak by long blocks, before these are written.
+    """How many dirty pages to purge because long blocks make a new peak, before these are written.
 
-    What they will cost is more than what it costs to give back as much, so it is always done.
+    The new pages cost more than purging as many, so it is always done.
     """
     resident = resident_pages(heap)
     is_much = resident > heap.peak_resident + GROWTH_AT_ONCE and all_dirty(heap) > left_alone(heap)
@@ -257,7 +256,7 @@ def can_give_at_peak(heap: Heap) -> bool:
 
 
 def is_wanted(heap: Heap) -> bool:
-    """Whether pages should go back now."""
+    """Whether pages should be purged now."""
     if all_dirty(heap) <= left_alone(heap):
         return False
     return can_give_excess(heap) or can_give_dropped(heap) or can_give_at_peak(heap)
@@ -267,7 +266,7 @@ def is_wanted(heap: Heap) -> bool:
 
 
 def begin(heap: Heap) -> bool:
-    """Under the lock: nobody else gives back until `finish`. Returns False if somebody does already."""
+    """Under the lock: begin purging, by this thread alone until `finish`. Returns False if another does."""
     if heap.is_busy != 0 and heap.busy_forks == fork_generation():
         return False
     if heap.chunk_end != 0:  # whose thread is in the process that forked this one
@@ -279,7 +278,7 @@ def begin(heap: Heap) -> bool:
 
 
 def finish(heap: Heap) -> None:
-    """Without the lock: others may."""
+    """Without the lock: let others purge."""
     held = lock_heap(heap)
     heap.is_busy = 1 if heap.is_busy != 0 and heap.busy_forks != fork_generation() else 0
     unlock_heap(heap, held)
@@ -289,7 +288,7 @@ def finish(heap: Heap) -> None:
 
 
 def chunk_from(page: Word, maximum: Word) -> Word:
-    """Where a chunk ends that begins at a dirty page: up to `maximum` pages of one run, the last dirty, too."""
+    """The end of a chunk that begins at a dirty page: up to `maximum` pages of one run that ends dirty."""
     stop = next_unmarked(page, page + maximum)
     end = page
     following = page
@@ -310,16 +309,16 @@ def next_own_dirty(heap: Heap, page: Word, stop: Word) -> Word:
 
 
 def whole_to(end: Word, step: Word) -> Word:
-    """Where the last free page of the system's ends, of `step` pages, where a run of dirty ones ends at `end`.
+    """The end of the last free system page, of `step` pages, of a run of dirty pages that ends at `end`.
 
-    What is behind it may be clean. A run that begins inside such a page has pages in use before it.
+    The pages behind it may be clean. A run that begins inside such a page has pages in use before it.
     """
     stop = round_up(end, step)
     return stop if next_unmarked(end, stop) == stop else stop - step
 
 
 def take_chunk(heap: Heap, minimum: Word, maximum: Word) -> bool:
-    """Under the lock: go on to the next run of at least `minimum` dirty pages and take up to `maximum`.
+    """Under the lock: go to the next run of at least `minimum` dirty pages and take up to `maximum`.
 
     Returns False if it found none where it looked.
     """
@@ -347,7 +346,7 @@ def take_chunk(heap: Heap, minimum: Word, maximum: Word) -> bool:
 
 
 def purge_tables(page: Word, stop: Word) -> None:
-    """Nothing is noted of these pages: the system gets what is resident of their tags and links, too."""
+    """Purge the tags and links of these pages, too, which are unused."""
     if not crosses_leaf(page, stop):
         last = stop - 1
         purge_inside(page_tag(page_address(page)), page_tag(page_address(last)))
@@ -355,7 +354,7 @@ def purge_tables(page: Word, stop: Word) -> None:
 
 
 def purge_inside(start: Word, stop: Word) -> None:
-    """The system gets the whole pages between two addresses."""
+    """Purge the whole pages between two addresses."""
     low = round_up(start, page_size())
     high = stop & ~(page_size() - 1)
     if low < high:
@@ -363,7 +362,7 @@ def purge_inside(start: Word, stop: Word) -> None:
 
 
 def give_chunk(heap: Heap) -> Word:
-    """Without the lock: the system gets what `take_chunk` took. How many pages went."""
+    """Without the lock: purge what `take_chunk` took. Returns the number of pages."""
     page = heap.chunk_page
     count = heap.chunk_end - page
     purged = purge_memory(page_address(page), count << PAGE_SHIFT)
@@ -383,7 +382,7 @@ def give_chunk(heap: Heap) -> Word:
 
 
 def charge(heap: Heap, count: Word, cost: Word, is_drop: bool) -> None:
-    """So many pages went back, and the call took so many nanoseconds."""
+    """Charge for purged pages and the nanoseconds of the call."""
     most = MOST_CALL_COST + count * MOST_PAGE_COST
     cost = cost if cost < most else most
     cost = cost >> LONG_COST_SHIFT if count >= LONG_CHUNK else cost
@@ -400,7 +399,7 @@ def charge(heap: Heap, count: Word, cost: Word, is_drop: bool) -> None:
 
 
 def give_spare(heap: Heap) -> bool:
-    """Without the lock: unmap a spare mapping if memory should go back now. Whether one went."""
+    """Without the lock: unmap a spare mapping if memory should be given back now. Returns True if one was."""
     held = lock_heap(heap)
     wanted = is_wanted(heap)
     is_drop = can_give_dropped(heap)
@@ -415,9 +414,9 @@ def give_spare(heap: Heap) -> bool:
 
 
 def give_round(heap: Heap, maximum: Word) -> Word:
-    """Without the lock: go on to the end of the round, or until `maximum` pages went back, or enough.
+    """Without the lock: purge to the end of the round, or until `maximum` pages or enough were given back.
 
-    How many went. What was dropped goes whole.
+    Returns the number of pages. Dropped memory is given back whole.
     """
     given: Word = 0
     looks: Word = 0
@@ -442,7 +441,7 @@ def give_round(heap: Heap, maximum: Word) -> Word:
 
 
 def move_hand(heap: Heap) -> None:
-    """Without the lock: the clock hand goes on; when it has been round, shorter runs are long enough."""
+    """Without the lock: advance the clock hand; after a full round, accept shorter runs."""
     is_lasting = can_give_excess(heap) or can_give_dropped(heap)
     while give_spare(heap):
         pass
@@ -460,7 +459,7 @@ def move_hand(heap: Heap) -> None:
 
 
 def give_room(heap: Heap, count: Word) -> None:
-    """Without the lock: so many dirty pages go, or all there are, whatever they cost."""
+    """Without the lock: purge this many dirty pages, or all there are, at any cost."""
     is_new_round = False
     before = dirty_spare_pages(heap)
     while count != 0 and before != 0 and unmap_spare(heap, True):
@@ -484,9 +483,9 @@ def give_room(heap: Heap, count: Word) -> None:
 
 
 def lower_break(heap: Heap) -> None:
-    """Under the lock: where the heap's end became free at one stroke and is clean, the break moves down.
+    """Under the lock: move the break down where the heap's end became free at once and is clean.
 
-    The policy has given it back already, and it may be that no further call comes.
+    The policy has purged it already, and there may be no further call.
     """
     if has_end_grown(heap) and dirty_pages(heap) < wilderness(heap) >> PAGE_UNITS_SHIFT >> MOSTLY_SHIFT:
         trim(heap, SPARE_TOP)
@@ -494,7 +493,7 @@ def lower_break(heap: Heap) -> None:
 
 
 def take_step(heap: Heap) -> None:
-    """Without the lock: look at clock, pace and peak; where pages should go back, the clock hand moves on."""
+    """Without the lock: update clock, pace and peak, and purge if the policy says so."""
     held = lock_heap(heap)
     heap.waiting = 0
     if purge_delay() == MAX_DELAY:
@@ -519,18 +518,18 @@ def take_step(heap: Heap) -> None:
 
 
 def is_use_falling(heap: Heap) -> bool:
-    """Whether most of the memory was dropped, and at the last step use had not risen since."""
+    """Whether most of the memory was dropped, and use had not risen by the last step."""
     return heap.is_falling != 0
 
 
 def is_time(heap: Heap, operations: Word) -> bool:
-    """Under the lock: so many operations of the heap were done. Whether it is time to take a step."""
+    """Under the lock: count operations of the heap. Returns True if it is time to take a step."""
     heap.waiting += operations
     return heap.waiting >= PACE or has_end_grown(heap)
 
 
 def give_all_back(heap: Heap, pad: Word) -> bool:
-    """Without the lock: all free memory goes back now, but `pad` bytes at the heap's end. Whether any did."""
+    """Without the lock: give back all free memory except `pad` bytes at the end. Returns True if any was."""
     any_given = unmap_spares(heap)
     held = lock_heap(heap)
     begun = begin(heap)

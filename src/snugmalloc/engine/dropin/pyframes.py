@@ -5,8 +5,9 @@ nobody else changes them. They are read where it is sure that there is memory: o
 chunks that the interpreter keeps frames in, and in malloc's heap. Under PYTHONMALLOC=malloc all else that
 frames may be in is there, generators first of all; elsewhere a stack ends.
 
-Each thread keeps the calls that it was in when it allocated last. They begin like those of now, mostly up to
-the last one or two, and so far the number of the stack is known.
+Each thread keeps the calls that it was in when it allocated last. Mostly it is still in the same frames, and
+one or two of them went on, usually the innermost. Otherwise the outer calls are often the same: as far as they
+are, the number of the stack is known.
 
 Code goes, and other code comes to the same address. Whoever frees a block asks here whether it is code that has
 places in the table; they are forgotten then, and so is what threads kept. A filter says of nearly all blocks
@@ -192,23 +193,54 @@ def first_frame(chain: Chain, state: Word) -> Word:
     return 0
 
 
-def read_calls(chain: Chain, state: Word) -> Word:
-    """Read the calls that this thread is in. How many."""
+def read_calls(chain: Chain, state: Word, frame: Word) -> Word:
+    """Read the calls that this thread is in, from this frame on. How many."""
     layout = Layout(LAYOUT)
-    chain.chunk = 0
-    chain.chunk_end = 0
-    frame = first_frame(chain, state)
+    owner_at = layout.owner_in_frame
+    code_at = layout.code_in_frame
+    instruction_at = layout.instruction_in_frame
+    previous_at = layout.previous_in_frame
+    call = Call(chain.following)
     depth: Word = 0
     while frame != 0 and is_readable(chain, state, frame):
-        if load_byte(frame + layout.owner_in_frame) <= PYTHONS_OWN:
+        if load_byte(frame + owner_at) <= PYTHONS_OWN:
             if depth < MOST_CALLS:
-                call = Call(chain.following + depth * Call.SIZE)
                 call.frame = frame
-                call.code = load_word(frame + layout.code_in_frame) & ~TAG_BITS
-                call.instruction = load_word(frame + layout.instruction_in_frame)
+                call.code = load_word(frame + code_at) & ~TAG_BITS
+                call.instruction = load_word(frame + instruction_at)
+                call = Call(call + Call.SIZE)
             depth += 1
-        frame = load_word(frame + layout.previous_in_frame)
+        frame = load_word(frame + previous_at)
     return cut_depth(depth, MOST_CALLS * ONE)
+
+
+def find_changed(chain: Chain, state: Word, frame: Word) -> tuple[bool, Word]:
+    """Whether the calls have the frames of last time, from this one on; and the call up to which any went on.
+
+    Those that went on are noted where they were. They have no stack yet, whatever comes behind them.
+    """
+    layout = Layout(LAYOUT)
+    owner_at = layout.owner_in_frame
+    code_at = layout.code_in_frame
+    instruction_at = layout.instruction_in_frame
+    previous_at = layout.previous_in_frame
+    call = Call(chain.last)
+    end = call + chain.depth * Call.SIZE
+    changed: Word = call
+    while frame != 0 and is_readable(chain, state, frame):
+        if load_byte(frame + owner_at) <= PYTHONS_OWN:
+            if call == end or call.frame != frame:
+                return False, changed
+            code = load_word(frame + code_at) & ~TAG_BITS
+            instruction = load_word(frame + instruction_at)
+            if call.instruction != instruction or call.code != code:
+                call.code = code
+                call.instruction = instruction
+                call.stack = 0
+                changed = call + Call.SIZE
+            call = Call(call + Call.SIZE)
+        frame = load_word(frame + previous_at)
+    return call == end, changed
 
 
 @inline
@@ -318,6 +350,17 @@ def begin_chain(chain: Chain, thread: Word) -> None:
     chain.foreign = 0
 
 
+def stack_of_changed(chain: Chain, changed: Word) -> Word:
+    """The number of the stack of calls that have the frames that they had; up to this one some went on."""
+    call = Call(changed)
+    stack = call.stack if call != chain.last + chain.depth * Call.SIZE else 0 * ONE
+    while call != chain.last:
+        call = Call(call - Call.SIZE)
+        stack = stack_of_call(call, stack)
+        call.stack = stack
+    return stack
+
+
 def stack_of_calls(chain: Chain, depth: Word) -> Word:
     """The number of the stack of the calls that were read."""
     now = generation()
@@ -331,7 +374,7 @@ def stack_of_calls(chain: Chain, depth: Word) -> Word:
         if is_same and before != chain.last:
             before = Call(before - Call.SIZE)
             is_same = call.frame == before.frame and call.code == before.code
-            is_same = is_same and call.instruction == before.instruction
+            is_same = is_same and call.instruction == before.instruction and before.stack != 0
         else:
             is_same = False
         stack = before.stack if is_same else stack_of_call(call, stack)
@@ -351,4 +394,11 @@ def python_stack(chain: Chain) -> Word:
     state = state_of_thread()
     if state == 0:
         return 0
-    return stack_of_calls(chain, read_calls(chain, state))
+    chain.chunk = 0
+    chain.chunk_end = 0
+    frame = first_frame(chain, state)
+    if likely(chain.generation == generation() and not takes_samples()):
+        has_frames, changed = find_changed(chain, state, frame)
+        if has_frames:
+            return stack_of_changed(chain, changed)
+    return stack_of_calls(chain, read_calls(chain, state, frame))

@@ -1,10 +1,10 @@
-"""Owns what a place in Python's code is in words: file, line and function, as the trace names them.
+"""Owns the source location of a place in Python's code: file, line and function, as the trace names them.
 
-That is found out when the place is first seen, by the one thread that adds definitions. Everything is read with
-a system call that fails where there is no memory: an object that looks like code may be none.
+It is determined when the place is first seen, by the one thread that adds definitions. Everything is read with
+a system call that fails where there is no memory, because an object that looks like code may not be code.
 
-A table of lines is read from its beginning, or from where the last place in it was: that of a large module has
-many places, which are seen one after the other.
+A line table is read from its beginning, or from the last place in it: that of a large module has many places,
+which are seen in sequence.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MARKS_MIX = 0x9E37_79B9_7F4A_7C15
 
 
 class Mark(Record, size=40):
-    """How far a table of lines was read.
+    """How far a line table was read.
 
      0  table
      8  generation  of what is known of code: with another one the table may be, too
@@ -86,7 +86,7 @@ table_end: Word = 0
 
 
 def put_letter(place: Word, letter: Word) -> Word:
-    """Write a letter as UTF-8. Where it ends."""
+    """Write a character as UTF-8. Returns its end."""
     if letter < TWO_BYTES:
         store_byte(place, letter)
         return place + 1
@@ -110,7 +110,7 @@ def put_letter(place: Word, letter: Word) -> Word:
 
 
 def letter_at(index: Word, width: Word) -> Word:
-    """A letter of those that were read."""
+    """One of the characters that were read."""
     if width == 1:
         return load_byte(LETTERS + index)
     if width == 2:
@@ -119,7 +119,7 @@ def letter_at(index: Word, width: Word) -> Word:
 
 
 def read_text(text: Word) -> Word:
-    """Write a text of Python's as UTF-8 to TEXT. How many bytes; 0 if it is none that can be read."""
+    """Write a Python string as UTF-8 to TEXT. Returns the number of bytes; 0 if it cannot be read."""
     layout = Layout(LAYOUT)
     if not read_memory(text, OBJECT_BYTES * ONE, OBJECT) or load_word(OBJECT + TYPE_AT) != layout.text_type:
         return 0
@@ -142,7 +142,7 @@ def read_text(text: Word) -> Word:
 
 
 def next_byte() -> Word:
-    """The next byte of the table of lines; where there is none, or none to be read, the head of an entry."""
+    """The next byte of the line table; at its end, or where it cannot be read, the head of an entry."""
     global window_begin, window_end, table_at
     if table_at >= table_end:
         return HEAD * ONE
@@ -160,7 +160,7 @@ def next_byte() -> Word:
 
 
 def next_varint() -> Word:
-    """The next number of the table, six bits a byte."""
+    """The next number of the table, six bits per byte."""
     byte = next_byte()
     value = byte & VARINT_MASK
     shift = VARINT_SHIFT * ONE
@@ -172,7 +172,7 @@ def next_varint() -> Word:
 
 
 def next_line(line: Word) -> Word:
-    """The line of an entry that says how many it is further."""
+    """The line of an entry that has the difference."""
     step = next_varint()
     return line - (step >> 1) & ALL_BITS if step & 1 != 0 else line + (step >> 1)
 
@@ -186,7 +186,7 @@ def next_head() -> Word:
 
 
 def open_lines(lines: Word) -> bool:
-    """Begin to read the table of lines that this object is. Whether it is one."""
+    """Begin to read this object as a line table. Returns True if it is one."""
     global window_begin, window_end, table_begin, table_at, table_end
     window_begin = 0
     window_end = 0
@@ -201,7 +201,7 @@ def open_lines(lines: Word) -> bool:
 
 
 def mark_of_table() -> Mark:
-    """Where it is noted how far the table was read; or another one that was read since."""
+    """The mark for this table; it may be in use for another table."""
     return Mark(MARKS + (multiply(table_begin, MARKS_MIX) >> 64 - MARKS_SHIFT) * Mark.SIZE)
 
 
@@ -214,7 +214,7 @@ def find_mark(unit: Word) -> Mark:
 
 
 def set_mark(unit: Word, lines: Word, place: Word) -> None:
-    """The table was read up to an entry."""
+    """Store that the table was read up to an entry."""
     mark = mark_of_table()
     mark.table = table_begin
     mark.generation = generation()
@@ -224,7 +224,7 @@ def set_mark(unit: Word, lines: Word, place: Word) -> None:
 
 
 def line_at(first_line: Word, unit: Word) -> Word:
-    """The line of an instruction by the table that was opened; where that has none the first of the code."""
+    """The line of an instruction by the open table; if that has none, the first line of the code."""
     global table_at
     line = first_line
     begin: Word = 0  # the first unit of an entry
@@ -254,7 +254,7 @@ def line_at(first_line: Word, unit: Word) -> Word:
 
 
 def is_code(code: Word) -> bool:
-    """Whether there is code at an address. Its head is in CODE then."""
+    """Whether there is a code object at an address; its head is then in CODE."""
     layout = Layout(LAYOUT)
     if not read_memory(code, layout.bytes_in_code, CODE):
         return False
@@ -262,7 +262,7 @@ def is_code(code: Word) -> bool:
 
 
 def frame_at(code: Word, instruction: Word) -> Word:
-    """The number of the frame that an instruction of the code is in, as `is_code` read it; or 0."""
+    """The number of the frame for an instruction of the code that `is_code` read; or 0."""
     layout = Layout(LAYOUT)
     first_line = load_half(CODE + layout.first_line_in_code)
     line = first_line * ONE

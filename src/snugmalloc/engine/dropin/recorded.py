@@ -1,12 +1,12 @@
-"""Owns what becomes of a call that finds nothing in its thread's lists: it is answered, and recorded if asked.
+"""Owns the slow path of every call: it is served, and recorded if there is a recording.
 
-While calls are recorded a thread's word leads to no lists, so that every call comes by here. It is served from
-the thread's lists all the same. A block's row is written while the block is its caller's alone: after malloc
-has it, before free gives it away, and where realloc has both. docs/trace-format.md says why.
+During a recording a thread's word leads to empty lists, so that every call comes here. It is served from the
+thread's lists as usual. A block's row is written while the block belongs to the caller alone: after malloc has
+it, before free releases it, and where realloc has both. docs/trace-format.md explains why.
 
-Where a recording has samples only, `sampled` answers.
+In a sampled recording `sampled` serves the call.
 
-Blocks of private heaps are not recorded: their heap may go as a whole.
+Blocks of private heaps are not recorded: their heap may be destroyed as a whole.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .chunks import (
 )
 from .commands import obey
 from .layout import ALL_BITS
+from .lists import ENTRY_SHIFT
 from .options import is_serving_only, read_options
 from .outside import has_order
 from .pages import is_slab_kind, kind_at
@@ -59,7 +60,7 @@ from .tracefile import has_recorded, is_recording, takes_stacks
 
 
 def know_orders() -> None:
-    """At the beginning of a call: the options are known, and what was asked from outside is done."""
+    """At the beginning of a call: read the options, and execute commands from outside."""
     read_options()
     if unlikely(has_order()):
         obey()
@@ -75,7 +76,7 @@ def look_around() -> None:
 
 
 def recorder_of_call() -> Recorder:
-    """Where a call is to be recorded, once the options are known; 0 if it is not."""
+    """The recorder for a call, after reading the options; 0 if it is not recorded."""
     know_orders()
     if likely(is_recording()):
         return own_recorder()
@@ -85,7 +86,7 @@ def recorder_of_call() -> Recorder:
 
 
 def has_samples() -> bool:
-    """Whether `sampled` answers, once the options are known, and what was asked from outside is done."""
+    """Whether `sampled` serves the call, after reading the options and executing commands."""
     read_options()
     if unlikely(has_order()):
         obey()
@@ -101,7 +102,7 @@ def has_samples() -> bool:
 
 @inline
 def obtain_at_once(size: Word) -> tuple[Word, Word]:
-    """`size` bytes, or NULL with errno: from this thread's list, or else by any other way. And the time."""
+    """`size` bytes, or NULL with errno, from this thread's list or by any other way; and the time."""
     pointer = take_listed(size)
     if likely(pointer != 0):
         return pointer, tick_or_so()
@@ -115,12 +116,12 @@ def answer_malloc(size: Word) -> Word:
 
 
 def count_malloc(size: Word) -> Word:
-    """The same where it may be that calls are recorded: by samples, as far as that is known."""
+    """The same if there may be a recording: sampled, as far as known."""
     return sample_malloc(size) if takes_samples() else record_malloc(size)
 
 
 def record_malloc(size: Word) -> Word:
-    """The same where it may be that each is recorded."""
+    """The same if each call may be recorded."""
     recorder = known_recorder()
     if unlikely(recorder == 0):
         if has_samples():  # the options were not known yet
@@ -166,7 +167,7 @@ def answer_cleared(count: Word, size: Word) -> Word:
 
 
 def answer_overflow(count: Word) -> Word:
-    """As calloc, of `count` elements that take more than there is."""
+    """As calloc, of `count` elements whose total size overflows."""
     recorder = recorder_of_call()
     pointer = refuse_size()
     if recorder != 0:
@@ -195,30 +196,38 @@ def answer_aligned(alignment: Word, size: Word) -> Word:
 # ---- Freeing ----
 
 
-def answer_free(pointer: Word) -> None:
-    """As free."""
+def answer_free(pointer: Word, place: Word) -> None:
+    """As free. `place` is where a cache has the list for the kind of the pointer's page."""
     if likely(is_serving_only()):
         dispose(pointer)
-    else:
-        record_free(pointer)
-
-
-def record_free(pointer: Word) -> None:
-    """The same where it may be that calls are recorded."""
-    if unlikely(has_samples()):
+    elif takes_samples():
         sample_free(pointer)
-        return
+    else:
+        record_free(pointer, place >> ENTRY_SHIFT)
+
+
+def recorder_of_free() -> tuple[Recorder, bool]:
+    """The recorder of a free, or 0; and whether `sampled` answers, if the options were not known yet."""
+    if has_samples():
+        return Recorder(0), True
+    return recorder_of_call(), False
+
+
+def record_free(pointer: Word, kind: Word) -> None:
+    """The same where it may be that each is recorded, of what is on a page of this kind."""
     if takes_stacks():
         note_free(pointer)
     recorder = known_recorder()
-    if unlikely(recorder == 0):
-        recorder = recorder_of_call()
+    if unlikely(recorder == 0 or has_order()):
+        recorder, is_sampled = recorder_of_free()
+        if is_sampled:
+            sample_free(pointer)
+            return
         if recorder == 0:
             dispose(pointer)
             return
-    kind = kind_at(pointer)
     if likely(is_slab_kind(kind)) or not is_of_private_heap(pointer):
-        count_taken(recorder, pointer)
+        count_taken(recorder, pointer, kind)
         write_free(recorder, tick(), pointer)
     if not keep_listed(pointer, kind):
         dispose(pointer)
@@ -255,7 +264,7 @@ def answer_last(pointer: Word) -> None:
     if not is_of_private_heap(pointer):
         recorder = recorder_of_call()
         if recorder != 0:
-            count_taken(recorder, pointer)
+            count_taken(recorder, pointer, kind_at(pointer))
             write_row(recorder, REALLOC_CALL | REFUSED, tick(), HAS_SIZE | HAS_OLD, 0, 0, pointer, 0)
     dispose(pointer)
 
@@ -283,7 +292,7 @@ def answer_resize(pointer: Word, size: Word) -> Word:
 
 
 def answer_product(pointer: Word) -> Word:
-    """As reallocarray to more than there is."""
+    """As reallocarray to a total size that overflows."""
     recorder = recorder_of_call()
     answer = refuse_size()
     if recorder != 0:

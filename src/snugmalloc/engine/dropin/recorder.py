@@ -51,29 +51,30 @@ ABANDONED = 2  # a thread had it in the process that forked this one
 class Recorder(Record, align=64):
     """What one thread writes its rows into. A row counts when `done` has it.
 
+    What each row needs is in the first line of the processor's cache.
+
       0  done          bytes of rows, and above 32 bits how many rows
       8  last_time     of the last row
      16  last_pointer  the last pointer or address of the chunk
      24  is_busy       a row is being written
      32  is_late       of a thread that has ended: handed on after each row
      40  first_time    of the chunk
-     48  thread        its number in the trace
-     56  lost          rows that could not be written
-     64  asked_old     the pointer that a realloc was given and is not written yet, or 0
-     72  asked_size
-     80  moment        when its blocks were both the caller's, if that is known before its end
-     88  reason        why a request was refused
-     96  system_thread
-    104  next_recorder
-    112  is_free       for the next thread; or for nobody any more
-    120  is_handed_on  by somebody, who alone touches the head; or for good
-    128  last_step     the ticks of the last row
-    136  asks_end      of the old block alone: the new one is not to be recorded
-    144  stack         of the next row of a call, or 0
-    152  is_stacking   the stack of a call is being read
-    160  chain         what its thread was in, if stacks are recorded
-    168  session       the number of the recording that it is of
-    176  unused
+     48  stack         of the next row of a call, or 0
+     56  session       the number of the recording that it is of
+     64  thread        its number in the trace
+     72  lost          rows that could not be written
+     80  asked_old     the pointer that a realloc was given and is not written yet, or 0
+     88  asked_size
+     96  asks_end      of the old block alone: the new one is not to be recorded
+    104  moment        when its blocks were both the caller's, if that is known before its end
+    112  reason        why a request was refused
+    120  is_stacking   the stack of a call is being read
+    128  chain         what its thread was in, if stacks are recorded
+    136  system_thread
+    144  next_recorder
+    152  is_free       for the next thread; or for nobody any more
+    160  is_handed_on  by somebody, who alone touches the head; or for good
+    168  unused
     192  head
     256  rows
     65536
@@ -85,23 +86,22 @@ class Recorder(Record, align=64):
     is_busy: Word
     is_late: Word
     first_time: Word
+    stack: Word
+    session: Word
     thread: Word
     lost: Word
     asked_old: Word
     asked_size: Word
+    asks_end: Word
     moment: Word
     reason: Word
+    is_stacking: Word
+    chain: Word
     system_thread: Word
     next_recorder: Word
     is_free: Word
     is_handed_on: Word
-    last_step: Word
-    asks_end: Word
-    stack: Word
-    is_stacking: Word
-    chain: Word
-    session: Word
-    unused: Array[Word] = array(2)
+    unused: Array[Word] = array(3)
     head: Array[ChunkHead] = array(1)
     rows: Array[Byte] = array(RECORDER_BYTES - ROWS_AT)
 
@@ -114,18 +114,20 @@ COMMON_TAKEN = reserve(8)
 SESSION = reserve(8)  # the number of the recording: each that begins while the program runs has a new one
 
 rows_end: Word = 0  # in a recorder, the last place where a row may begin
+calls_end: Word = 0  # and a call, with what it may bring along
 
 
 def set_room(count: Word) -> None:
     """Recorders have so many bytes, head and rows."""
-    global rows_end
+    global rows_end, calls_end
     rows_end = count - ROWS_AT - LARGEST_ROW
+    calls_end = rows_end - (SPARE_ROWS - 1) * LARGEST_ROW
 
 
 @inline
 def is_full(recorder: Recorder) -> bool:
     """Whether a recorder has no room any more for what a call may bring along."""
-    return recorder.done & IN_ROWS > rows_end - (SPARE_ROWS - 1) * LARGEST_ROW
+    return recorder.done & IN_ROWS > calls_end
 
 
 @inline

@@ -89,7 +89,7 @@ def open_trace() -> None:
 
 
 def begin_recording_to(path: Word, live: Word) -> bool:
-    """While the program runs, and nothing is recorded: record to this file. Whether it is made.
+    """Begin a recording to this file while the program runs. Returns True on success.
 
     So many bytes are live by now. The beginning of the file is there before the first thread may hand on its
     rows. Numbers of threads go on.
@@ -309,7 +309,7 @@ def end_recording() -> None:
 
 
 def end_recording_now() -> bool:
-    """While the program runs: record no more. Whether anything was recorded."""
+    """End the recording while the program runs. Returns False if there was none."""
     was_recording = is_recording() and is_own_file()
     end_recording()
     if is_own_file():

@@ -1,8 +1,8 @@
-"""Owns why a request was refused: what is counted for each request that is answered with NULL.
+"""Owns the reasons for refused requests: one is counted for each request that returns NULL.
 
-Every way to memory ends in the same two places: the limit of SNUG_LIMIT forbids it, or the system refuses a
-mapping, which is asked for last, after the break and the regions were refused too. The reason is determined
-there and kept for the thread until its request is given up; mostly it is not, for there is another way.
+Every request for memory fails in one of two places: the limit of SNUG_LIMIT forbids it, or the system refuses a
+mapping, which is tried last, after the break and the regions. The reason is determined there and kept for the
+thread until its request fails; usually it does not, because there is another way.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ NOT_LOCKED = 3
 
 
 def note_reason(reason: Word) -> None:
-    """This thread's request meets a refusal; `reason` is the figure that counts such requests."""
+    """Remember a refusal for this thread's request; `reason` is the figure that counts such requests."""
     store_thread_reason(reason)
 
 
 def allows(heap: Heap, count: Word) -> bool:
-    """Whether the limit lets us take `count` bytes more from the system."""
+    """Whether the limit allows taking `count` more bytes from the system."""
     allowed = may_take(heap, count)
     if not allowed:
         note_reason(Figures.refused_limit)
@@ -37,7 +37,7 @@ def allows(heap: Heap, count: Word) -> bool:
 
 
 def note_why(length: Word) -> None:
-    """The system refused a mapping of `length` bytes: note why."""
+    """Remember why the system refused a mapping of `length` bytes."""
     why = why_refused(length)
     if why == NO_ADDRESSES:
         note_reason(Figures.refused_addresses)
@@ -48,7 +48,7 @@ def note_why(length: Word) -> None:
 
 
 def map_or_note(length: Word) -> Word:
-    """A new mapping of `length` bytes, or 0, and why is noted."""
+    """A new mapping of `length` bytes; or 0, and the reason is remembered."""
     found = map_memory(length)
     if found == 0:
         note_why(length)
@@ -56,7 +56,7 @@ def map_or_note(length: Word) -> Word:
 
 
 def count_refusal(heap: Heap) -> None:
-    """A request to the heap is given up: count it, and its reason."""
+    """Count a request that failed, and its reason."""
     reason = load_thread_reason()
     store_thread_reason(0)
     atomic_add(heap + Figures.refused_requests, 1)

@@ -1,4 +1,4 @@
-"""Owns what becomes of a request to malloc: the way to one of the places, resizing, alignment, and errors."""
+"""Owns requests to malloc beyond the fast path: choosing a place, resizing, alignment, and errors."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ helper_process: Word = (
 
 
 def note_size(more: Word, less: Word) -> None:
-    """What the program holds has changed."""
+    """Count a change of the program's live bytes."""
     live = figure(process_heap(), OwnFigures.exact_live_bytes) + more - less
     set_figure(process_heap(), OwnFigures.exact_live_bytes, live)
     if live > figure(process_heap(), OwnFigures.exact_peak_bytes):
@@ -83,7 +83,7 @@ def note_size(more: Word, less: Word) -> None:
 
 
 def note(which: Word, more: Word, less: Word) -> None:
-    """A call was made."""
+    """Count a call."""
     held = enter(process_heap())
     raise_figure(process_heap(), which, 1)
     note_size(more, less)
@@ -94,7 +94,7 @@ def note(which: Word, more: Word, less: Word) -> None:
 
 
 def look_closely(pointer: Word) -> None:
-    """In hardened mode: a pointer that comes back is a block in use, or this is the end."""
+    """In hardened mode: end the process unless the pointer is a block in use."""
     if unlikely(is_hardened()):
         heap = owner_of(pointer) if kind_at(pointer) != FOREIGN else process_heap()
         held = enter(heap)
@@ -106,7 +106,7 @@ def look_closely(pointer: Word) -> None:
 
 
 def refuse() -> Word:
-    """NULL, because there is no memory to be had."""
+    """Refuse a request for lack of memory: NULL, with errno ENOMEM."""
     if unlikely(is_recording()):
         have_recorder()  # a thread that had no sample has none yet
         note_refusal()
@@ -116,13 +116,13 @@ def refuse() -> Word:
 
 
 def refuse_size() -> Word:
-    """NULL, because nobody could have so much."""
+    """Refuse a request that exceeds PTRDIFF_MAX: NULL, with errno."""
     note_reason(Figures.refused_size)
     return refuse()
 
 
 def given(pointer: Word) -> Word:
-    """The answer to a request for memory: `pointer`, or a refusal if it is 0."""
+    """The result of a request for memory: `pointer`, or a refusal if it is 0."""
     if likely(pointer != 0 and figure(process_heap(), Figures.counting) == 0):
         return pointer
     if pointer == 0:
@@ -132,9 +132,9 @@ def given(pointer: Word) -> Word:
 
 
 def make_room(size: Word) -> bool:
-    """The system or the limit refused memory: what is cached, spare or free below the break goes back.
+    """After a refusal by the system or the limit: give back what is cached, spare or free below the break.
 
-    Whether there was anything; then it is worth trying again.
+    Returns True if there was anything, so that it is worth trying again.
     """
     any_found = reclaim()
     for number in range(heap_count()):
@@ -143,7 +143,7 @@ def make_room(size: Word) -> bool:
 
 
 def elsewhere(size: Word, alignment: Word, cleared: bool) -> Word:
-    """The same from another heap than the thread's own, which has none and gets none. Or 0."""
+    """The same from another heap, because the thread's own has no memory; or 0."""
     own = own_heap()
     for number in range(heap_count()):
         heap = heap_number(number)
@@ -154,7 +154,7 @@ def elsewhere(size: Word, alignment: Word, cleared: bool) -> Word:
 
 
 def by_size(size: Word) -> Word:
-    """`size` bytes by the way that is for so many, or by any other; or 0."""
+    """`size` bytes by the usual way for this size, or by any other; or 0."""
     pointer: Word = 0
     if size <= LISTED_LIMIT:
         pointer = obtain_listed(class_of(size))
@@ -171,14 +171,14 @@ def start_helper_once() -> None:
 
 
 def is_helper_due() -> bool:
-    """Whether this process has no helper thread yet, and memory that is worth one."""
+    """Whether this process has no helper thread yet, and enough memory to need one."""
     return (
         helper_process != fork_generation() + 1 and figure(process_heap(), Figures.system_bytes) >= WORTH_HELPER
     )
 
 
 def obtain(size: Word) -> Word:
-    """`size` bytes, or NULL with errno: any size, by whatever way is left when the fast one is not."""
+    """`size` bytes, or NULL with errno: any size, after the fast path has failed."""
     if unlikely(not is_serving()) and hands_over():
         return libc_malloc(size)
     return serve(size)
@@ -199,7 +199,7 @@ def serve(size: Word) -> Word:
 
 
 def cleared_by_size(size: Word) -> Word:
-    """`size` bytes that read as zero, and so do all that are usable; or 0."""
+    """`size` bytes that read as zero, as do all usable bytes; or 0."""
     if size > CLEARED_LIMIT:
         return anywhere(own_heap(), size, UNIT, True)
     pointer = by_size(size)
@@ -245,7 +245,7 @@ def obtain_aligned(alignment: Word, size: Word) -> Word:
 
 
 def is_power_of_two(number: Word) -> bool:
-    """Whether `number` is one."""
+    """Whether `number` is a power of two."""
     return number != 0 and number & (number - 1) == 0
 
 
@@ -260,7 +260,7 @@ def power_of_two(number: Word) -> Word:
 
 
 def dispose_vetted(pointer: Word) -> None:
-    """In hardened mode, without thread caches: judge the pointer and free what it points at, in one step."""
+    """In hardened mode, without thread caches: check the pointer and free the block, under one lock."""
     heap = owner_of(pointer) if kind_at(pointer) != FOREIGN else process_heap()
     held = enter(heap)
     vet(heap, pointer)
@@ -296,7 +296,7 @@ def count_free(pointer: Word) -> None:
 
 
 def dispose(pointer: Word) -> None:
-    """Free the block at `pointer`, by whatever way is left when the fast one is not."""
+    """Free the block at `pointer`, after the fast path has failed."""
     if pointer == 0:
         return
     count_free(pointer)
@@ -321,7 +321,7 @@ def dispose(pointer: Word) -> None:
 
 
 def comes_back(pointer: Word) -> bool:
-    """Whether the free of this block in use comes past the fast path, however much room the lists have."""
+    """Whether the free of this block always misses the fast path."""
     kind = kind_at(pointer)
     if pointer & IN_PAGE == 0:
         return kind == BLOCKS or is_mapped_block(pointer)
@@ -329,9 +329,9 @@ def comes_back(pointer: Word) -> bool:
 
 
 def obtain_apart(size: Word, cleared: bool) -> Word:
-    """`size` bytes in a block of which that is true, though it is small: it begins with a page. Or 0.
+    """`size` bytes in a small block for which that is true, because it is page-aligned; or 0.
 
-    Nothing is given back to make room for it: any other place will do.
+    It does not give memory back to make room: any other place will do.
     """
     pointer = anywhere(own_heap(), size, PAGE * ONE, cleared)
     if pointer == 0:
@@ -340,7 +340,7 @@ def obtain_apart(size: Word, cleared: bool) -> Word:
 
 
 def dispose_apart(pointer: Word) -> None:
-    """Free a block of which it is true; if it is small, no list shall have its place."""
+    """Free such a block; a small one does not go into a list."""
     if is_hardened() or not is_block_kind(kind_at(pointer)):
         dispose(pointer)
         return
@@ -353,7 +353,7 @@ def dispose_apart(pointer: Word) -> None:
 
 
 def move(pointer: Word, size: Word, before: Word) -> Word:
-    """A new block of `size` bytes with what the old one held; or NULL, and the old one is as it was."""
+    """Move to a new block of `size` bytes; or NULL, and the old one is unchanged."""
     target = obtain(size)
     if target != 0:
         copy_bytes(target, pointer, before if before < size else size)

@@ -1,12 +1,12 @@
-"""Owns what threads return to a heap that serves others: lists and blocks, left without waiting for its lock.
+"""Owns the stack of lists and blocks that threads of other heaps freed, left without waiting for the lock.
 
-They are a stack that is pushed to atomically and taken whole by the next who has the lock. The first word of an
-object links its list, so the second word of a list's first object has the rest:
+It is pushed to atomically and taken whole by the next thread with the lock. The first word of an object links
+its list, so the second word of a list's first object has the link and length:
 
     second word    bits 0 to 47: the list below it in the stack; bits 48 to 63: how many objects the list has,
                    or 0 for a block of no class
 
-Only so much may lie here; whoever comes with more takes the lock.
+It has a maximum size; beyond that a thread takes the lock.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SECOND_WORD = 8
 
 
 def has_returned(heap: Heap) -> bool:
-    """Whether anything was returned to the heap."""
+    """Whether the stack is not empty."""
     return atomic_load(heap + Heap.returned) != 0
 
 
 def may_return(heap: Heap, count: Word) -> bool:
-    """Whether `count` bytes more may be returned to the heap; if so, they have to be."""
+    """Reserve room for `count` more bytes. Returns False if there is none; otherwise they must be returned."""
     return atomic_add(heap + Heap.returned_bytes, count) < MAX_RETURNED
 
 
@@ -40,7 +40,7 @@ def return_list(heap: Heap, chain: Word, count: Word) -> None:
 
 
 def take_returned(heap: Heap) -> Word:
-    """All that was returned, or 0; under the lock."""
+    """Take the whole stack, or 0; under the lock."""
     heap.returned_bytes = 0
     return atomic_exchange(heap + Heap.returned, 0)
 

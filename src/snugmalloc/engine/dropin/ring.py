@@ -1,20 +1,20 @@
 """Owns the ring: a file of fixed size in which the last rows of a process outlive it, however it ends.
 
-    SNUG_RECORD=ring:8M         of every call the newest stay in /dev/shm/snug-%p.ring, %p is the process id
+    SNUG_RECORD=ring:8M         keeps the newest calls in /dev/shm/snug-%p.ring, %p is the process id
     SNUG_RECORD=ring:8M:FILE    or in FILE
 
-The file is mapped and shared, so that what is written is there when the process is killed. All its memory is
-had from the system at the beginning: a full file system is met then, and never later.
+The file is a shared mapping, so that its contents survive when the process is killed. All its memory is
+allocated at the beginning, so that a full file system is detected then, and never later.
 
-    header, series      what is known of the process, and its figures over time
-    states, notes       of each slot who has it and since when; whose rows it holds, and how live bytes changed
-    kept                chunks that are no rows, one behind the other
+    header, series      facts about the process, and its statistics over time
+    states, notes       for each slot its owner and since when; whose rows it holds, and how live bytes changed
+    kept                chunks other than rows, in sequence
     slots               each with the rows of a thread: recorders, see recorder.py
 
-A thread takes the slot that nobody has since the longest time. docs/trace-format.md has every byte.
+A thread takes the slot that was released first. docs/trace-format.md describes every byte.
 
-A forked child must not write here. What the kernel tells of a fork is a page of memory that is zero in the
-child; a child that the C library made has other memory in the place of the ring.
+A forked child must not write here. It detects the fork by a page of memory that the kernel zeroes in the child;
+after libc's fork the child has other memory in place of the ring.
 """
 
 from __future__ import annotations
@@ -88,16 +88,16 @@ DEFAULT_PATH = reserve(24)
 
 
 class Entry(Record, size=768):
-    """The figures of a moment. Bytes, if nothing else is said.
+    """The statistics of one moment, in bytes if not stated otherwise.
 
       0  time          in ticks
       8  resident      of the whole process
-     16  out_bytes     what the heaps have given to the program and to threads' lists,
-     24  out_blocks    in so many blocks
+     16  out_bytes     handed out by the heaps to the program and thread caches,
+     24  out_blocks    and the number of blocks
      32  system_bytes  taken from the system, freed mappings included
      40  mapped_bytes  of that in mappings
-     48  purged_bytes  of the heaps, that the system has back or that were never touched
-     56  kept_bytes    freed mappings
+     48  purged_bytes  of the heaps, given back or never touched
+     56  kept_bytes    spare mappings
      64  returned      given back so far
      72  refused       requests so far
      80  unused
@@ -120,12 +120,12 @@ class Entry(Record, size=768):
 
 
 class RingHeader(Record):
-    """What stands behind the header of the file. Places are bytes from the beginning of the file.
+    """The ring's own header, behind that of the file. Offsets are bytes from the beginning of the file.
 
-       0  layout          the number of this arrangement
+       0  layout          the version of this layout
        4  tiers
        8  file_bytes
-      16  slots           how many
+      16  slots           their number
       24  slot_bytes
       32  rows_at         in a slot
       40  states_at
@@ -135,18 +135,18 @@ class RingHeader(Record):
       72  series_at
       80  slots_at
       88  process_start   as in /proc/PID/stat
-      96  stamp           counts what happened to slots
-     104  kept            bytes of chunks; more than there is room for: some were left out
+      96  stamp           counts slot transitions
+     104  kept            bytes of chunks; if more than kept_bytes, some were left out
      112  lost            calls of threads that found no slot
-     120  horizon         the clock: of what came later everything is there
-     128  ended           the clock when the process came to its end, or 0
+     120  horizon         the clock: all later rows are in the ring
+     128  ended           the clock when the process exited, or 0
      136  next_entry      the clock
      144  is_writing      an entry
-     152  next_name       the slot at which the search for threads' names goes on
+     152  next_name       the slot at which the search for threads' names continues
      160  counts          entries so far, by tier
      184  unused
-     192  base            live bytes by size, without what notes say
-     832  newest          the figures as they were last, without bins
+     192  base            live bytes by size, without those of the notes
+     832  newest          the latest statistics, without bins
     1600
     """
 
@@ -180,9 +180,9 @@ class RingHeader(Record):
 class Run(Record, size=48):
     """Rows of one thread in a slot: from `start` on.
 
-     0  start          what was done before, as a recorder has it
-     8  time           of the row before; of a slot's first run that of the first row counts
-    16  thread         its number in the trace and one more; 0: there is no such run
+     0  start          `done` of the recorder when the run began
+     8  time           of the previous row; for a slot's first run that of the first row counts
+    16  thread         its number in the trace plus 1; 0: there is no such run
     24  system_thread
     32  name           of the thread, if it has one of its own; ends with a zero if there is room
     48
@@ -196,7 +196,7 @@ class Run(Record, size=48):
 
 
 class Note(Record, size=1024):
-    """What is noted of a slot.
+    """The note of a slot.
 
        0  bins  by how much the calls of this slot changed live bytes, by size, modulo 2**64
      640  runs
@@ -227,7 +227,7 @@ def has_ring() -> bool:
 
 @inline
 def is_ring_ours() -> bool:
-    """Whether this process made the ring, if there is one, and was not forked from the one that did."""
+    """Whether the ring, if there is one, was made by this process and not by its parent."""
     return ring_guard == 0 or load_word(ring_guard) != 0
 
 
@@ -237,7 +237,7 @@ def ring_header() -> RingHeader:
 
 
 def leave_ring() -> None:
-    """In a forked child: the ring is the parent's. What is in its place stays: see machine.h."""
+    """In a forked child: stop using the ring, which is the parent's. Its mapping stays: see machine.h."""
     global ring, ring_guard, first_slot, end_of_slots
     ring = 0
     ring_guard = 0
@@ -257,7 +257,7 @@ def default_path() -> Word:
 
 
 def ring_in(value: Word) -> tuple[Word, Word]:
-    """What SNUG_RECORD says: the path, and the bytes of a ring or 0. The path is 0 if that makes no sense."""
+    """The path in SNUG_RECORD, 0 if invalid; and the bytes of a ring or 0."""
     none: Word = 0
     size = text_after(value, RING)
     if size == 0:
@@ -274,12 +274,12 @@ def ring_in(value: Word) -> tuple[Word, Word]:
 
 
 def slots_in(room: Word, slot_bytes: Word) -> Word:
-    """How many slots there are in so many bytes, with all that belongs to each."""
+    """How many slots fit in `size` bytes, including their states and notes."""
     return (room - 2 * RING_PAGE) // (slot_bytes + Note.SIZE + 8)
 
 
 def make_ring(path: Word, size: Word, kept: Word) -> bool:
-    """Make a ring of at most `size` bytes at `path`, `kept` of them for chunks. Whether there is one."""
+    """Make a ring of at most `size` bytes at `path`, `kept` of them for chunks. Returns True on success."""
     global ring, ring_guard, slot_count, slot_shift, first_slot, end_of_slots
     shift = SLOT_SHIFT if size < LARGE_RING else LARGE_SLOT_SHIFT
     kept_bytes = round_up(kept, RING_PAGE * ONE)
@@ -316,7 +316,7 @@ def make_ring(path: Word, size: Word, kept: Word) -> bool:
 
 
 def put_beginning(header: Word, count: Word) -> None:
-    """The file begins with these bytes."""
+    """Write the first bytes of the file."""
     copy_bytes(ring, header, count)
 
 
@@ -334,12 +334,12 @@ def slot_bytes() -> Word:
 
 
 def mark_ended(time: Word) -> None:
-    """The process has come to its end at this time."""
+    """Store the time at which the process exits."""
     ring_header().ended = time
 
 
 def count_lost() -> None:
-    """A call was left out, for its thread found no slot."""
+    """Count a call that was left out because its thread found no slot."""
     atomic_add(ring_header() + RingHeader.lost, ONE)
 
 
@@ -348,13 +348,13 @@ def count_lost() -> None:
 
 @inline
 def is_slot(address: Word) -> bool:
-    """Whether a slot of the ring is there."""
+    """Whether the ring has this slot."""
     return address >= first_slot and address < end_of_slots
 
 
 @inline
 def note_of(slot: Word) -> Note:
-    """What is noted of a slot."""
+    """The note of a slot."""
     return Note(ring + ring_header().notes_at + (slot - first_slot >> slot_shift) * Note.SIZE)
 
 
@@ -369,7 +369,7 @@ def slots_there() -> Word:
 
 
 def series_entry(tier: Word, number: Word) -> Word:
-    """Where an entry of the series is, by its number from the beginning."""
+    """The address of an entry of the series, by its number from the beginning."""
     return ring + SERIES_AT + (tier * ENTRIES + number % ENTRIES) * Entry.SIZE
 
 
@@ -379,22 +379,22 @@ def slot_number(index: Word) -> Word:
 
 
 def state_cell(slot: Word) -> Word:
-    """Where the state of a slot is."""
+    """The address of a slot's state."""
     return ring + STATES_AT + (slot - first_slot >> slot_shift) * 8
 
 
 def is_held(state: Word) -> bool:
-    """Whether a thread has a slot with this state, or is about to."""
+    """Whether this is the state of a slot that a thread owns or is claiming."""
     return state & STATE_BITS == TAKING or state & STATE_BITS == HELD
 
 
 def stamped(what: Word) -> Word:
-    """The state that a slot gets now."""
+    """A new state word for a slot: the state and the stamp."""
     return atomic_add(ring_header() + RingHeader.stamp, ONE) + 1 << STAMP_SHIFT | what
 
 
 def oldest_free() -> tuple[Word, Word]:
-    """The slot that nobody has since the longest time, and its state; or 0."""
+    """The free slot that was released first, and its state; or 0."""
     best: Word = 0
     best_state = NONE
     for index in range(slot_count):
@@ -406,7 +406,7 @@ def oldest_free() -> tuple[Word, Word]:
 
 
 def newest_open() -> tuple[Word, Word]:
-    """The slot with room that nobody has since the shortest time, and its state; or 0."""
+    """The free slot with room that was released last, and its state; or 0."""
     best: Word = 0
     best_state: Word = 0
     for index in range(slot_count):
@@ -418,7 +418,7 @@ def newest_open() -> tuple[Word, Word]:
 
 
 def take_oldest() -> Word:
-    """A slot for this thread alone, what is in it may go; or 0 if there is none. It is TAKING until `hold`."""
+    """Claim a slot for this thread, to overwrite it; or 0 if there is none. It is TAKING until `hold`."""
     slot, state = oldest_free()
     while slot != 0 and not atomic_replace(state_cell(slot), state, stamped(TAKING)):
         slot, state = oldest_free()
@@ -426,7 +426,7 @@ def take_oldest() -> Word:
 
 
 def take_open() -> Word:
-    """A slot for this thread alone, with room behind the rows that it has; or 0."""
+    """Claim a slot for this thread with room behind its rows; or 0."""
     slot, state = newest_open()
     while slot != 0 and not atomic_replace(state_cell(slot), state, stamped(HELD)):
         slot, state = newest_open()
@@ -434,23 +434,23 @@ def take_open() -> Word:
 
 
 def take_again(slot: Word) -> None:
-    """A slot of this thread's is about to be emptied. It is TAKING until `hold`."""
+    """Claim a slot of this thread's again, to empty it. It is TAKING until `hold`."""
     atomic_store(state_cell(slot), stamped(TAKING))
 
 
 def hold(slot: Word) -> None:
-    """A slot that was taken, and is empty now, has rows from now on."""
+    """Begin using a slot that was claimed and emptied."""
     atomic_store(state_cell(slot), stamped(HELD))
 
 
 def give_back(slot: Word, has_room: bool) -> None:
-    """The thread that has this slot needs it no more."""
+    """Release a slot of this thread's."""
     may_go_on = has_room and run_number(slot, RUNS - 1).thread == 0
     atomic_store(state_cell(slot), stamped(OPEN if may_go_on else FULL))
 
 
 def move_horizon(time: Word) -> None:
-    """Rows up to this time are given up."""
+    """Move the horizon: rows up to this time are dropped."""
     cell = ring_header() + RingHeader.horizon
     before = atomic_load(cell)
     while before < time and not atomic_replace(cell, before, time):
@@ -458,7 +458,7 @@ def move_horizon(time: Word) -> None:
 
 
 def clear_note(slot: Word) -> None:
-    """The rows of a slot are given up: what they changed goes to the sums."""
+    """Drop the rows of a slot: add its changes of live bytes to the header's sums."""
     note = note_of(slot)
     for number in range(BIN_ROOM):
         change = note.bins[number]
@@ -469,7 +469,7 @@ def clear_note(slot: Word) -> None:
 
 
 def last_run(slot: Word) -> Run:
-    """The run that was begun last; or 0."""
+    """The newest run; or 0."""
     number = RUNS * ONE
     while number != 0:
         number -= 1
@@ -480,7 +480,7 @@ def last_run(slot: Word) -> Run:
 
 
 def begin_run(slot: Word, start: Word, time: Word, thread: Word, system_thread: Word) -> None:
-    """From here on the rows of a slot are those of a thread. There is room for one more run."""
+    """Begin a run: the following rows of a slot are those of a thread. There is room for one more run."""
     before = last_run(slot)
     run = Run(before + Run.SIZE if before != 0 else note_of(slot) + Note.runs)
     run.start = start
@@ -491,7 +491,7 @@ def begin_run(slot: Word, start: Word, time: Word, thread: Word, system_thread: 
 
 @inline
 def count_bytes(slot: Word, number: Word, change: Word) -> None:
-    """The calls of this slot changed live bytes of a size, modulo 2**64."""
+    """Add a change of live bytes of a size to the slot's note, modulo 2**64."""
     if unlikely(not is_slot(slot)):
         return
     cell = note_of(slot) + number * 8

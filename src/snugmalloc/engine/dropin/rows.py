@@ -9,10 +9,12 @@ from __future__ import annotations
 from ..common.sizes import ONE
 from ..machine import (
     Word,
+    atomic_load,
     atomic_store,
     forks_seen,
     inline,
     likely,
+    load_byte,
     load_thread_reason,
     multiply,
     store_byte,
@@ -66,25 +68,36 @@ def put_pointer(recorder: Recorder, place: Word, pointer: Word) -> Word:
 
 
 @inline
-def begin_row(recorder: Recorder, time: Word) -> Word:
-    """Where a new row begins, and the ticks since the row before go by its time."""
+def begin_row(recorder: Recorder, time: Word) -> tuple[Word, Word]:
+    """A new row begins. What was done before, and the ticks since the row before.
+
+    A signal handler may have written rows until the recorder is busy.
+    """
     atomic_store(recorder + Recorder.is_busy, ONE)
+    done = atomic_load(recorder + Recorder.done)
     before = recorder.last_time
     now = time if likely(time > before) else before
-    recorder.last_step = now - before
-    if unlikely(recorder.done == 0):
-        recorder.first_time = now
-        recorder.last_step = 0
     recorder.last_time = now
-    return recorder.rows + (recorder.done & IN_ROWS)
+    if unlikely(done == 0):
+        recorder.first_time = now
+        before = now
+    return done, now - before
 
 
 @inline
-def put_stack(recorder: Recorder, place: Word, stack: Word) -> Word:
+def row_at(recorder: Recorder, done: Word) -> Word:
+    """Where the row begins before which so much was done."""
+    return recorder.rows + (done & IN_ROWS)
+
+
+@inline
+def put_stack(recorder: Recorder, begin: Word, place: Word) -> Word:
     """Write the number of the stack of a call, if it has one. Where that ends."""
+    stack = recorder.stack
     if likely(stack == 0):
         return place
     recorder.stack = 0
+    store_byte(begin, load_byte(begin) | HAS_STACK)
     return put_number(place, stack)
 
 
@@ -95,11 +108,9 @@ def finish_late(recorder: Recorder) -> None:
 
 
 @inline
-def end_row(recorder: Recorder, place: Word) -> None:
-    """The row ends here: from now on it counts."""
-    before = recorder.done
-    length = place - recorder.rows - (before & IN_ROWS)
-    atomic_store(recorder + Recorder.done, before + ONE_ROW + length)
+def end_row(recorder: Recorder, done: Word, begin: Word, place: Word) -> None:
+    """The row that began there ends here: from now on it counts."""
+    atomic_store(recorder + Recorder.done, done + ONE_ROW + (place - begin))
     atomic_store(recorder + Recorder.is_busy, 0)
     if unlikely(recorder.is_late != 0):
         finish_late(recorder)
@@ -119,10 +130,9 @@ def write_row(
     if unlikely(recorder.is_busy != 0):
         recorder.lost += 1
         return
-    place = begin_row(recorder, time)
-    stack = recorder.stack if shape & HAS_STACK != 0 else 0 * ONE
-    place = put_number(place, operation | HAS_STACK if stack != 0 else operation)
-    place = put_number(place, recorder.last_step)
+    done, step = begin_row(recorder, time)
+    begin = row_at(recorder, done)
+    place = put_number(put_number(begin, operation), step)
     if shape & HAS_SIZE != 0:
         place = put_number(place, size)
     if shape & HAS_NUMBER != 0:
@@ -131,7 +141,9 @@ def write_row(
         place = put_pointer(recorder, place, old)
     if shape & HAS_ADDRESS != 0:
         place = put_pointer(recorder, place, address)
-    end_row(recorder, put_stack(recorder, place, stack))
+    if shape & HAS_STACK != 0:
+        place = put_stack(recorder, begin, place)
+    end_row(recorder, done, begin, place)
 
 
 def write_malloc(recorder: Recorder, time: Word, size: Word, pointer: Word) -> None:
@@ -139,13 +151,12 @@ def write_malloc(recorder: Recorder, time: Word, size: Word, pointer: Word) -> N
     if unlikely(recorder.is_busy != 0):
         recorder.lost += 1
         return
-    place = begin_row(recorder, time)
-    stack = recorder.stack
-    store_byte(place, MALLOC_CALL | HAS_STACK if unlikely(stack != 0) else MALLOC_CALL)
-    place = put_number(place + 1, recorder.last_step)
-    place = put_number(place, size)
+    done, step = begin_row(recorder, time)
+    begin = row_at(recorder, done)
+    store_byte(begin, MALLOC_CALL)
+    place = put_number(put_number(begin + 1, step), size)
     place = put_pointer(recorder, place, pointer)
-    end_row(recorder, put_stack(recorder, place, stack))
+    end_row(recorder, done, begin, put_stack(recorder, begin, place))
 
 
 def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
@@ -153,10 +164,10 @@ def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
     if unlikely(recorder.is_busy != 0):
         recorder.lost += 1
         return
-    place = begin_row(recorder, time)
-    store_byte(place, FREE_CALL)
-    place = put_number(place + 1, recorder.last_step)
-    end_row(recorder, put_pointer(recorder, place, pointer))
+    done, step = begin_row(recorder, time)
+    begin = row_at(recorder, done)
+    store_byte(begin, FREE_CALL)
+    end_row(recorder, done, begin, put_pointer(recorder, put_number(begin + 1, step), pointer))
 
 
 def hand_on_full(recorder: Recorder) -> bool:

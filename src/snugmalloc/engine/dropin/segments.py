@@ -4,18 +4,18 @@ A segment is a run of pages of ours, filled with blocks without gaps. The first 
 
     | block | block | ... | block |s      s: the sentinel, the tag of the page behind, size 0
 
-There are more segments only where the system did not let it go on: somebody else moved the break (it goes on
-behind), or the break was refused (it goes on in a region reserved for that; each is as large as the heap is by
-then). Segments that touch are one. All other heaps have regions only:
+There are more segments only where the break was not available: somebody else moved it (the heap continues
+behind), or it was refused (the heap continues in a reserved region; each is as large as the heap is by then).
+Segments that touch are one. All other heaps have regions only:
 
     |  not ours  | block | ... | block |s ...   not yet ours  |  not ours  |
     ^ start                                                     ^ limit      ^ end
 
-A region is whole granules, and the first and the last of them are no memory of its heap, so that nothing beside
-it has to do with its pages. The links of the page at the limit are the region's own (`Region`).
+A region is whole granules, and the first and the last of them are not used by its heap, so that no neighbour
+shares its pages. The links of the page at the limit are the region's own (`Region`).
 
-Others may move the break as well (`common.brk`). Beside another malloc, in a process that only imported or
-linked us late, it is left to that one from the beginning.
+Others may move the break as well (`common.brk`). In a process with another malloc, which only imported or
+linked us late, it is left to the other from the beginning.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ WHOLE_REGION = GIB  # up to this limit the first region of a heap has room for a
 
 
 def add_memory(heap: Heap, start: Word, end: Word) -> bool:
-    """Pages that the system gave join the heap, and the segments that they touch. Returns True on success."""
+    """Add new pages to the heap, merging the segments that they touch. Returns True on success."""
     if not cover(start - PAGE, end):
         return False
     size = (end - start) >> UNIT_SHIFT
@@ -102,7 +102,7 @@ def own_break(heap: Heap) -> Break:
 
 
 def grow_break(heap: Heap, count: Word) -> bool:
-    """Move the break up by `count` bytes, behind what others may have put there. Returns True on success."""
+    """Move the break up by `count` bytes, behind memory of others, if any. Returns True on success."""
     own = own_break(heap)
     now = system_break() if own.end == 0 else look_at_break(own)
     if now < own.end or is_contested(own):
@@ -119,7 +119,7 @@ def grow_break(heap: Heap, count: Word) -> bool:
 
 
 def top_bytes(heap: Heap, pad: Word) -> Word:
-    """How much of the free memory below the break `trim` would give back."""
+    """How much free memory below the break `trim` would give back."""
     own = own_break(heap)
     before = free_before(own.end) if own.end != 0 else 0
     if before == 0 or look_at_break(own) != own.end or is_contested(own):
@@ -129,7 +129,7 @@ def top_bytes(heap: Heap, pad: Word) -> Word:
 
 
 def trim(heap: Heap, pad: Word) -> Word:
-    """Move the break down, so that `pad` bytes and at least a page stay free below it. The bytes given back."""
+    """Move the break down, keeping `pad` bytes and at least a page free. Returns the bytes given back."""
     count = top_bytes(heap, pad)
     if count == 0:
         return 0
@@ -178,9 +178,9 @@ def region_at(limit: Word) -> Region:
 
 
 def private_region(limit: Word) -> Word:
-    """How many bytes the first region of a private heap has.
+    """The size of a private heap's first region.
 
-    All that a limit allows: in regions that do not touch, what was freed could not be had in one piece.
+    It is all that a limit allows: freed memory in separate regions could not be reused in one piece.
     """
     if limit == 0 or limit > WHOLE_REGION:
         return SMALLEST_PRIVATE_REGION * ONE
@@ -188,7 +188,7 @@ def private_region(limit: Word) -> Word:
 
 
 def smallest_region(heap: Heap) -> Word:
-    """How many bytes the heap's next region has, if the system allows it and no block needs more."""
+    """The size of the heap's next region, if the system allows it and no block needs more."""
     length = SMALLEST_REGION * ONE
     if heap.is_private != 0:
         length = private_region(figure(heap, Figures.limit_bytes))
@@ -198,7 +198,7 @@ def smallest_region(heap: Heap) -> Word:
 
 
 def open_region(heap: Heap, start: Word, length: Word) -> bool:
-    """The heap goes on in the reserved addresses from `start` on. Returns True on success."""
+    """Let the heap continue in the reserved addresses from `start` on. Returns True on success."""
     limit = start + length - GRANULE
     if not cover(start, start + length):
         return False
@@ -214,7 +214,7 @@ def open_region(heap: Heap, start: Word, length: Word) -> bool:
 
 
 def reserve_region(heap: Heap, count: Word) -> bool:
-    """Reserve addresses for the heap to go on in, for `count` bytes at least. Returns True on success."""
+    """Reserve address space for the heap to continue in, at least `count` bytes. Returns True on success."""
     need = round_up(count, GRANULE) + 2 * GRANULE
     length = smallest_region(heap)
     length = need if length < need else length
@@ -233,7 +233,7 @@ def reserve_region(heap: Heap, count: Word) -> bool:
 
 
 def drop_region(heap: Heap, end_before: Word, limit_before: Word) -> None:
-    """The newest region gave nothing: its addresses go back, and the heap goes on in the one before."""
+    """Release the newest region, which is empty; the heap continues in the previous one."""
     region = region_at(heap.region_limit)
     start = region.start
     end = heap.region_limit + GRANULE
@@ -246,7 +246,7 @@ def drop_region(heap: Heap, end_before: Word, limit_before: Word) -> None:
 
 
 def grow_region(heap: Heap, count: Word) -> bool:
-    """Take `count` bytes more of the region, or of a new one if it has no room. Returns True on success."""
+    """Take `count` more bytes of the region, or of a new one if it has no room. Returns True on success."""
     end_before = heap.region_end
     limit_before = heap.region_limit
     is_new = count > limit_before - end_before
@@ -264,7 +264,7 @@ def grow_region(heap: Heap, count: Word) -> bool:
 
 
 def extend(heap: Heap, count: Word) -> bool:
-    """Get `count` bytes more for the heap. Returns True on success."""
+    """Get `count` more bytes for the heap. Returns True on success."""
     if not allows(heap, count):
         return False
     has_break = is_process_heap(heap) and is_process_malloc()
@@ -276,7 +276,7 @@ def extend(heap: Heap, count: Word) -> bool:
 
 
 def extend_for(heap: Heap, size: Word) -> bool:
-    """The same by a step, or by just what is needed."""
+    """The same by a whole step, or else by what is needed."""
     need = size << UNIT_SHIFT
     at_end = wilderness(heap) << UNIT_SHIFT
     need = round_up(need - at_end if need > at_end else need, page_size())
@@ -291,7 +291,7 @@ def extend_for(heap: Heap, size: Word) -> bool:
 
 
 def grow(heap: Heap, size: Word) -> bool:
-    """Make the heap larger, so that a block of `size` units can be had. Returns True on success."""
+    """Make the heap larger, so that it has room for a block of `size` units. Returns True on success."""
     before = figure(heap, Figures.heap_bytes)
     grown = extend_for(heap, size)
     if grown:

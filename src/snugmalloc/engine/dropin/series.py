@@ -1,8 +1,8 @@
-"""Owns the figures of a process over time, in its ring: how much was live, taken from the system and resident.
+"""Owns the statistics of a process over time, in its ring: live, taken from the system, resident.
 
-At each step of a heap the newest figures are brought up to date, and once a second they become an entry of the
-series, with live bytes by size. The last entries are kept, of every 16 the last beside them, and of every 256:
-two minutes second by second, half an hour, nine hours.
+At each step of a heap the newest figures are updated, and once a second they become an entry of the series,
+with live bytes by size. The last entries are kept, and also every 16th and every 256th: two minutes in seconds,
+half an hour, nine hours.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def put_figures(entry: Entry) -> None:
 
 
 def put_bins(entry: Entry) -> None:
-    """Write live bytes by size: the sums, and what the calls of all slots changed."""
+    """Write live bytes by size: the header's sums plus the changes of all slots."""
     copy_bytes(entry.bins, ring_header().base, 8 * BIN_ROOM)
     for index in range(slots_there()):
         note = note_of(slot_number(index))
@@ -76,7 +76,7 @@ def put_bins(entry: Entry) -> None:
 
 
 def name_threads(header: RingHeader) -> None:
-    """Note the names of some threads that have slots: they may have got one since."""
+    """Store the names of some threads that have slots: they may have been named since."""
     index = header.next_name
     named: Word = 0
     for _ in range(slots_there()):
@@ -93,7 +93,7 @@ def name_threads(header: RingHeader) -> None:
 
 
 def add_entry(header: RingHeader) -> None:
-    """A second has passed: the newest figures become an entry."""
+    """Once a second: add the newest figures as an entry."""
     newest = Entry(header.newest)
     newest.resident = resident_bytes()
     count = header.counts[0]
@@ -111,7 +111,7 @@ def add_entry(header: RingHeader) -> None:
 
 
 def follow_figures() -> None:
-    """At a step of a heap, without a lock: bring the figures in the ring up to date."""
+    """At a step of a heap, without a lock: update the figures in the ring."""
     if not is_recording() or not is_ring_ours():
         return
     header = ring_header()

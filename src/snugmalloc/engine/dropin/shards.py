@@ -1,10 +1,10 @@
 """Owns the shards: more heaps for malloc where threads wait for each other's lock.
 
 A process begins with one heap. A thread that had to wait for the lock for long in an eighth of its last visits
-moves to another: to the one that serves the fewest threads, or to a new one, while there are fewer than
-SNUG_HEAPS says or, by default, than processors that this process may use. It goes back when the first heap
-serves no thread any more. What a thread frees goes home to the heap that it is of, whoever frees it. A process
-whose threads seldom wait has one heap, and so has one with a limit.
+moves to another: the one that serves the fewest threads, or a new one, while there are fewer than SNUG_HEAPS
+or, by default, than processors that this process may use. It returns when the first heap serves no thread any
+more. A freed block returns to the heap that owns it, whichever thread frees it. A process whose threads seldom
+wait has one heap, and so has one with a limit.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def heap_count() -> Word:
 
 
 def heap_number(number: Word) -> Heap:
-    """One of the heaps that malloc has, by its number; 0 is the process's heap."""
+    """One of malloc's heaps, by its number; 0 is the process's heap."""
     return Heap(load_word(SHARDS + number * 8)) if number != 0 else process_heap()
 
 
 def number_of(heap: Heap) -> Word:
-    """The number of one of the heaps that malloc has."""
+    """The number of one of malloc's heaps."""
     number: Word = 0
     while heap_number(number) != heap:
         number += 1
@@ -56,7 +56,7 @@ def number_of(heap: Heap) -> Word:
 
 
 def add_up() -> None:
-    """Bring the sums of all heaps' figures up to date. A sum of peaks is what each had at most, at its time."""
+    """Update the sums of all heaps' figures. A sum of peaks adds maxima of different times."""
     offset: Word = 0
     while offset < PUBLISHED:
         total: Word = 0
@@ -67,13 +67,13 @@ def add_up() -> None:
 
 
 def count_processors() -> None:
-    """Before a second thread is served: the program may be in a sandbox later, where no file can be read."""
+    """Count the processors before a second thread is served: later a sandbox may forbid reading files."""
     if process_heap().processors == 0:
         process_heap().processors = processors()
 
 
 def most_heaps() -> Word:
-    """How many heaps there may be."""
+    """The maximum number of heaps."""
     if figure(process_heap(), Figures.limit_bytes) != 0:
         return ONE
     count = max_heaps() if max_heaps() != 0 else process_heap().processors
@@ -86,7 +86,7 @@ def may_add() -> bool:
 
 
 def add_heap(heap: Heap) -> None:
-    """Malloc has this heap, too, from now on; under the lock of the process's heap."""
+    """Add this heap to malloc's; under the lock of the process's heap."""
     list_heap(heap)
     store_word(SHARDS + heap_count() * 8, heap)
     atomic_store(SHARDS, heap_count())
@@ -104,7 +104,7 @@ def quietest_heap() -> Heap:
 
 
 def forget_threads() -> None:
-    """In a child that was forked none of the other threads is left."""
+    """In a forked child: reset the counts of threads; only this one is left."""
     if process_heap().counted_forks != fork_generation():
         process_heap().counted_forks = fork_generation()
         for number in range(heap_count()):
@@ -112,33 +112,33 @@ def forget_threads() -> None:
 
 
 def join_heap(heap: Heap) -> None:
-    """A thread is served by this heap from now on; under the lock of the process's heap."""
+    """Count a thread that this heap begins to serve; under the lock of the process's heap."""
     forget_threads()
     heap.threads += 1
 
 
 def leave_heap(heap: Heap) -> None:
-    """And one is not any more."""
+    """Count a thread that it no longer serves; under the same lock."""
     forget_threads()
     heap.threads -= 1 if heap.threads != 0 else 0
 
 
 def less_crowded(heap: Heap) -> Heap:
-    """Where a thread that waits too often in this heap should move, or this heap."""
+    """The heap to which a thread that waits too often in this one should move, or this heap."""
     target = quietest_heap()
     return target if target.threads + 1 < heap.threads else heap
 
 
 def is_one_needed(heap: Heap) -> bool:
-    """Whether a thread that waits too often in this heap needs one more; under the lock of the process's heap.
+    """Whether a thread that waits too often in this heap needs a new one; under the lock of the process's heap.
 
-    The only thread that a heap serves waits for those that free what is this heap's, and would do so anywhere.
+    The only thread of a heap waits for threads that free its blocks, and would do so in any heap.
     """
     return heap.threads > 1 and quietest_heap().threads != 0 and may_add()
 
 
 def choose_home(heap: Heap, is_crowded: bool) -> Heap:
-    """Which heap should serve a thread that this one serves; under the lock of the process's heap."""
+    """The heap that should serve a thread of this one; under the lock of the process's heap."""
     target = heap
     if is_crowded:
         target = less_crowded(heap)
@@ -151,9 +151,9 @@ def choose_home(heap: Heap, is_crowded: bool) -> Heap:
 
 
 def home_beside(heap: Heap) -> Heap:
-    """Without a lock: where a thread that waits too often in this heap moves, once there is one heap more.
+    """Without a lock: the heap to which a thread that waits too often in this one moves, after adding a heap.
 
-    If the system does not allow it, or others have made as many as there may be, it is one of those that are.
+    If the system does not allow that, or the maximum is reached, it is an existing one.
     """
     added = make_heap(SMALLEST_REGION * ONE)
     held = lock_heap(process_heap())
@@ -168,7 +168,7 @@ def home_beside(heap: Heap) -> Heap:
 
 
 def next_home(heap: Heap, is_crowded: bool) -> Heap:
-    """Without a lock: which heap serves a thread from now on that this one served so far."""
+    """Without a lock: the heap that takes over a thread of this one."""
     if not is_crowded and process_heap().threads != 0 and process_heap().counted_forks == fork_generation():
         return heap
     held = lock_heap(process_heap())

@@ -3,15 +3,15 @@
     page     | object | object | ... | object | (rest) |
               free objects are linked through their first words
 
-Its bookkeeping is the page's tag and links. To the heap the page is a used block of known size, so where other
+Its metadata are the page's tag and links. To the heap the page is a used block of known size, so where other
 blocks have their size the tag has the list of free objects (`SlabTag`). The links are the neighbours in the
 list of slabs of the class that have free objects.
 
 A slab that has no object in use goes back to the heap at once, and coalesces.
 
-Objects are taken as they stand in the page, not as they were freed: what a program allocates one after another
-it often reads so, too. Python's small objects take 4 % less time (instances.py and containers.py in
-benchmarks/workloads/python: garbage collection walks them in the order of their making).
+Objects are taken in address order, not in the order of their frees: what a program allocates in sequence it
+often reads in sequence, too. Python's small objects take 4 % less time (instances.py and containers.py in
+benchmarks/workloads/python: garbage collection walks them in the order of their creation).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SlabTag(Record, size=8):
     """The tag of a slab's page.
 
     0  free    bit 0: used, bits 2 to 11: how many are free, bits 12 to 20: the first one's unit in the page
-    4  before  as of every block
+    4  before  as in every block
     8
     """
 
@@ -114,7 +114,7 @@ def note_places(heap: Heap, first: Word) -> None:
 
 
 def link_noted(heap: Heap, slab: Word) -> Word:
-    """A linked list of the objects whose bits are set, by address; no bit is set any more."""
+    """A linked list of the objects whose bits are set, in address order; clears the bits."""
     chain: Word = 0
     word: Word = NOTED_WORDS
     while word != 0:
@@ -160,7 +160,7 @@ def take_objects(heap: Heap, size_class: Word, maximum: Word, chain: Word) -> tu
 
 
 def give_row(heap: Heap, first: Word, last: Word, count: Word, size_class: Word) -> None:
-    """`count` linked objects of one slab go back to it; and the slab, if all are free now, to the heap."""
+    """Return `count` linked objects of one slab to it; and the slab, if all are free now, to the heap."""
     slab = first & PAGE_BASE
     before = free_count(slab)
     store_word(last, first_free(slab) if before != 0 else 0)

@@ -149,7 +149,7 @@ def is_chosen() -> bool:
 
 
 def read_switch(entry: Word) -> bool:
-    """Obey an entry of the environment if it is one of those above. Whether it is."""
+    """Apply an entry of the environment if it is one of those above. Returns True if it is."""
     global is_disabled, off_file, excepted, off_share
     value = text_after(entry, DISABLE)
     if value != 0:

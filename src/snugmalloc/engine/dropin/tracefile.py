@@ -64,8 +64,8 @@ RECORD_STACKS = b"SNUG_RECORD_STACKS="
 RECORD_PROCESS = b"_SNUG_RECORD_PROCESS="
 NO_SAMPLES = b"snugmalloc: a ring keeps every call, SNUG_RECORD_SAMPLE is ignored: "
 NO_MARK = b"snugmalloc: followed programs need a name with %p, and are not recorded: "
-NOT_MADE = b"snugmalloc: nothing is recorded, for there is such a file already, or none can be made: "
-NO_RING = b"snugmalloc: nothing is recorded, no ring of this size can be made there: "
+NOT_MADE = b"snugmalloc: nothing is recorded, the file exists already or cannot be created: "
+NO_RING = b"snugmalloc: nothing is recorded, a ring of this size cannot be created there: "
 NOT_WRITTEN = b"snugmalloc: the recording ends here, its file cannot be written any more: "
 
 PATH_BYTES = 4096
@@ -154,7 +154,7 @@ def append(address: Word, count: Word) -> None:
 
 
 def read_record_option(entry: Word) -> bool:
-    """Obey an entry of the environment if it is one of those above. Whether it is."""
+    """Apply an entry of the environment if it is one of those above. Returns True if it is."""
     global asked_path, asked_ring, record_entry, follow_entry, follows
     value = text_after(entry, RECORD)
     if value != 0:
@@ -324,14 +324,14 @@ def may_be_there() -> bool:
 
 
 def open_at_path() -> bool:
-    """Make the file at the path that was expanded. Whether there is one."""
+    """Make the file at the expanded path. Returns True on success."""
     if asked_ring == 0:
         return open_record(PATH)
     return make_ring(PATH, asked_ring, asked_ring >> (KEPT_STACKS_SHIFT if takes_stacks() else KEPT_SHIFT))
 
 
 def open_new() -> bool:
-    """Make the file. Whether there is one."""
+    """Make the file. Returns True on success."""
     copies = MOST_COPIES if may_be_there() else ONE
     for copy in range(1, copies + 1):
         expand_path(copy)
@@ -364,7 +364,7 @@ def append_header(place: Word) -> None:
 
 
 def open_named(path: Word) -> bool:
-    """The file that somebody outside asked for, until `take_up` without a recording. Whether it is made."""
+    """Make the file of a command from outside, unused until `take_up`. Returns True on success."""
     global has_failed, ticks_in_second, recorded_process, recorded_generation
     copy_bytes(PATH, path, PATH_BYTES * ONE)
     has_failed = False
@@ -382,7 +382,7 @@ def take_up() -> None:
 
 
 def open_file() -> bool:
-    """A file of this process's own. Whether there is one; where there is none, nothing is recorded."""
+    """Make this process's own file. Returns True on success; otherwise nothing is recorded."""
     global state, recorded_process, recorded_generation
     recorded_process = process_id()
     recorded_generation = fork_generation()
@@ -405,7 +405,7 @@ def is_noted(forks: Word) -> bool:
 
 
 def note_forks(forks: Word) -> Word:
-    """The process has forked so many times. How many of them this thread, and no other, is to record."""
+    """Claim the forks so far that no thread has recorded. Returns how many this thread must record."""
     noted = atomic_load(FORKS_NOTED)
     is_mine = noted < forks and atomic_replace(FORKS_NOTED, noted, forks)
     return forks - noted if is_mine else 0
@@ -422,7 +422,7 @@ def is_own_file() -> bool:
 
 
 def leave_file() -> bool:
-    """In a forked child: the file is the parent's. Whether the child is to have one of its own."""
+    """In a forked child: stop using the parent's file. Returns True if the child needs one of its own."""
     global recorded_generation
     close_record()
     leave_ring()

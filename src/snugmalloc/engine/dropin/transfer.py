@@ -1,9 +1,9 @@
-"""Owns the transfer cache: whole lists that one thread's cache was full of, for the next that has none.
+"""Owns the transfer cache: whole lists that overflowed one thread's cache, for the next whose cache is empty.
 
 Each size class has four places (`Place`), of which objects up to 512 bytes use all and others one. The lists
-are of objects or blocks, linked through their first words. So what one thread allocates and another
-frees goes round without being touched. A list that nobody wants for a while goes back to slabs or heap. (One
-place for small objects, too: batches take 1.15 of the time. Four for larger ones: the same times, more memory.)
+are of objects or blocks, linked through their first words. So what one thread allocates and another frees
+circulates without being touched. A list that is unused for a while goes back to slabs or heap. (One place for
+small objects, too: batches take 1.15 of the time. Four for larger ones: the same times, more memory.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OLD = 2  # a list that was there when this was looked at twice
 
 
 def places_for(size_class: Word) -> Word:
-    """How many lists of the class may lie here."""
+    """The maximum number of lists of the class here."""
     return PLACES if size_class <= SMALL_CLASSES else ONE
 
 
@@ -31,7 +31,7 @@ def class_places(heap: Heap, size_class: Word) -> ClassPlaces:
 
 
 def hand_over(heap: Heap, chain: Word, size_class: Word, count: Word) -> bool:
-    """Leave a list for others; whether there was a place."""
+    """Leave a list for others. Returns False if there is no place."""
     own = class_places(heap, size_class)
     for number in range(places_for(size_class)):
         place = own.places[number]
@@ -44,7 +44,7 @@ def hand_over(heap: Heap, chain: Word, size_class: Word, count: Word) -> bool:
 
 
 def take_over(heap: Heap, size_class: Word) -> tuple[Word, Word]:
-    """A list that somebody left, or 0, and its length."""
+    """Take a list that another thread left, or 0, and its length."""
     own = class_places(heap, size_class)
     number = places_for(size_class)
     while number != 0:
@@ -72,7 +72,7 @@ def take_aged(heap: Heap, size_class: Word, age: Word) -> Word:
 def next_waiting(heap: Heap, size_class: Word, age: Word) -> tuple[Word, Word]:
     """A list from this class on that has this age or more, and its class.
 
-    If there is none the list is 0, and the class one that is not.
+    If there is none the list is 0, and the class an invalid one.
     """
     while size_class <= ALL_CLASSES:
         chain = take_aged(heap, size_class, age)
@@ -83,7 +83,7 @@ def next_waiting(heap: Heap, size_class: Word, age: Word) -> tuple[Word, Word]:
 
 
 def make_lists_older(heap: Heap) -> None:
-    """All lists that wait here are one older."""
+    """Increment the age of all lists here."""
     for size_class in range(1, ALL_CLASSES + 1):
         own = class_places(heap, size_class)
         for number in range(places_for(size_class)):
@@ -91,7 +91,7 @@ def make_lists_older(heap: Heap) -> None:
 
 
 def is_time_to_age(heap: Heap) -> bool:
-    """Whether to give back what nobody wanted; asked every PACE operations. If so, all lists are one older."""
+    """Whether to return unused lists; called every PACE operations. If so, increments the age of all lists."""
     heap.transfer_calls += 1
     if heap.transfer_calls < CALLS_OF_AGE:
         return False
@@ -104,7 +104,7 @@ def is_time_to_age(heap: Heap) -> bool:
 
 
 def waiting_in_class(heap: Heap, size_class: Word) -> Word:
-    """How many objects or blocks of the class lie here."""
+    """How many objects or blocks of the class are here."""
     total: Word = 0
     own = class_places(heap, size_class)
     for number in range(places_for(size_class)):
@@ -114,7 +114,7 @@ def waiting_in_class(heap: Heap, size_class: Word) -> Word:
 
 
 def waiting_blocks(heap: Heap) -> Word:
-    """How many objects and blocks lie here."""
+    """How many objects and blocks are here."""
     total: Word = 0
     for size_class in range(1, ALL_CLASSES + 1):
         total += waiting_in_class(heap, size_class)
@@ -122,7 +122,7 @@ def waiting_blocks(heap: Heap) -> Word:
 
 
 def waiting_bytes(heap: Heap) -> Word:
-    """How many bytes lie here."""
+    """How many bytes are here."""
     total: Word = 0
     for size_class in range(1, ALL_CLASSES + 1):
         total += waiting_in_class(heap, size_class) * usable_in_class(size_class)

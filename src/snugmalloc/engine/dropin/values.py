@@ -1,6 +1,6 @@
-"""Owns how one entry of the environment is read: the number in it, and the line about what is ignored.
+"""Owns the parsing of one entry of the environment: its number, and the warning if it is ignored.
 
-Sizes take a suffix K, M or G. What is wrong is reported by the first process of a tree, not by each.
+Sizes take a suffix K, M or G. Errors are reported by the first process of a tree, not by each.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ KIB = 1024
 
 
 def complain(message: Text, entry: Word) -> None:
-    """Report in one line what is wrong with `entry`, unless the parent process has done so."""
+    """Report an error in `entry` in one line, unless the parent process has done so."""
     if not parent_has_told(entry):
         warn(message, entry)
 
 
 def number_before(text: Word, stop: Byte) -> tuple[Word, Word]:
-    """The number, with its suffix, that `text` is up to its end or the letter `stop`; and where that is.
+    """The number, with its suffix, in `text` up to its end or the letter `stop`; and where that is.
 
     NONE if there is none.
     """
@@ -60,7 +60,7 @@ def number_before(text: Word, stop: Byte) -> tuple[Word, Word]:
 
 
 def number_in(entry: Word, value: Word, minimum: Word, maximum: Word) -> Word:
-    """The number at `value`, the end of `entry`, or NONE and a complaint if it is none between these two."""
+    """The number at `value`, the end of `entry`; or NONE, with a warning, if it is out of bounds."""
     number, end = number_before(value, 0)
     if number < minimum or number > maximum or load_byte(end) != 0:
         complain(MALFORMED, entry)

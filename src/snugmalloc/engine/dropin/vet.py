@@ -1,9 +1,9 @@
-"""Owns the judgement on pointers that come back: what is no block in use ends the process with one line.
+"""Owns the check of pointers passed to free or realloc: a bad one ends the process with one line.
 
-A cheap look is always taken, at what the page map and a block's tag say. With SNUG_HARDEN=1 there are no thread
-caches, in which a freed block still looks like one in use, and every pointer is looked at closely: whether a
-slab's object begins there and is not free, whether the tags around a block agree. What that costs does not
-depend on how large the heap is.
+A cheap check of the page map and a block's tag is always made. With SNUG_HARDEN=1 there are no thread caches,
+in which a freed block still looks like one in use, and every pointer is checked fully: whether a slab's object
+begins there and is not free, whether the tags around a block agree. The cost does not depend on the size of the
+heap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OVERWRITTEN = b"snugmalloc: the tags around the block at %x were overwritten; it
 
 
 def vet_object(heap: Heap, pointer: Word, size_class: Word) -> None:
-    """A pointer into a slab of the class."""
+    """Check a pointer into a slab of the class."""
     slab = pointer & PAGE_BASE
     size = object_bytes(size_class)
     number = (pointer - slab) // size
@@ -37,20 +37,20 @@ def vet_object(heap: Heap, pointer: Word, size_class: Word) -> None:
 
 
 def is_tied_behind(block: Word, size: Word) -> bool:
-    """Whether the block behind agrees about where this one of `size` units ends."""
+    """Whether the tag of the next block matches this one of `size` units."""
     behind = next_block(block, size)
     return size != 0 and is_heap_kind(kind_at(behind - 1)) and units_before(behind) == size
 
 
 def is_tied_before(block: Word) -> bool:
-    """Whether the block before, if there is one, agrees about where this one begins."""
+    """Whether the tag of the previous block, if there is one, matches this one."""
     before = units_before(block)
     in_front = block - (before << UNIT_SHIFT)
     return before == 0 or (is_heap_kind(kind_at(in_front)) and span(in_front) == before)
 
 
 def vet_block(pointer: Word) -> None:
-    """A pointer into a page of blocks."""
+    """Check a pointer into a page of blocks."""
     if pointer & (UNIT - 1) != 0:
         fatal(NOT_OURS, pointer, 0)
     if not is_used(pointer) or is_own(pointer):
@@ -60,7 +60,7 @@ def vet_block(pointer: Word) -> None:
 
 
 def vet(heap: Heap, pointer: Word) -> None:
-    """A pointer that came back, looked at closely; under the lock."""
+    """Check a pointer fully; under the lock."""
     kind = kind_at(pointer)
     if pointer >> ADDRESS_BITS != 0 or kind == FOREIGN or (kind == MAPPING and not is_mapped_block(pointer)):
         fatal(NOT_OURS, pointer, 0)

@@ -1,4 +1,4 @@
-"""Owns the ways to look at the whole heap: walking it, checking it, and the figures computed when asked for.
+"""Owns walking the whole heap, checking it, and the figures computed on request.
 
 A segment begins at a page of ours behind one that is not, and ends at its sentinel.
 """
@@ -91,7 +91,7 @@ def span(block: Word) -> Word:
 
 
 def mark_objects(heap: Heap, slab: Word) -> bool:
-    """Mark a slab's free objects in the control block. Whether its list is sound."""
+    """Mark a slab's free objects in the control block. Returns whether its list is valid."""
     size_class = kind_at(slab)
     size = object_bytes(size_class)
     maximum = capacity(size_class)
@@ -110,7 +110,7 @@ def mark_objects(heap: Heap, slab: Word) -> bool:
 
 
 def walk_slab(heap: Heap, slab: Word, visitor: Word, context: Word) -> bool:
-    """Show the objects of a slab to the visitor. Whether it wants more."""
+    """Show the objects of a slab to the visitor. Returns False if it stopped the walk."""
     size_class = kind_at(slab)
     size = object_bytes(size_class)
     mark_objects(heap, slab)
@@ -122,7 +122,7 @@ def walk_slab(heap: Heap, slab: Word, visitor: Word, context: Word) -> bool:
 
 
 def walk_block(heap: Heap, block: Word, size: Word, visitor: Word, context: Word) -> bool:
-    """Show what is at `block` to the visitor. Whether it wants more."""
+    """Show the block or the slab's objects at `block` to the visitor. Returns False if it stopped the walk."""
     if is_slab(block):
         return walk_slab(heap, block, visitor, context)
     used = is_used(block)
@@ -132,7 +132,7 @@ def walk_block(heap: Heap, block: Word, size: Word, visitor: Word, context: Word
 
 
 def walk(heap: Heap, visitor: Word, context: Word) -> bool:
-    """Show every block to the visitor until it has enough. Whether it saw them all."""
+    """Show every block to the visitor. Returns False if it stopped the walk."""
     page = segment_from(heap, 0)
     while page < used_pages(heap):
         block = page_address(page)
@@ -155,13 +155,13 @@ def walk(heap: Heap, visitor: Word, context: Word) -> bool:
 
 
 def see_live(heap: Heap, count: Word, size: Word) -> None:
-    """Count what is in use."""
+    """Count live blocks and bytes."""
     heap.seen_blocks += count
     heap.seen_bytes += count * size
 
 
 def are_pages_right(heap: Heap, block: Word, size: Word, used: bool) -> bool:
-    """Whether the pages of a block have the kinds that they should, and count them."""
+    """Count the pages of a block, by kind. Returns whether the kinds are right."""
     page = page_of(block)
     stop = next_block(block, size)
     first = page_of(round_up(block, PAGE))
@@ -187,7 +187,7 @@ def are_pages_right(heap: Heap, block: Word, size: Word, used: bool) -> bool:
 
 
 def check_slab(heap: Heap, slab: Word) -> Int:
-    """One slab."""
+    """Check one slab."""
     size_class = kind_at(slab)
     count = free_count(slab)
     if count >= capacity(size_class) or not mark_objects(heap, slab):
@@ -198,7 +198,7 @@ def check_slab(heap: Heap, slab: Word) -> Int:
 
 
 def check_block(heap: Heap, block: Word, size: Word) -> Int:
-    """One block of the heap that is no slab."""
+    """Check one block of the heap other than a slab."""
     used = is_used(block)
     if used and not is_own(block):
         see_live(heap, 1, payload_bytes(block, size))
@@ -212,7 +212,7 @@ def check_block(heap: Heap, block: Word, size: Word) -> Int:
 
 
 def check_segment(heap: Heap, first: Word) -> Int:
-    """All blocks of the segment that begins at `first`."""
+    """Check all blocks of the segment that begins at `first`."""
     block = first
     before: Word = 0
     was_used = True
@@ -238,7 +238,7 @@ def check_segment(heap: Heap, first: Word) -> Int:
 
 
 def check_open_slabs(heap: Heap) -> Int:
-    """The lists of slabs with free objects: of the right class, and together all of them."""
+    """Check the lists of slabs with free objects: of the right class, and complete."""
     found: Word = 0
     for size_class in range(1, SLAB_CLASSES + 1):
         slab = open_slab(heap, size_class)
@@ -251,7 +251,7 @@ def check_open_slabs(heap: Heap) -> Int:
 
 
 def check_large(heap: Heap) -> Int:
-    """The lists of mappings: blocks in use, and spare ones."""
+    """Check the lists of mappings: blocks in use, and spare ones."""
     count: Word = 0
     mapped: Word = 0
     kept: Word = 0
@@ -279,7 +279,7 @@ def check_large(heap: Heap) -> Int:
 
 
 def check_totals(heap: Heap) -> Int:
-    """What was seen against what is counted."""
+    """Compare the totals of the walk with the figures."""
     if heap.seen_free != free_blocks(heap):
         return BAD_INDEX
     if heap.seen_dirty != dirty_pages(heap) or heap.seen_spare != spare_pages(heap):
@@ -297,7 +297,7 @@ def check_totals(heap: Heap) -> Int:
 
 
 def check(heap: Heap) -> Int:
-    """Check every invariant of the heap. OK, or the first that is broken."""
+    """Check every invariant of the heap. Returns OK, or the first that is broken."""
     heap.seen_bytes = 0
     heap.seen_blocks = 0
     heap.seen_free = 0
@@ -323,7 +323,7 @@ def check(heap: Heap) -> Int:
 
 
 def total_figures(heap: Heap) -> None:
-    """Bring the figures up to date that are computed when asked for, but those of the caches."""
+    """Update the figures that are computed on request, except those of the caches."""
     set_figure(heap, Figures.free_blocks, free_blocks(heap))
     live_in_heap = figure(heap, Figures.live_bytes) - figure(heap, Figures.mapped_bytes)
     set_figure(heap, Figures.free_bytes, figure(heap, Figures.heap_bytes) - live_in_heap)

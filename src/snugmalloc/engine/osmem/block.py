@@ -1,7 +1,7 @@
-"""Owns the bytes of a block's header. Everything above speaks of blocks through the helpers here.
+"""Owns the bytes of a block's header. Everything above accesses blocks through the functions here.
 
-A block is a header of 32 bytes and, right behind it, the payload. A block is named by the address of its
-payload, which is what a program holds.
+A block is a header of 32 bytes, followed by the payload. A block is identified by the address of its payload,
+which is what a program holds.
 
     -32         -24      -20        -16                         0
     +-----------+--------+----------+---------------------------+----------------+
@@ -12,11 +12,11 @@ payload, which is what a program holds.
 The last 16 bytes are links, of a list (`common.links`) or of a tree (`tree.Node`), or what a live block has
 instead (`LiveHeader`).
 
-The drop-in malloc gets by with a tag of 8 bytes. Here size and status are published, at these places, in front
+The drop-in malloc needs only a tag of 8 bytes. Here size and status are published, at these offsets, in front
 of free blocks too, and a size is in bytes: the specification says so.
 
 The size of the block before is the boundary tag: both neighbours are found in one step, and nothing is ever
-written into a payload, of which the specification says that it stays as the program left it.
+written into a payload, which the specification requires to stay as the program left it.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ HUGE: Half = 0xFFFF_FFF8
 
 
 class Header(Record, size=META):
-    """What stands in front of every payload.
+    """The header in front of every payload.
 
      0  size       the payload's bytes, a multiple of 8
      8  status     0 free, 1 live on the heap, 2 live in a mapping of its own
-    12  tags       bits 3 to 31: the size of the block before, whole (a multiple of 8). 0: no block before;
-                   HUGE: too large for the field, and in the last word of that (free) block's payload
+    12  tags       bits 3 to 31: the size of the previous block (a multiple of 8). 0: no previous block;
+                   HUGE: too large for the field, stored in the last word of that (free) block's payload
                    bit 2: edge, this is the last block of its segment
-                   bits 0 and 1: place, where a free block is kept
+                   bits 0 and 1: place, the list or tree that a free block is in
     16  by_status  free: its neighbours in the list or its children in the tree that its place names
                    mapped: its neighbours in the list of mappings
                    live: LiveHeader
@@ -72,13 +72,13 @@ class LiveHeader(Record, size=META):
 
      0  common
     16  seal         in hardened mode
-    24  free_before  whether the block before is free
-    25  free_next    whether the next one is
+    24  free_before  whether the previous block is free
+    25  free_next    whether the next block is free
     26  unused
     32
 
-    The neighbours write the last two, so that freeing a block among live ones reads no header but its own (at
-    10^6 live blocks each further one is a cache miss).
+    The neighbours write the last two, so that freeing a block among live ones reads only its own header (at
+    10^6 live blocks each further header is a cache miss).
     """
 
     common: Array[Byte] = array(Header.by_status)
@@ -119,7 +119,7 @@ def set_status(block: Word, status: Half) -> None:
 
 
 def place_of(block: Word) -> Half:
-    """Where a free block is kept: WAITING, FRESH or SORTED; NOWHERE for others."""
+    """The list or tree that a free block is in: WAITING, FRESH or SORTED; NOWHERE for other blocks."""
     return header_of(block).tags & PLACE_BITS
 
 
@@ -146,18 +146,18 @@ def end_of(block: Word) -> Word:
 
 
 def next_block(block: Word) -> Word:
-    """The next block, or what would be one if the block is the edge."""
+    """The next block; if `block` is the edge, the address where it would be."""
     return end_of(block) + META
 
 
 def size_before(block: Word) -> Word:
-    """The payload size of the block before, or 0 if there is none in this segment."""
+    """The payload size of the previous block, or 0 if there is none in this segment."""
     before = header_of(block).tags & ~FLAG_BITS
     return load_word(block - META - WORD_BYTES) if before == HUGE else before
 
 
 def previous_block(block: Word) -> Word:
-    """The block before, or 0 if there is none in this segment."""
+    """The previous block, or 0 if there is none in this segment."""
     before = size_before(block)
     if before == 0:
         return 0
@@ -165,7 +165,7 @@ def previous_block(block: Word) -> Word:
 
 
 def set_size_before(block: Word, before: Word) -> None:
-    """Tell `block` the payload size of the block before it."""
+    """Store the payload size of the previous block in `block`."""
     header = header_of(block)
     flags = header.tags & FLAG_BITS
     if before < HUGE:
@@ -176,47 +176,47 @@ def set_size_before(block: Word, before: Word) -> None:
 
 
 def set_size(block: Word, size: Word) -> None:
-    """Write the payload's size, and tell the next block; the edge must be right already."""
+    """Write the payload's size, here and in the next block; the edge must be right already."""
     header_of(block).size = size
     if not is_edge(block):
         set_size_before(next_block(block), size)
 
 
 def is_free_before(block: Word) -> bool:
-    """Whether a live block knows that the one before it is free."""
+    """Whether a live block is marked as having a free previous block."""
     return live_header_of(block).free_before != 0
 
 
 def is_free_next(block: Word) -> bool:
-    """Whether a live block knows that the next one is free."""
+    """Whether a live block is marked as having a free next block."""
     return live_header_of(block).free_next != 0
 
 
 def set_free_next(block: Word, free: bool) -> None:
-    """Tell a live block whether the next one is free."""
+    """Store in a live block whether the next one is free."""
     live_header_of(block).free_next = 1 if free else 0
 
 
 def set_free_before(block: Word, free: bool) -> None:
-    """Tell a live block whether the one before it is free."""
+    """Store in a live block whether the previous one is free."""
     live_header_of(block).free_before = 1 if free else 0
 
 
 def tell_before(block: Word, free: bool) -> None:
-    """Tell the block before, which is live if there is one, whether `block` is free."""
+    """Store in the previous block, which is live if there is one, whether `block` is free."""
     before = previous_block(block)
     if before != 0:
         set_free_next(before, free)
 
 
 def tell_next(block: Word, free: bool) -> None:
-    """Tell the next block, which is live if there is one, whether `block` is free."""
+    """Store in the next block, which is live if there is one, whether `block` is free."""
     if not is_edge(block):
         set_free_before(next_block(block), free)
 
 
 def make_block(block: Word, status: Half, size: Word, before: Word, edge: bool) -> None:
-    """Write a whole new header; the next block, if any, is told."""
+    """Write a whole new header, and update the next block, if any."""
     header_of(block).tags = 0
     set_size_before(block, before)
     set_edge(block, edge)

@@ -16,7 +16,7 @@ from .seal import is_hardened, set_seal
 from .walk import OK, check, vet_pointer
 
 THRESHOLD = 131072
-NO_BLOCK = b"snugmalloc: %x is not a pointer that os_malloc gave: the status in front of it reads %d"
+NO_BLOCK = b"snugmalloc: %x was not returned by os_malloc: the status in front of it reads %d"
 
 
 def enter() -> bool:
@@ -25,26 +25,26 @@ def enter() -> bool:
 
 
 def leave(held: bool) -> None:
-    """End a call; builds that check everything do it here."""
+    """End a call; debug builds check all invariants here."""
     if DEBUG != 0 and check() != OK:
         trap()
     unlock(process_lock(), held)
 
 
 def refuse() -> Word:
-    """NULL, because there is no memory to be had."""
+    """Refuse a request for lack of memory: NULL, with errno ENOMEM."""
     set_errno(ENOMEM)
     return 0
 
 
 def vet(pointer: Word) -> None:
-    """In hardened mode: a pointer that came back must be a live one, or the process ends."""
+    """In hardened mode: end the process unless `pointer` is a live block."""
     if is_hardened():
         vet_pointer(pointer)
 
 
 def obtain(size: Word, limit: Word) -> Word:
-    """A new block of `size` bytes, in a mapping of its own if header and all reach `limit`. Or 0."""
+    """A new block of `size` bytes, in a mapping of its own if its total size reaches `limit`; or 0."""
     if size == 0:
         return 0
     if size > LARGEST:
@@ -71,7 +71,7 @@ def dispose(pointer: Word) -> None:
 
 
 def resize_in_place(block: Word, size: Word) -> bool:
-    """Give a live heap block `size` bytes where it stands.
+    """Resize a live heap block to `size` bytes in place.
 
     Returns True on success; else the block may have grown, but not enough.
     """

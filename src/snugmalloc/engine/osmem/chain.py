@@ -8,19 +8,19 @@ from .block import links_at
 
 
 def older(block: Word) -> Word:
-    """The block behind this one in its list, or 0: it was put in before this one."""
+    """The next older block in its list, or 0."""
     return links_at(block).older
 
 
 def link(head: Word, block: Word) -> None:
-    """Make `block` the first of the list."""
+    """Insert `block` at the front of the list."""
     first = put_in_front(head, block, links_at(block))
     if first != 0:
         links_at(first).newer = block
 
 
 def unlink(head: Word, block: Word) -> None:
-    """Take `block` out of the list."""
+    """Remove `block` from the list."""
     behind = links_at(block).older
     before = links_at(block).newer
     if behind != 0:
@@ -32,7 +32,7 @@ def unlink(head: Word, block: Word) -> None:
 
 
 def is_linked(head: Word, block: Word) -> bool:
-    """Whether the links around a block in a list agree."""
+    """Whether the links of a block in a list and of its neighbours agree."""
     behind = older(block)
     before = links_at(block).newer
     if behind != 0 and links_at(behind).newer != block:

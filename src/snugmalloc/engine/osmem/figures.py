@@ -1,7 +1,6 @@
-"""Owns what `os_stats` reports: one word for each figure. A figure is named by its offset.
+"""Owns the statistics of `os_stats`: one word for each figure. A figure is given by its offset.
 
-`free_bytes` is not counted along: it is what the others leave. That and `system_bytes` are computed when
-somebody asks.
+`free_bytes` is not counted: it follows from the others. That and `system_bytes` are computed on request.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from ..machine import Array, Record, Word, array, reserve
 
 
 class Figures(Record):
-    """What is reported, in the order of ``os_stats_t`` in osmem.h: the C compiler compares the two."""
+    """The reported figures, in the order of ``os_stats_t`` in osmem.h: the C compiler checks it."""
 
     live_bytes: Word
     live_blocks: Word
@@ -29,7 +28,7 @@ class Figures(Record):
 
 
 class OwnFigures(Record):
-    """The same, and what is for us alone behind it."""
+    """The same, followed by private figures."""
 
     published: Array[Figures] = array(1)
     wall_blocks: Word

@@ -1,4 +1,4 @@
-"""Owns the front door: what osmem.h declares, and nothing else. Every function here is exported."""
+"""Owns the exported functions: those that osmem.h declares, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Owns the heap of blocks over `brk`: preallocation, best fit, split, coalescing, growth, and its segments.
 
 The heap is one run of blocks without gaps, from the first break upwards. It has more than one such segment only
-where the system did not let it go on: somebody else moved the break (it goes on behind), or `brk` was refused
-(it goes on in a mapping). Later segments begin with a wall, a header that is no block: its size is the
+where the break was not available: somebody else moved it (the heap continues behind), or `brk` was refused (it
+continues in a mapping). Later segments begin with a wall, a header that is not a block: its size is the
 segment's limit, or 0 while it grows with the break, and its links make the list of walls.
 
     first segment     | block | block | ... | top |<- heap_end()
@@ -12,8 +12,8 @@ The last block of every segment has the edge tag; the top is the last block of t
 only one that can grow.
 
 A block that is freed among live ones goes straight into the index. One with a free neighbour waits in a list,
-unmerged, until the next search: the specification says so, because the boundaries that are still there decide
-how much a realloc takes. The search merges each waiting block with its neighbours and puts the result in the
+unmerged, until the next search: the specification requires it, because the remaining boundaries determine how
+much a realloc takes. The search merges each waiting block with its neighbours and puts the result into the
 index, which costs a constant for each free, however large the heap. Of two free neighbours the one freed later
 waits.
 """
@@ -78,12 +78,12 @@ def top_block() -> Word:
 
 
 def newest_wall() -> Word:
-    """The wall of the newest later segment, or 0; `older` leads on."""
+    """The wall of the newest later segment, or 0; `older` gives the next one."""
     return load_word(WALLS)
 
 
 def is_in_use() -> bool:
-    """Whether the heap has had memory: the preallocation is behind us."""
+    """Whether the heap has memory: the preallocation has been made."""
     return top != 0 or newest_wall() != 0
 
 
@@ -91,7 +91,7 @@ def is_in_use() -> bool:
 
 
 def retire(block: Word, free_before: bool, free_next: bool) -> None:
-    """A block is free now, and so are its neighbours or not: it waits to be merged, or goes into the index."""
+    """Store a free block: on the waiting list if a neighbour is free, otherwise in the index."""
     set_status(block, FREE)
     raise_figure(FIGURES, Figures.free_blocks, 1)
     if not free_before:
@@ -106,7 +106,7 @@ def retire(block: Word, free_before: bool, free_next: bool) -> None:
 
 
 def pick(block: Word) -> None:
-    """Take a free block from wherever it is kept."""
+    """Remove a free block from the list or tree that it is in."""
     vet_free(block)
     if place_of(block) == WAITING:
         unlink(WAITING_LIST, block)
@@ -116,18 +116,18 @@ def pick(block: Word) -> None:
 
 
 def has_free_next(block: Word) -> bool:
-    """Whether a free block follows."""
+    """Whether the next block is free."""
     return not is_edge(block) and status_of(next_block(block)) == FREE
 
 
 def has_free_before(block: Word) -> bool:
-    """Whether a free block stands before."""
+    """Whether the previous block is free."""
     before = previous_block(block)
     return before != 0 and status_of(before) == FREE
 
 
 def absorb_next(block: Word) -> None:
-    """The free block that follows becomes part of `block`; its header stays in memory as it was."""
+    """Merge the next block, which is free, into `block`; its header stays in memory as it was."""
     global top
     absorbed = next_block(block)
     if absorbed == top:
@@ -139,7 +139,7 @@ def absorb_next(block: Word) -> None:
 
 
 def merge(block: Word) -> Word:
-    """Merge a free block, kept nowhere, with all free neighbours. The lowest of them, which holds them all."""
+    """Merge a free block, in no list, with all free neighbours. Returns the resulting block."""
     while has_free_next(block):
         pick(next_block(block))
         absorb_next(block)
@@ -163,7 +163,7 @@ def merge_waiting() -> None:
 
 
 def split(block: Word, size: Word) -> Word:
-    """Cut a block down to `size` bytes if what is left makes a block. The rest, kept by the caller. Or 0."""
+    """Cut a block down to `size` bytes if the rest makes a block. Returns that, in no list; or 0."""
     global top
     left = size_of(block) - size
     if left < MINSPLIT:
@@ -180,7 +180,7 @@ def split(block: Word, size: Word) -> Word:
 
 
 def hand_out(block: Word, size: Word) -> Word:
-    """Make a block, kept nowhere and with no free neighbour, live with at least `size` bytes."""
+    """Make a free block, in no list and without free neighbours, live with at least `size` bytes."""
     rest = split(block, size)
     set_status(block, LIVE)
     set_free_before(block, False)
@@ -214,7 +214,7 @@ def shrink(block: Word, size: Word) -> None:
 
 
 def grow_into_next(block: Word, size: Word) -> bool:
-    """Absorb free blocks that follow, one at a time, until the live block has `size` bytes. Whether it has."""
+    """Merge free next blocks, one at a time, until the live block has `size` bytes. Returns True on success."""
     before = size_of(block)
     while size_of(block) < size and has_free_next(block):
         pick(next_block(block))
@@ -230,7 +230,7 @@ def grow_into_next(block: Word, size: Word) -> bool:
 
 
 def can_grow(block: Word) -> bool:
-    """Whether `block` is the top, the break still stands right behind it, and it is ours to move."""
+    """Whether `block` is the top, the break is still right behind it, and we may move it."""
     return block != 0 and block == top and foreign_break() == 0 and not is_break_contested()
 
 
@@ -250,7 +250,7 @@ def grow_top(size: Word) -> bool:
 
 
 def build_wall(wall: Word, limit: Word) -> None:
-    """Begin a later segment, which ends at `limit`; 0 means that it grows with the break."""
+    """Begin a later segment that ends at `limit`; 0: it grows with the break."""
     make_block(wall, LIVE, limit, 0, True)
     link(WALLS, wall)
     raise_figure(FIGURES, OwnFigures.wall_blocks, 1)
@@ -258,7 +258,7 @@ def build_wall(wall: Word, limit: Word) -> None:
 
 
 def new_top(size: Word) -> Word:
-    """A block of `size` bytes at the end of the heap, behind what somebody else may have put there. Or 0."""
+    """A block of `size` bytes at the end of the heap, behind memory of others that may be there; or 0."""
     global first, top
     foreign = round_up(foreign_break(), ALIGN)
     if is_break_contested():
@@ -282,7 +282,7 @@ def new_top(size: Word) -> Word:
 
 
 def new_region(size: Word) -> Word:
-    """A block of at least `size` bytes in a mapped segment, for want of a break that moves. Or 0."""
+    """A block of at least `size` bytes in a mapped segment, because the break cannot move; or 0."""
     minimum = META + META + size
     length = minimum if minimum > PREALLOC else PREALLOC
     region = map_pages(length)
@@ -299,7 +299,7 @@ def new_region(size: Word) -> Word:
 
 
 def preallocate(size: Word) -> Word:
-    """The first block of all, of PREALLOC bytes with its header. Or 0."""
+    """The first block of all, of PREALLOC bytes with its header; or 0."""
     if heap_end() == 0:
         find_break()
     block = new_top(PREALLOC - META)
@@ -309,7 +309,7 @@ def preallocate(size: Word) -> Word:
 
 
 def grow(size: Word) -> Word:
-    """A block of `size` bytes from the system: the free top, extended, or a new one. Or 0."""
+    """A block of `size` bytes from the system: the free top, extended, or a new one; or 0."""
     if can_grow(top) and status_of(top) == FREE:
         if grow_top(size):
             return top
@@ -321,7 +321,7 @@ def grow(size: Word) -> Word:
 
 
 def find(size: Word) -> Word:
-    """The best fit among the free blocks, all merged before. Or 0."""
+    """The best fit among the free blocks, all merged before; or 0."""
     merge_waiting()
     block = take_best_fit(size)
     if block != 0:

@@ -1,12 +1,11 @@
 """Owns the index of free blocks: finds the best fit, the smallest that is large enough and the lowest of those.
 
 Blocks are kept in bins by size: one bin per size below 512 units of 8 bytes, then 16 bins per doubling. A bin
-holds a list of blocks that came in and were not looked at since (fresh), and a tree of the others (sorted). A
-search sorts what is fresh in the one bin that it looks at; blocks that are merged away before anybody looks
-never see the tree.
+holds a list of new blocks (fresh), and a tree of the others (sorted). A search sorts the fresh blocks of the
+one bin that it looks at; blocks that are merged before a search are never put into the tree.
 
     BINS     [ fresh list | tree ] [ fresh list | tree ] ...     a Bin each
-    FILLED   a bitmap of the bins that hold something
+    FILLED   a bitmap of the bins that are not empty
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ BIN_COUNT = (1 << EXACT_SHIFT) + (LARGEST_SHIFT - EXACT_SHIFT) * PER_DOUBLING
 class Bin(Record, size=16):
     """The free blocks of one size, or of some.
 
-     0  fresh   the list of those that were not looked at since they came in
+     0  fresh   the list of new ones
      8  sorted  the tree of the others
     16
     """
@@ -56,18 +55,18 @@ def sorted_tree(number: Word) -> Word:
 
 
 def is_empty(number: Word) -> bool:
-    """Whether the bin holds nothing."""
+    """Whether the bin is empty."""
     return load_word(fresh_list(number)) | load_word(sorted_tree(number)) == 0
 
 
 def clear_if_empty(number: Word) -> None:
-    """Note that the bin holds nothing, if that is so."""
+    """Mark the bin as empty, if it is."""
     if is_empty(number):
         clear_bit(Bitmap(FILLED), number)
 
 
 def put(block: Word) -> None:
-    """Take a merged free block into the index."""
+    """Put a merged free block into the index."""
     number = bin_of(size_of(block))
     set_place(block, FRESH)
     link(fresh_list(number), block)
@@ -75,7 +74,7 @@ def put(block: Word) -> None:
 
 
 def take(block: Word) -> None:
-    """Take a block out of the index again."""
+    """Remove a block from the index."""
     number = bin_of(size_of(block))
     if place_of(block) == FRESH:
         unlink(fresh_list(number), block)
@@ -86,7 +85,7 @@ def take(block: Word) -> None:
 
 
 def sort_fresh(number: Word) -> None:
-    """Move what is fresh in the bin into its tree."""
+    """Move the fresh blocks of the bin into its tree."""
     block = load_word(fresh_list(number))
     store_word(fresh_list(number), 0)
     while block != 0:

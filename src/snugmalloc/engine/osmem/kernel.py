@@ -37,7 +37,7 @@ def foreign_break() -> Word:
 
 
 def is_break_contested() -> bool:
-    """Whether somebody else who uses the break may be about to move it now."""
+    """Whether another user of the break may move it at the same time."""
     return is_contested(Break(OWN_BREAK))
 
 

@@ -26,7 +26,7 @@ def newest_mapping() -> Word:
 
 
 def map_block(size: Word) -> Word:
-    """A live block of `size` bytes in a mapping of its own. Or 0."""
+    """A live block of `size` bytes in a mapping of its own; or 0."""
     mapping = map_pages(META + size)
     if mapping == 0:
         return 0

@@ -47,9 +47,9 @@ BAD_MAPPED: Int = 7
 BAD_TOTALS: Int = 8
 BAD_SEAL: Int = 9
 
-FOREIGN = b"snugmalloc: %x is not a pointer that os_malloc gave"
+FOREIGN = b"snugmalloc: %x was not returned by os_malloc"
 TWICE = b"snugmalloc: %x was freed already; the free block there has %d bytes"
-MIDDLE = b"snugmalloc: %x is not a pointer that os_malloc gave: it points %d bytes into a block"
+MIDDLE = b"snugmalloc: %x was not returned by os_malloc: it points %d bytes into a block"
 HEADER = b"snugmalloc: the header in front of %x was overwritten; its size now reads %d"
 OVERRUN = b"snugmalloc: the header behind the block at %x was overwritten, past the end of its %d bytes"
 BETWEEN = b"snugmalloc: the header in front of %x or that of the block before was overwritten"
@@ -60,7 +60,7 @@ CORRUPT = b"snugmalloc: %x is a bad pointer, and the heap is corrupt before it, 
 
 
 def next_segment(wall: Word) -> Word:
-    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one. Or 0."""
+    """The wall of the segment made after that of `wall`; after the first segment (0) the oldest one; or 0."""
     found: Word = 0
     candidate = newest_wall()
     while candidate != wall and candidate != 0:
@@ -94,7 +94,7 @@ def following(block: Word) -> Word:
 
 
 def walk(visitor: Word, context: Word) -> bool:
-    """Show every block to the visitor until it has enough. Whether it saw them all."""
+    """Show every block to the visitor. Returns False if it stopped the walk."""
     wall: Word = 0
     more = True
     while more:

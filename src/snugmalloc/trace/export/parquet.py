@@ -31,7 +31,7 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise TraceError("Parquet is written by pyarrow: pip install 'snugmalloc[parquet]'") from None
+        raise TraceError("Parquet needs pyarrow: pip install 'snugmalloc[parquet]'") from None
 
 
 def _schema(arrow: Any, reader: TraceReader) -> Any:

@@ -35,7 +35,7 @@ class Profile:
 def profile_of(reader: TraceReader, request: Request) -> Profile:
     """Read all of a trace and add up by stack. Raises TraceError if it has no stacks."""
     if Flags.STACKS not in reader.header.flags or len(reader.tables.stacks) == 1:
-        raise TraceError(f"{reader.name}: has no stacks, which a profile is made of")
+        raise TraceError(f"{reader.name}: has no stacks, which profiles need")
     history = read_history(reader, request.progress)
     moment = find_moment(reader, history, request.at)
     blocks, mean_gap = history.blocks, reader.header.mean_gap
