@@ -458,6 +458,67 @@ def test_while_the_interpreter_starts_and_ends(python: str, tmp_path: Path) -> N
     }
 
 
+def library_of(python: str) -> tuple[str, str]:
+    """The interpreter's shared library, and the folder of its modules."""
+    source = """
+import sys, sysconfig
+names = ["LIBDIR", "INSTSONAME", "Py_ENABLE_SHARED"]
+print(*map(sysconfig.get_config_var, names), sys.base_prefix, sep="\\n")
+"""
+    told = subprocess.run([python, "-c", source], capture_output=True, text=True, check=True)
+    folder, name, is_shared, home = told.stdout.splitlines()
+    if is_shared != "1":
+        pytest.skip("this interpreter has no shared library")
+    return str(Path(folder) / name), home
+
+
+@pytest.mark.parametrize("keep", [[], ["keep"]], ids=["unloaded", "kept"])
+def test_an_interpreter_that_ends_and_is_unloaded(python: str, tmp_path: Path, keep: list[str]) -> None:
+    """Other threads allocate before, meanwhile and after."""
+    library, home = library_of(python)
+    program = build(tmp_path, [], "embedding.c")
+    source = f"def f():\n    return bytes({SIZE})\nf()\n"
+    trace = tmp_path / "of.snug"
+    run([str(program), library, source, "3", *keep], trace, PYTHONHOME=home)
+    assert stacks_of(trace) == {(SourceFrame("<string>", 2, "f"), SourceFrame("<string>", 3, "<module>")): 3}
+
+
+def test_interpreters_within_one_process(python: str, tmp_path: Path) -> None:
+    """From 3.12 on each with a lock of its own: in several threads at a time."""
+    script, found = recorded(
+        python,
+        tmp_path,
+        f"""
+        import sys, threading
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+        else:
+            import _xxsubinterpreters as interpreters
+
+        SOURCE = "def f():\\n    return bytes({SIZE})\\nfor _ in range(100): f()\\n"
+
+        def work():
+            made = interpreters.create()
+            interpreters.{{"exec" if sys.version_info >= (3, 13) else "run_string"}}(made, SOURCE)
+            interpreters.destroy(made)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """.replace(
+            '{"exec" if sys.version_info >= (3, 13) else "run_string"}',
+            "exec" if minor_version(python) >= 13 else "run_string",
+        ),
+    )
+    assert sum(found.values()) == 400
+    assert {stack[:1] for stack in found} <= {(), (SourceFrame("<string>", 2, "f"),)}
+    if minor_version(python) >= 12:
+        assert () not in found
+    assert script.lines == {}
+
+
 def test_signal_handlers(python: str, tmp_path: Path) -> None:
     script, found = recorded(
         python,

@@ -632,7 +632,7 @@ class SimulatedMachine:
 
     def are_readable(self, begin: int, end: int) -> bool:
         here, top = self.stack
-        return here <= begin < end <= top
+        return here & -4096 <= begin < end <= top
 
     def read_memory(self, address: int, count: int, target: int) -> bool:
         try:

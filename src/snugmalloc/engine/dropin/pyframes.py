@@ -48,7 +48,7 @@ from .definitions import (
 )
 from .modules import Module
 from .pages import FOREIGN, kind_at
-from .pylayout import LAYOUT, Layout, find_layout, has_interpreter
+from .pylayout import LAYOUT, Layout, any_interpreter, find_layout, is_initialized
 from .pylines import frame_at, is_code
 from .sampling import takes_samples
 from .tracefile import PATH
@@ -118,7 +118,7 @@ class Chain(Record):
 def seek_interpreter() -> None:
     """Look whether there is an interpreter in this process, if none is known."""
     if interpreter == SEEKING and take_definitions():
-        if interpreter == SEEKING and has_interpreter():
+        if interpreter == SEEKING and any_interpreter() != 0:
             use_interpreter()
         leave_definitions()
 
@@ -146,6 +146,8 @@ def give_up_python(is_unknown: bool) -> None:
 def state_of_thread() -> Word:
     """The interpreter's state of this thread if it has the interpreter's lock, else 0."""
     layout = Layout(LAYOUT)
+    if unlikely(not is_initialized()):
+        return 0
     state = call_function(layout.current_state)
     if layout.own_state != 0 and state != call_function(layout.own_state):
         return 0

@@ -22,9 +22,10 @@ from .layout import GIB, PAGE_BASE
 from .modules import Module
 from .native import RETURN_AT, native_stack
 from .pyframes import Chain, begin_chain, is_on_stack, make_chain, note_freed, python_stack, seek_interpreter
+from .pylayout import any_interpreter
 from .recorder import Recorder
 from .ring import has_ring
-from .tracefile import takes_native_stacks, takes_python_stacks
+from .tracefile import is_recording, takes_native_stacks, takes_python_stacks
 
 LOADER = reserve(Module.SIZE)
 LARGEST_STACK = GIB
@@ -117,3 +118,8 @@ def note_free(block: Word) -> None:
     """A block is about to be freed."""
     if takes_python_stacks():
         note_freed(block)
+
+
+def code_to_keep() -> Word:
+    """An address in the module that must stay loaded, for stacks are read from it; or 0."""
+    return any_interpreter() if is_recording() and takes_python_stacks() else 0 * ONE
