@@ -458,28 +458,33 @@ def test_while_the_interpreter_starts_and_ends(python: str, tmp_path: Path) -> N
     }
 
 
-def library_of(python: str) -> tuple[str, str]:
-    """The interpreter's shared library, and the folder of its modules."""
+def library_of(python: str, home: Path) -> str:
+    """The interpreter's shared library. Modules beyond its own, which would keep it loaded, are not in `home`."""
     source = """
 import sys, sysconfig
 names = ["LIBDIR", "INSTSONAME", "Py_ENABLE_SHARED"]
-print(*map(sysconfig.get_config_var, names), sys.base_prefix, sep="\\n")
+print(*map(sysconfig.get_config_var, names), sysconfig.get_path("stdlib"), sep="\\n")
 """
     told = subprocess.run([python, "-c", source], capture_output=True, text=True, check=True)
-    folder, name, is_shared, home = told.stdout.splitlines()
+    folder, name, is_shared, modules = told.stdout.splitlines()
     if is_shared != "1":
         pytest.skip("this interpreter has no shared library")
-    return str(Path(folder) / name), home
+    own = home / "lib" / Path(modules).name
+    own.mkdir(parents=True)
+    for module in Path(modules).iterdir():
+        if module.name not in ("site-packages", "dist-packages"):
+            (own / module.name).symlink_to(module)
+    return str(Path(folder) / name)
 
 
 @pytest.mark.parametrize("keep", [[], ["keep"]], ids=["unloaded", "kept"])
 def test_an_interpreter_that_ends_and_is_unloaded(python: str, tmp_path: Path, keep: list[str]) -> None:
     """Other threads allocate before, meanwhile and after."""
-    library, home = library_of(python)
+    library = library_of(python, tmp_path / "home")
     program = build(tmp_path, [], "embedding.c")
     source = f"def f():\n    return bytes({SIZE})\nf()\n"
     trace = tmp_path / "of.snug"
-    run([str(program), library, source, "3", *keep], trace, PYTHONHOME=home)
+    run([str(program), library, source, "3", *keep], trace, PYTHONHOME=str(tmp_path / "home"))
     assert stacks_of(trace) == {(SourceFrame("<string>", 2, "f"), SourceFrame("<string>", 3, "<module>")): 3}
 
 
