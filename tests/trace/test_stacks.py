@@ -708,6 +708,13 @@ def test_stacks_that_the_program_unmaps_are_not_read(tmp_path: Path, flags: list
     assert set(names) <= {"unmap_another", "switch_stacks", "with_frame_pointer", "unmap_in_handler"}
 
 
+def test_forks_beside_a_thread_in_the_list_of_modules(tmp_path: Path) -> None:
+    """A child would wait for ever for the lock of the list, which the other thread had when it was forked."""
+    program = build(tmp_path, ["-rdynamic"], "fork_beside_loader.c")
+    run([str(program)], tmp_path / "of.%p.snug", stacks="native", SNUG_RECORD_FOLLOW="1")
+    assert len(list(tmp_path.glob("of.*.snug"))) > 4
+
+
 def test_both_kinds_of_stacks(python: str, tmp_path: Path) -> None:
     """What is beyond the interpreter stands behind the line."""
     script, found = recorded(
