@@ -459,7 +459,7 @@ def test_while_the_interpreter_starts_and_ends(python: str, tmp_path: Path) -> N
 
 
 def library_of(python: str, home: Path) -> str:
-    """The interpreter's shared library. Modules beyond its own, which would keep it loaded, are not in `home`."""
+    """The interpreter's shared library. `home` has its own modules alone: others would keep it loaded."""
     source = """
 import sys, sysconfig
 names = ["LIBDIR", "INSTSONAME", "Py_ENABLE_SHARED"]

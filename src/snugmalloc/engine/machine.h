@@ -947,6 +947,7 @@ __attribute__((unused)) static Word machine_resident_bytes(void) {
 
 extern void snug_record_end(void) __attribute__((weak));
 extern int __cxa_atexit(void (*)(void *), void *, void *);
+extern int __cxa_at_quick_exit(void (*)(void *), void *) __attribute__((weak));
 __attribute__((unused)) static void machine_at_exit(void *unused) {
     (void)unused;
     snug_record_end();
@@ -954,6 +955,7 @@ __attribute__((unused)) static void machine_at_exit(void *unused) {
 __attribute__((unused)) static void machine_watch_exit(void) {
     int kept = errno;
     __cxa_atexit(machine_at_exit, NULL, NULL);
+    if (__cxa_at_quick_exit) __cxa_at_quick_exit(machine_at_exit, NULL);
     errno = kept;
 }
 
