@@ -84,6 +84,7 @@ COOKIE = int.from_bytes(b"xdebugpy", "little")
 CODE_TYPE, TEXT_TYPE, BYTES_TYPE = 0x7000_0000_1000, 0x7000_0000_2000, 0x7000_0000_3000
 CURRENT, OWN = 0x7000_0000_4000, 0x7000_0000_5000
 INTERPRETERS_FRAME = 3
+INTERPRETERS_FROM_313 = 632
 
 
 @dataclass
@@ -121,18 +122,25 @@ class Interpreter:
         )
         name = b"PyThreadState_GetUnchecked" if self.layout.offsets else b"_PyThreadState_UncheckedGet"
         machine.symbols[name] = CURRENT
-        if self.layout.offsets:
-            machine.symbols[b"_PyRuntime"] = self.write_table()
+        self.runtime = machine.symbols[b"_PyRuntime"] = self.write_table()
+        self.set_interpreters(self.state)
         self.heap = InterpretedHeap(machine)
 
     def write_table(self) -> int:
         table = self.machine.map_memory(4096)
-        self.machine.store(table, 8, COOKIE)
-        self.machine.store(table + 8, 8, self.layout.version)
+        if self.layout.offsets:
+            self.machine.store(table, 8, COOKIE)
+            self.machine.store(table + 8, 8, self.layout.version)
+            self.machine.store(table + 40, 8, INTERPRETERS_FROM_313)
         values = {**self.layout._asdict(), "frame_size": 88}
         for name, at in self.layout.offsets.items():
             self.machine.store(table + at, 8, values[name])
         return table
+
+    def set_interpreters(self, newest: int) -> None:
+        """The list of interpreters begins with this one; 0 if there is none."""
+        at = INTERPRETERS_FROM_313 if self.layout.offsets else 40
+        self.machine.store(self.runtime + at, 8, newest)
 
     def put(self, address: int, *fields: tuple[int, int, int]) -> int:
         """Fields, each as offset, width and value."""
@@ -293,6 +301,27 @@ def test_a_thread_without_the_lock_has_no_stack(interpreter: Interpreter, tmp_pa
     assert interpreter.stack_of_malloc(tmp_path, 7777) == ()
 
 
+def test_without_an_interpreter_no_function_of_its_library_is_called(
+    interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """The library is not relocated before the first interpreter begins; and the last one may have ended."""
+    interpreter.call(interpreter.code(compile(SOURCE, "f", "exec"), "f.py", "f"), 0)
+    told, calls = interpreter.current, 0
+
+    def count() -> int:
+        nonlocal calls
+        calls += 1
+        return told()
+
+    interpreter.current = count
+    for number, list_begins in enumerate([0, interpreter.state, 0]):
+        interpreter.set_interpreters(list_begins)
+        interpreter.heap.malloc(7770 + number)
+    assert calls == 1
+    stacks = [interpreter.stack_of_malloc(tmp_path, 7770 + number) for number in range(3)]
+    assert stacks == [(), (SourceFrame("f.py", 0, "f"),), ()]
+
+
 def test_frames_in_memory_that_is_not_there_are_not_read(interpreter: Interpreter, tmp_path: Path) -> None:
     """The simulated machine refuses every access beyond its memory."""
     code = interpreter.code(compile(SOURCE, "f", "exec"), "f.py", "f")
@@ -377,16 +406,17 @@ HEADER = """
 #define Py_BUILD_CORE 1
 #include <Python.h>
 #include <internal/pycore_frame.h>
+#include <internal/pycore_runtime.h>
 #include <stdio.h>
 int main(void) {
-    printf("%zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu\\n",
+    printf("%zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu %zu\\n",
            offsetof(PyThreadState, cframe), offsetof(PyThreadState, datastack_chunk),
            offsetof(_PyCFrame, current_frame), offsetof(_PyInterpreterFrame, f_code),
            offsetof(_PyInterpreterFrame, previous), offsetof(_PyInterpreterFrame, prev_instr),
            offsetof(_PyInterpreterFrame, owner), offsetof(PyCodeObject, co_filename),
            offsetof(PyCodeObject, co_qualname), offsetof(PyCodeObject, co_linetable),
            offsetof(PyCodeObject, co_firstlineno), offsetof(PyCodeObject, co_code_adaptive),
-           sizeof(PyASCIIObject), sizeof(PyCompactUnicodeObject));
+           sizeof(PyASCIIObject), sizeof(PyCompactUnicodeObject), offsetof(_PyRuntimeState, interpreters.head));
 }
 """
 
@@ -403,4 +433,4 @@ def test_the_layout_is_that_of_the_headers(tmp_path: Path) -> None:
     subprocess.run(["gcc", f"-I{include}", str(source), "-o", str(tmp_path / "layout")], check=True)
     told = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
     known = LAYOUTS[f"3.{sys.version_info.minor}"]
-    assert list(map(int, told.split())) == [*known[1:13][:2], known.frame_in_cframe, *known[4:15]]
+    assert list(map(int, told.split())) == [*known[1:13][:2], known.frame_in_cframe, *known[4:15], 40]

@@ -119,7 +119,7 @@ def assert_recorded(path: Path, calls: dict[int, list[Call]]) -> list[Event]:
 
 
 @pytest.mark.parametrize("options", [{}, {"SNUG_STATS": "1"}, {"SNUG_THREAD_CACHE": "0"}, {"SNUG_HARDEN": "1"}])
-@pytest.mark.parametrize("mode", ["exit", "_exit"])
+@pytest.mark.parametrize("mode", ["exit", "_exit", "quick_exit"])
 def test_the_calls_are_those_of_the_program(
     program: Path, tmp_path: Path, mode: str, options: dict[str, str]
 ) -> None:
@@ -226,6 +226,20 @@ def test_a_fork_that_nobody_tells_of_changes_nothing(program: Path, tmp_path: Pa
     assert ended.errors == ""
     events = assert_recorded(ended.traces[0], ended.calls)
     assert sum(event.operation in CALLS for event in events) < 30_020  # and nothing that a child did
+
+
+@pytest.mark.parametrize("stacks", ["none", "native"])
+def test_a_child_in_its_parents_memory_leaves_the_trace_whole(
+    program: Path, tmp_path: Path, stacks: str
+) -> None:
+    """It allocates more than the buffer holds, which only the parent may write, and then executes nothing."""
+    ended = record(program, tmp_path / "of.%p.snug", 1, 30_000, 12, "vfork_exec", SNUG_RECORD_STACKS=stacks)
+    assert len(ended.traces) == 1 and ended.errors == ""
+    events = assert_recorded(ended.traces[0], ended.calls)
+    assert sum(event.operation in CALLS for event in events) > 30_000  # some of the child's calls
+    with TraceReader(ended.traces[0]) as reader:
+        assert reader.verify() == []
+        assert max(event.stack for event in events) < len(reader.tables.stacks)
 
 
 def test_a_program_that_is_executed_records_nothing(program: Path, tmp_path: Path) -> None:

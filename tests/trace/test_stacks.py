@@ -458,6 +458,72 @@ def test_while_the_interpreter_starts_and_ends(python: str, tmp_path: Path) -> N
     }
 
 
+def library_of(python: str, home: Path) -> str:
+    """The interpreter's shared library. `home` has its own modules alone: others would keep it loaded."""
+    source = """
+import sys, sysconfig
+names = ["LIBDIR", "INSTSONAME", "Py_ENABLE_SHARED"]
+print(*map(sysconfig.get_config_var, names), sysconfig.get_path("stdlib"), sep="\\n")
+"""
+    told = subprocess.run([python, "-c", source], capture_output=True, text=True, check=True)
+    folder, name, is_shared, modules = told.stdout.splitlines()
+    if is_shared != "1":
+        pytest.skip("this interpreter has no shared library")
+    own = home / "lib" / Path(modules).name
+    own.mkdir(parents=True)
+    for module in Path(modules).iterdir():
+        if module.name not in ("site-packages", "dist-packages"):
+            (own / module.name).symlink_to(module)
+    return str(Path(folder) / name)
+
+
+@pytest.mark.parametrize("keep", [[], ["keep"]], ids=["unloaded", "kept"])
+def test_an_interpreter_that_ends_and_is_unloaded(python: str, tmp_path: Path, keep: list[str]) -> None:
+    """Other threads allocate before, meanwhile and after."""
+    library = library_of(python, tmp_path / "home")
+    program = build(tmp_path, [], "embedding.c")
+    source = f"def f():\n    return bytes({SIZE})\nf()\n"
+    trace = tmp_path / "of.snug"
+    run([str(program), library, source, "3", *keep], trace, PYTHONHOME=str(tmp_path / "home"))
+    assert stacks_of(trace) == {(SourceFrame("<string>", 2, "f"), SourceFrame("<string>", 3, "<module>")): 3}
+
+
+def test_interpreters_within_one_process(python: str, tmp_path: Path) -> None:
+    """From 3.12 on each with a lock of its own: in several threads at a time."""
+    script, found = recorded(
+        python,
+        tmp_path,
+        f"""
+        import sys, threading
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+        else:
+            import _xxsubinterpreters as interpreters
+
+        SOURCE = "def f():\\n    return bytes({SIZE})\\nfor _ in range(100): f()\\n"
+
+        def work():
+            made = interpreters.create()
+            interpreters.{{"exec" if sys.version_info >= (3, 13) else "run_string"}}(made, SOURCE)
+            interpreters.destroy(made)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """.replace(
+            '{"exec" if sys.version_info >= (3, 13) else "run_string"}',
+            "exec" if minor_version(python) >= 13 else "run_string",
+        ),
+    )
+    assert sum(found.values()) == 400
+    assert {stack[:1] for stack in found} <= {(), (SourceFrame("<string>", 2, "f"),)}
+    if minor_version(python) >= 12:
+        assert () not in found
+    assert script.lines == {}
+
+
 def test_signal_handlers(python: str, tmp_path: Path) -> None:
     script, found = recorded(
         python,
@@ -623,6 +689,30 @@ def test_without_frame_pointers_nothing_ends(tmp_path: Path, flags: list[str], m
     assert found and all(len(names) < 64 for names in found)
     if mode != "garbage":  # the innermost is known all the same
         assert {names[0] for names in found} <= {"innermost", "handle"}
+
+
+def test_functions_on_a_stack_that_the_program_made(chain: Path, tmp_path: Path) -> None:
+    run([str(chain), "coroutine"], tmp_path / "of.snug", stacks="native")
+    (names,) = functions_of(tmp_path / "of.snug")
+    assert names[:5] == [*CHAIN, "coroutine"]
+
+
+@pytest.mark.parametrize("mode", ["switching", "switching thread"])
+@pytest.mark.parametrize("flags", [WITH_FRAMES, ["-fomit-frame-pointer"]], ids=["with", "without"])
+def test_stacks_that_the_program_unmaps_are_not_read(tmp_path: Path, flags: list[str], mode: str) -> None:
+    """Frame pointers lead to what was a stack, or cannot be read, beside the one that the thread is on."""
+    program = build(tmp_path, flags)
+    run([str(program), mode], tmp_path / "of.snug", stacks="python,native")
+    names = [names[0] for names in functions_of(tmp_path / "of.snug")]
+    assert len(names) > 500  # and the innermost function is known all the same
+    assert set(names) <= {"unmap_another", "switch_stacks", "with_frame_pointer", "unmap_in_handler"}
+
+
+def test_forks_beside_a_thread_in_the_list_of_modules(tmp_path: Path) -> None:
+    """A child would wait for ever for the lock of the list, which the other thread had when it was forked."""
+    program = build(tmp_path, ["-rdynamic"], "fork_beside_loader.c")
+    run([str(program)], tmp_path / "of.%p.snug", stacks="native", SNUG_RECORD_FOLLOW="1")
+    assert len(list(tmp_path.glob("of.*.snug"))) > 4
 
 
 def test_both_kinds_of_stacks(python: str, tmp_path: Path) -> None:

@@ -947,6 +947,7 @@ __attribute__((unused)) static Word machine_resident_bytes(void) {
 
 extern void snug_record_end(void) __attribute__((weak));
 extern int __cxa_atexit(void (*)(void *), void *, void *);
+extern int __cxa_at_quick_exit(void (*)(void *), void *) __attribute__((weak));
 __attribute__((unused)) static void machine_at_exit(void *unused) {
     (void)unused;
     snug_record_end();
@@ -954,6 +955,7 @@ __attribute__((unused)) static void machine_at_exit(void *unused) {
 __attribute__((unused)) static void machine_watch_exit(void) {
     int kept = errno;
     __cxa_atexit(machine_at_exit, NULL, NULL);
+    if (__cxa_at_quick_exit) __cxa_at_quick_exit(machine_at_exit, NULL);
     errno = kept;
 }
 
@@ -962,27 +964,30 @@ __attribute__((unused)) static void machine_watch_exit(void) {
 __attribute__((always_inline)) static inline Word machine_frame_address(void) { return (Word)__builtin_frame_address(0); }
 
 /* A thread that glibc or musl started has its own descriptor at the end of its stack; the process's first one has there
- * the bytes that AT_RANDOM leads to. Of a stack that the program made for itself nothing is known: then what lies
- * between is not all mapped, or too much. */
-#define MACHINE_LARGEST_STACK (1ul << 30)
-#define MACHINE_LOOKED_AT 512 /* pages at a time */
-static inline bool machine_are_mapped(Word begin, Word end) {
-    unsigned char resident[MACHINE_LOOKED_AT];
-    Word step = MACHINE_LOOKED_AT * (Word)getpagesize();
-    for (; begin < end; begin += step) {
-        Word count = end - begin < step ? end - begin : step;
-        if (mincore((void *)begin, count, resident) != 0) return false;
-    }
-    return true;
+ * the bytes that AT_RANDOM leads to. In a forked child the thread that forked has the number of a first one. */
+__attribute__((unused)) static Word machine_own_stack_top(void) {
+    static _Atomic Word first;
+    Word own = (Word)pthread_self();
+    if (machine_forks == 0 && machine_process_id() == machine_thread_id()) first = own;
+    return (own == first ? (Word)getauxval(AT_RANDOM) : own) & -sizeof(Word);
 }
-__attribute__((noinline, unused)) static Word machine_stack_top(Word address) {
+
+/* Whether the kernel can read a word there, which mincore does not say: the pages that guard a stack are mapped, too. The
+ * set of signals is read before the first argument is found to mean nothing. An emulator may do it the other way round,
+ * so mincore is asked as well. */
+enum { MACHINE_LEAST_PAGE = 4096 };
+static bool machine_is_readable_page(Word page) {
+    unsigned char resident;
+    Word begin = page & -(Word)getpagesize();
+    if (mincore((void *)begin, MACHINE_LEAST_PAGE, &resident) != 0) return false;
+    return syscall(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(Word)) == 0 || errno != EFAULT;
+}
+__attribute__((noinline, unused)) static bool machine_are_readable(Word begin, Word end) {
     int kept = errno;
-    Word own = (Word)pthread_self(), first = (Word)getauxval(AT_RANDOM);
-    Word top = own > address && (first < address || own < first) ? own : first;
-    bool known = top > address && top - address < MACHINE_LARGEST_STACK &&
-                 machine_are_mapped(address & -(Word)getpagesize(), top);
+    Word page = (end - 1) & -(Word)MACHINE_LEAST_PAGE, last = begin & -(Word)MACHINE_LEAST_PAGE;
+    while (page > last && machine_is_readable_page(page)) page -= MACHINE_LEAST_PAGE;
     errno = kept;
-    return known ? top & -sizeof(Word) : 0;
+    return page == last;
 }
 
 __attribute__((unused)) static bool machine_read_memory(Word address, Word count, Word target) {
@@ -1075,10 +1080,20 @@ static MachineModule machine_describe(struct dl_phdr_info *module) {
     }
     return found;
 }
+/* The module may go as soon as the loader's lock is free: what is told of it in bytes is copied before that. */
 static int machine_look_for_module(struct dl_phdr_info *module, size_t size, void *sought) {
+    static char path[MACHINE_CHUNK];
+    static Byte build_id[64];
     MachineModule *search = sought, found = machine_describe(module);
     (void)size;
     if (search->begin < found.begin || search->begin >= found.end) return 0;
+    if (found.build_id_bytes > sizeof build_id) found.build_id_bytes = sizeof build_id;
+    if (found.build_id) memcpy(build_id, found.build_id, found.build_id_bytes);
+    size_t length = strnlen(found.path, sizeof path - 1);
+    memcpy(path, found.path, length);
+    path[length] = 0;
+    found.path = path;
+    found.build_id = found.build_id ? build_id : NULL;
     *search = found;
     return 1;
 }

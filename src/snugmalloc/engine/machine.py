@@ -658,9 +658,17 @@ def frame_address() -> Word:
     return backend.frame_address()
 
 
-def stack_top(address: Word) -> Word:
-    """The end of this thread's stack if all of it from `address` on is surely mapped, else 0."""
-    return backend.stack_top(address)
+def own_stack_top() -> Word:
+    """Where the stack that this thread began on has its end, as far as it is needed; 0 if that is not known."""
+    return backend.own_stack_top()
+
+
+def are_readable(begin: Word, end: Word) -> bool:
+    """Whether there is memory that can be read from the last byte before `end` down to the page of `begin`.
+
+    It is looked at page by page from the end, up to the first that is not. That of `begin` is there anyway.
+    """
+    return backend.are_readable(begin, end)
 
 
 def read_memory(address: Word, count: Word, target: Word) -> bool:
@@ -682,7 +690,7 @@ def find_module(address: Word, target: Word) -> bool:
     """Write six words about the module that contains an address to `target`. Returns False if there is none.
 
     They are: its begin and end, the load bias, the zero-terminated name of the file, and where its build-id is
-    and how many bytes that has.
+    and how many bytes that has. Name and build-id stay until the next search: only one thread may search.
     """
     return backend.find_module(address, target)
 
@@ -693,7 +701,10 @@ def modules_changed() -> Word:
 
 
 def list_modules(target: Word, most: Word) -> Word:
-    """Write the words of `find_module` for all modules, each followed by a 0, to `target`. Returns how many."""
+    """Write the words of `find_module` for all modules, each followed by a 0, to `target`. Returns how many.
+
+    A name or a build-id may be gone by the time it is read.
+    """
     return backend.list_modules(target, most)
 
 

@@ -378,8 +378,11 @@ class RealMachine:
         """An interpreted recording has no stacks."""
         return 0
 
-    def stack_top(self, address: int) -> int:
+    def own_stack_top(self) -> int:
         return 0
+
+    def are_readable(self, begin: int, end: int) -> bool:
+        return False
 
     def read_memory(self, address: int, count: int, target: int) -> bool:
         return False

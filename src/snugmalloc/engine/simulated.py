@@ -627,9 +627,12 @@ class SimulatedMachine:
     def frame_address(self) -> int:
         return self.stack[0]
 
-    def stack_top(self, address: int) -> int:
+    def own_stack_top(self) -> int:
+        return self.stack[1]
+
+    def are_readable(self, begin: int, end: int) -> bool:
         here, top = self.stack
-        return top if here <= address < top else 0
+        return here & -4096 <= begin < end <= top
 
     def read_memory(self, address: int, count: int, target: int) -> bool:
         try:

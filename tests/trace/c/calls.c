@@ -4,7 +4,8 @@
 
    with the numbers of docs/trace-format.md. Nothing else allocates between a thread's first line and its last.
 
-   calls THREADS CALLS SEED [MODE]   MODE: exit, _exit, forever, fork, fork_exit, raw_fork, vfork, close, again, running
+   calls THREADS CALLS SEED [MODE]   MODE: exit, _exit, quick_exit, forever, fork, fork_exit, raw_fork, vfork,
+                                    vfork_exec, close, again, running
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -144,6 +145,18 @@ static void start_and_fail(void) {
     if (vfork() == 0) _exit(0);
 }
 
+/* In its parent's memory: what it allocates there is the parent's, and so are the rows of it. */
+static void start_none(void) {
+    char *const arguments[] = {"none", NULL};
+    free(malloc(1));
+    for (int at = 0; at < 20; at++)
+        if (vfork() == 0) {
+            for (int block = 0; block < 1000; block++) free(malloc(40));
+            execv("/none/such", arguments);
+            _exit(0);
+        }
+}
+
 int main(int count, char **arguments) {
     int threads = atoi(arguments[1]);
     size_t calls = strtoul(arguments[2], NULL, 10);
@@ -155,6 +168,7 @@ int main(int count, char **arguments) {
         for (int file = 3; file < 1024; file++) dup2(1, file);
     }
     if (strcmp(mode, "vfork") == 0) start_and_fail();
+    if (strcmp(mode, "vfork_exec") == 0) start_none();
     if (strcmp(mode, "running") == 0) {
         static pthread_t others[MOST_THREADS];
         for (int i = 1; i < threads; i++) {
@@ -194,5 +208,6 @@ int main(int count, char **arguments) {
         execv("/proc/self/exe", arguments);
     }
     if (strcmp(mode, "_exit") == 0) _exit(0);
+    if (strcmp(mode, "quick_exit") == 0) quick_exit(0);
     return 0;
 }

@@ -1,10 +1,13 @@
 /* Allocates from a chain of calls that is known, in one of several ways. Built with and without frame pointers. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define SIZE 70001
@@ -73,8 +76,70 @@ FAR static void garbage(void) {
     }
 }
 #else
+static void with_frame_pointer(uintptr_t value) { (void)value; }
 static void garbage(void) {}
 #endif
+
+/* ---- Stacks that the program makes for itself ---- */
+
+enum { STACK = 16 * 65536 };
+
+static ucontext_t starter, started;
+
+static void run_on(void *stack, void (*function)(void)) {
+    getcontext(&started);
+    started.uc_stack.ss_sp = stack;
+    started.uc_stack.ss_size = STACK;
+    started.uc_link = &starter;
+    makecontext(&started, function, 0);
+    swapcontext(&starter, &started);
+}
+
+static FAR void coroutine(void) {
+    only_here(0);
+    __asm__ volatile("" : : : "memory");
+}
+
+/* Two stacks, `above` directly above `below`, and that of a thread above a page that guards it. */
+static char *below, *above;
+enum { GUARD = 65536 };
+
+static char *map_stacks(void) {
+    below = mmap(NULL, 3 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (below == MAP_FAILED) abort();
+    above = below + STACK;
+    mprotect(above + STACK, GUARD, PROT_NONE);
+    return above + STACK + GUARD;
+}
+
+/* Both are there when the stack is first looked at; then one is unmapped, or not to be read. */
+static void unmap_another(void) {
+    kept[7] = malloc(SIZE);
+    for (uintptr_t page = 0; page < STACK; page += 4096) with_frame_pointer((uintptr_t)above + page + 64);
+    mprotect(above, STACK / 2, PROT_NONE);
+    munmap(above + STACK / 2, STACK / 2);
+    for (uintptr_t page = 0; page < STACK + GUARD; page += 4096) with_frame_pointer((uintptr_t)above + page + 64);
+}
+
+
+static void unmap_in_handler(int number) {
+    (void)number;
+    unmap_another();
+}
+
+static void *switch_stacks(void *unused) {
+    run_on(below, unmap_another);
+    munmap(below, STACK);
+    for (uintptr_t page = 0; page < STACK; page += 4096) with_frame_pointer((uintptr_t)below + page + 64);
+    map_stacks();
+    stack_t other = {.ss_sp = below, .ss_size = STACK};
+    sigaltstack(&other, NULL);
+    struct sigaction action = {.sa_handler = unmap_in_handler, .sa_flags = SA_ONSTACK};
+    sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    kept[8] = malloc(SIZE);
+    return unused;
+}
 
 int main(int count, char **words) {
     const char *mode = count > 1 ? words[1] : "calls";
@@ -91,6 +156,19 @@ int main(int count, char **words) {
         raise(SIGUSR1);
         sigaction(SIGUSR1, &action, NULL);
         raise(SIGUSR1);
+    } else if (strcmp(mode, "coroutine") == 0) {
+        map_stacks();
+        run_on(below, coroutine);
+    } else if (strcmp(mode, "switching") == 0) {
+        map_stacks();
+        switch_stacks(NULL);
+    } else if (strcmp(mode, "switching thread") == 0) {
+        pthread_t made;
+        pthread_attr_t attributes;
+        pthread_attr_init(&attributes);
+        pthread_attr_setstack(&attributes, map_stacks(), STACK - GUARD);
+        pthread_create(&made, &attributes, switch_stacks, NULL);
+        pthread_join(made, NULL);
     } else if (strcmp(mode, "garbage") == 0) {
         garbage();
     } else {

@@ -43,7 +43,7 @@ from ..machine import (
 )
 from .chunks import NATIVE_DEFINITION, SOURCE_DEFINITION, STACK_DEFINITION, TABLES, TEXT_DEFINITION, put_number
 from .recorder import PATIENCE, ROWS_END, Recorder, append_chunk, claim_recorder
-from .tracefile import PATH, ticks_of_second
+from .tracefile import PATH, is_own_file, ticks_of_second
 
 NO_TABLE = b"snugmalloc: there is no memory for stacks, and none are recorded: "
 TABLE_FULL = b"snugmalloc: there are too many stacks: from here on new ones are cut or left out: "
@@ -112,8 +112,10 @@ last_pass: Word = 0  # the clock when definitions went to a ring
 def take_definitions() -> bool:
     """Be the one who adds to the table, writes definitions to the file, and asks the loader for modules.
 
-    False after some patience. A fork waits for that one, too.
+    False after some patience, and in a process that does not own the file. A fork waits for that one, too.
     """
+    if not is_own_file():  # a child in its parent's memory, say by vfork: the parent's file would lack them
+        return False
     looks = PATIENCE * ONE
     while looks != 0 and atomic_exchange(IS_TAKEN, ONE) != 0:
         looks -= 1

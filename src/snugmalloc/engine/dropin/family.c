@@ -233,6 +233,26 @@ void *dlmopen(Lmid_t space, const char *file, int mode) {
     JUMP next(space, file, space == LM_ID_BASE ? without_deepbind(mode) : mode);
 }
 
+/* A recording of Python's stacks reads the interpreter's memory and calls its functions, in any thread and at any call of
+ * malloc: from the first dlclose on, which may unload it, it stays loaded. Here the lock of the loader is taken anyway. */
+extern void *snug_code_to_keep(void);
+
+static void keep_interpreter(void) {
+    static void *kept;
+    void *code = snug_code_to_keep();
+    Dl_info module;
+    if (!code || code == kept || !dladdr(code, &module)) return;
+    kept = code;
+    if (!dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE)) dlerror(); /* the program itself stays anyway */
+}
+
+int dlclose(void *handle) {
+    static int (*next)(void *);
+    if (!next) next = (int (*)(void *))dlsym(RTLD_NEXT, "dlclose");
+    keep_interpreter();
+    JUMP next(handle);
+}
+
 /* ---- The end of a process without exit ---- */
 
 /* Children that were forked mostly end so, and a recording has to be ended. Nothing else is done. */

@@ -33,6 +33,7 @@ from .recorded import answer_aligned, answer_product, know_orders, look_around
 from .recording import end_recording, end_thread, note_private_heap
 from .requests import dispose, is_power_of_two, look_closely
 from .shards import TOTALS, heap_count, heap_number
+from .stacks import code_to_keep
 from .walk import BAD_CACHE, OK, check, total_figures, walk
 
 M_MXFAST: Int = 1
@@ -253,6 +254,11 @@ def snug_thread_idle() -> None:
 def snug_record_end() -> None:
     """End the recording and write the rest to the file."""
     end_recording()
+
+
+def snug_code_to_keep() -> Word:
+    """An address in the module that must not be unloaded, or 0: for the ``dlclose`` in family.c."""
+    return code_to_keep()
 
 
 def snug_stats(stats: Word, size: Word) -> None:

@@ -11,6 +11,7 @@ from ..machine import (
     Record,
     Word,
     copy_bytes,
+    find_module,
     list_modules,
     load_byte,
     modules_changed,
@@ -55,6 +56,7 @@ class Module(Record, size=56):
 
 
 MODULES = reserve(MOST_MODULES * Module.SIZE)
+NAMED = reserve(Module.SIZE)
 ID_TEXT = reserve(MOST_ID_BYTES * 2)
 
 module_count: Word = 0
@@ -129,12 +131,13 @@ def tell_path(module: Module, id_letters: Word) -> None:
 
 
 def name_of_module(module: Module) -> Word:
-    """The number of the text that names a module; 0 where there is no room."""
-    if module.text == 0:
-        if module.build_id == 0:
-            module.text = number_text(module.path, text_bytes(module.path))
+    """The number of the text that names a module; 0 where there is no room, and if it is gone by now."""
+    named = Module(NAMED)
+    if module.text == 0 and find_module(module.begin, named):
+        if named.build_id == 0:
+            module.text = number_text(named.path, text_bytes(named.path))
         else:
-            id_letters = put_build_id(module)
+            id_letters = put_build_id(named)
             module.text = number_text(ID_TEXT * ONE, id_letters)
-            tell_path(module, id_letters)
+            tell_path(named, id_letters)
     return module.text

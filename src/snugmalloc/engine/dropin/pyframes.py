@@ -48,7 +48,7 @@ from .definitions import (
 )
 from .modules import Module
 from .pages import FOREIGN, kind_at
-from .pylayout import LAYOUT, Layout, find_layout, has_interpreter
+from .pylayout import LAYOUT, Layout, any_interpreter, find_layout, is_initialized
 from .pylines import frame_at, is_code
 from .sampling import takes_samples
 from .tracefile import PATH
@@ -58,6 +58,7 @@ NOT_IN_HEAP = b"snugmalloc: no Python stacks without PYTHONMALLOC=malloc, the re
 
 MOST_CALLS = 512
 MOST_ADDRESSES = 64
+COPIED_WORDS = 256
 PYTHONS_OWN = 2  # frames with a larger owner are the interpreter's, and no calls
 CHUNK_SIZE_AT = 8  # in a chunk of frames, behind the one before
 TAG_BITS = 3  # of a pointer in a frame
@@ -101,8 +102,12 @@ class Chain(Record):
     following: Word  # and those of the next allocation will be
     chunk: Word  # a chunk of the interpreter's in which there are frames,
     chunk_end: Word
-    low: Word  # the thread's own stack, as far as it is needed
+    low: Word  # the stack that the thread began on, as far as it is needed
     high: Word
+    foreign: Word  # a page that is not of it, but of a stack that the program made for itself
+    copy_begin: Word  # of such a stack what is copied,
+    copy_end: Word
+    copy: Array[Word] = array(COPIED_WORDS)  # and where to
     thread: Word  # the number of the thread, and one
     addresses: Array[Word] = array(MOST_ADDRESSES)  # what calls in machine code return to
 
@@ -113,7 +118,7 @@ class Chain(Record):
 def seek_interpreter() -> None:
     """Look whether there is an interpreter in this process, if none is known."""
     if interpreter == SEEKING and take_definitions():
-        if interpreter == SEEKING and has_interpreter():
+        if interpreter == SEEKING and any_interpreter() != 0:
             use_interpreter()
         leave_definitions()
 
@@ -141,6 +146,8 @@ def give_up_python(is_unknown: bool) -> None:
 def state_of_thread() -> Word:
     """The interpreter's state of this thread if it has the interpreter's lock, else 0."""
     layout = Layout(LAYOUT)
+    if unlikely(not is_initialized()):
+        return 0
     state = call_function(layout.current_state)
     if layout.own_state != 0 and state != call_function(layout.own_state):
         return 0
@@ -342,6 +349,7 @@ def begin_chain(chain: Chain, thread: Word) -> None:
     chain.depth = 0
     chain.low = 0
     chain.high = 0
+    chain.foreign = 0
 
 
 def stack_of_changed(chain: Chain, changed: Word) -> Word:

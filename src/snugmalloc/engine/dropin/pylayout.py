@@ -7,7 +7,7 @@ are known, the same in all their releases. What was found is checked where it is
 from __future__ import annotations
 
 from ..common.sizes import ONE
-from ..machine import Record, Word, find_symbol, load_word, reserve
+from ..machine import Record, Word, atomic_load, find_symbol, inline, load_word, reserve
 
 PYTHON_VERSION = b"Py_Version"  # there is one from 3.11 on
 ANY_PYTHON = b"Py_Initialize"
@@ -28,6 +28,8 @@ PYTHON_314 = 0x030E
 COOKIE = 0x7970_6775_6265_6478  # the letters of "xdebugpy", which the table begins with
 VERSION_AT = 8  # in the table; then whether threads run without the interpreter's lock,
 FREE_THREADED_AT = 16
+INTERPRETERS_AT = 40  # in the table: where the list of interpreters begins
+INTERPRETERS_311 = 40  # where it does in 3.11 and 3.12
 TABLE_313 = (184, 208, 224, 280)  # the places of a thread's frame and its chunks, of the sections about frames,
 TABLE_314 = (208, 232, 248, 320)  # and of those about code, at the name of its file
 
@@ -78,6 +80,7 @@ class Layout(Record):
     code_type: Word
     text_type: Word
     bytes_type: Word
+    interpreters: Word  # where the list of interpreters begins; 0 stands there while there is none
     current_state: Word  # the function that gives the state of the thread that has the interpreter's lock,
     own_state: Word  # and, where that may be another thread, the one that gives this thread's; or 0
 
@@ -221,15 +224,36 @@ def find_exports(version: Word) -> bool:
     return have_types and layout.current_state != 0 and (layout.own_state != 0 or not is_shared)
 
 
+def find_interpreters(version: Word) -> bool:
+    """Find where the list of interpreters begins. Returns False if that is not known."""
+    runtime = find_symbol(RUNTIME)
+    if runtime == 0:
+        return False
+    is_told = version >> MINOR_SHIFT >= PYTHON_313
+    at = load_word(runtime + INTERPRETERS_AT) if is_told else INTERPRETERS_311 * ONE
+    Layout(LAYOUT).interpreters = runtime + at
+    return is_offset(at)
+
+
+@inline
+def is_initialized() -> bool:
+    """Whether there is an interpreter, so that functions of the library may be called.
+
+    The library may have been mapped by another thread and not be relocated yet; and after the last interpreter
+    has ended its functions have nothing to tell.
+    """
+    return atomic_load(Layout(LAYOUT).interpreters) != 0
+
+
 def find_layout() -> bool:
     """Of the interpreter in this process, which there is: whether its stacks can be read."""
     version_at = find_symbol(PYTHON_VERSION)
     if version_at == 0:
         return False
     version = load_word(version_at)
-    return find_exports(version) and use_version(version)
+    return find_exports(version) and use_version(version) and find_interpreters(version)
 
 
-def has_interpreter() -> bool:
-    """Whether there is an interpreter of any version in this process."""
-    return find_symbol(ANY_PYTHON) != 0
+def any_interpreter() -> Word:
+    """An address in the interpreter, of any version, that this process has loaded; or 0."""
+    return find_symbol(ANY_PYTHON)

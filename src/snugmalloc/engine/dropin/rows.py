@@ -190,7 +190,7 @@ def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
 
 def hand_on_full(recorder: Recorder) -> bool:
     """Hand on what a recorder of this thread holds. Whether it has room."""
-    if recorder.lost != 0:
+    if recorder.lost != 0 and not is_at_end(recorder):  # a child of vfork cannot hand it on
         count = recorder.lost
         recorder.lost = 0
         write_row(recorder, LOST_EVENT, tick(), HAS_NUMBER, 0, count, 0, 0)

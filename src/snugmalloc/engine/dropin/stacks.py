@@ -6,16 +6,29 @@ Where both kinds are, the functions in machine code that a Python function has c
 from __future__ import annotations
 
 from ..common.sizes import ONE
-from ..machine import Word, find_module, load_word, loader_base, reserve, stack_top, unlikely
+from ..machine import (
+    Word,
+    are_readable,
+    find_module,
+    likely,
+    load_word,
+    loader_base,
+    own_stack_top,
+    reserve,
+    unlikely,
+)
 from .definitions import leave_definitions, pass_in_time, take_definitions
+from .layout import GIB, PAGE_BASE
 from .modules import Module
 from .native import RETURN_AT, native_stack
-from .pyframes import Chain, begin_chain, make_chain, note_freed, python_stack, seek_interpreter
+from .pyframes import Chain, begin_chain, is_on_stack, make_chain, note_freed, python_stack, seek_interpreter
+from .pylayout import any_interpreter
 from .recorder import Recorder
 from .ring import has_ring
-from .tracefile import takes_native_stacks, takes_python_stacks
+from .tracefile import is_recording, takes_native_stacks, takes_python_stacks
 
 LOADER = reserve(Module.SIZE)
+LARGEST_STACK = GIB
 
 
 def chain_of(recorder: Recorder) -> Chain:
@@ -30,10 +43,23 @@ def chain_of(recorder: Recorder) -> Chain:
 
 
 def look_at_stack(chain: Chain, here: Word) -> None:
-    """Know this thread's own stack from here on; a thread may have several."""
-    if here < chain.low or here >= chain.high:
-        chain.high = stack_top(here)
-        chain.low = here if chain.high != 0 else chain.high
+    """Know the stack that this thread began on as far down as `here`, if that is on it.
+
+    It is there as long as the thread is. The page that guards its end cannot be read, so that it does not go on
+    in what may lie below: stacks that the program makes for itself, and unmaps.
+    """
+    if likely(is_on_stack(chain, here)):
+        return
+    if chain.high == 0:
+        chain.high = own_stack_top()
+        chain.low = chain.high
+    page = here & PAGE_BASE
+    if page >= chain.low or chain.low - page > LARGEST_STACK or page == chain.foreign:
+        return
+    if are_readable(page, chain.low):
+        chain.low = page
+    else:
+        chain.foreign = page
 
 
 def find_loader() -> None:
@@ -92,3 +118,8 @@ def note_free(block: Word) -> None:
     """A block is about to be freed."""
     if takes_python_stacks():
         note_freed(block)
+
+
+def code_to_keep() -> Word:
+    """An address in the module that must stay loaded, for stacks are read from it; or 0."""
+    return any_interpreter() if is_recording() and takes_python_stacks() else 0 * ONE
