@@ -254,7 +254,7 @@ def functions() -> Iterator[CodeType]:
     yield compile("a = 1\n" * 400 + "b = " + "a +\\\n" * 90 + "a\n", "f", "exec")
 
 
-@pytest.mark.parametrize("code", functions(), ids=lambda code: code.co_name)
+@pytest.mark.parametrize("code", list(functions()), ids=lambda code: code.co_name)
 def test_every_instruction_has_its_line(code: CodeType) -> None:
     interpreter = Interpreter(SimulatedMachine(), LAYOUTS["3.11"])
     place = interpreter.code(code, "f", code.co_qualname)
