@@ -1,6 +1,7 @@
 """Python's frames, read by the interpreted engine from structures that are laid out as an interpreter's are.
 
-The offsets of 3.11 and 3.12 are held against the headers of the interpreter that runs the tests.
+The offsets, and from 3.13 on where the interpreter tells them, are held against the headers of the interpreter
+that runs the tests.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from snugmalloc.engine import SimulatedMachine
+from snugmalloc.engine.dropin.pylayout import INTERPRETERS_311, INTERPRETERS_AT
 from snugmalloc.trace import SourceFrame, TraceReader
 
 from .heaps import InterpretedHeap
@@ -74,11 +76,26 @@ TABLE_314 = {
     "first_line": 352,
     "bytecode": 384,
 }
+TABLE_315 = {
+    "frame_in_state": 208,
+    "chunk_in_state": 256,
+    "frame_size": 312,
+    "previous": 320,
+    "code": 328,
+    "instruction": 336,
+    "owner": 352,
+    "filename": 384,
+    "qualname": 400,
+    "linetable": 408,
+    "first_line": 416,
+    "bytecode": 448,
+}
 LAYOUTS = {
     "3.11": Layout(0x030B02F0, 56, 296, 8, 32, 48, 56, 69, 112, 128, 136, 72, 184, 48, 72),
     "3.12": Layout(0x030C05F0, 56, 232, 0, 0, 8, 56, 70, 112, 128, 136, 68, 192),
-    "3.13": Layout(0x030D01F0, 72, 240, None, 0, 8, 56, 70, 112, 128, 136, 68, 200, offsets=TABLE_313),
-    "3.14": Layout(0x030E00F0, 72, 248, None, 0, 8, 56, 74, 120, 136, 144, 68, 208, tag=1, offsets=TABLE_314),
+    "3.13": Layout(0x030D01F0, 72, 232, None, 0, 8, 56, 70, 112, 128, 136, 68, 200, offsets=TABLE_313),
+    "3.14": Layout(0x030E00F0, 72, 232, None, 0, 8, 56, 74, 112, 128, 136, 68, 208, tag=1, offsets=TABLE_314),
+    "3.15": Layout(0x030F00F0, 72, 256, None, 0, 8, 56, 74, 112, 128, 136, 68, 208, tag=1, offsets=TABLE_315),
 }
 COOKIE = int.from_bytes(b"xdebugpy", "little")
 CODE_TYPE, TEXT_TYPE, BYTES_TYPE = 0x7000_0000_1000, 0x7000_0000_2000, 0x7000_0000_3000
@@ -246,7 +263,7 @@ def functions() -> Iterator[CodeType]:
     yield compile("a = 1\n" * 400 + "b = " + "a +\\\n" * 90 + "a\n", "f", "exec")
 
 
-@pytest.mark.parametrize("code", functions(), ids=lambda code: code.co_name)
+@pytest.mark.parametrize("code", list(functions()), ids=lambda code: code.co_name)
 def test_every_instruction_has_its_line(code: CodeType) -> None:
     interpreter = Interpreter(SimulatedMachine(), LAYOUTS["3.11"])
     place = interpreter.code(code, "f", code.co_qualname)
@@ -354,7 +371,7 @@ def test_code_outside_of_the_heap_gives_no_stack_and_one_line(interpreter: Inter
     assert "PYTHONMALLOC=malloc" in interpreter.machine.warnings[0]
 
 
-@pytest.mark.parametrize("version", [0x030A00F0, 0x030F00A0])
+@pytest.mark.parametrize("version", [0x030A00F0, 0x031000A0])
 def test_other_versions_are_recorded_without_stacks(version: int) -> None:
     interpreter = Interpreter(SimulatedMachine(), LAYOUTS["3.12"]._replace(version=version))
     interpreter.call(interpreter.code(compile(SOURCE, "f", "exec"), "f.py", "f"), 0)
@@ -365,7 +382,7 @@ def test_other_versions_are_recorded_without_stacks(version: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["frame_size", "code", "owner", "bytecode", "qualname"])
-@pytest.mark.parametrize("version", ["3.13", "3.14"])
+@pytest.mark.parametrize("version", ["3.13", "3.14", "3.15"])
 def test_offsets_that_make_no_sense_are_not_used(name: str, version: str) -> None:
     layout = LAYOUTS[version]
     interpreter = Interpreter(SimulatedMachine(), layout)
@@ -421,16 +438,41 @@ int main(void) {
 """
 
 
-@pytest.mark.skipif(
-    sys.version_info[:2] not in ((3, 11), (3, 12)), reason="newer interpreters tell it themselves"
-)
+HEADER_WITH_TABLE = """
+#define Py_BUILD_CORE 1
+#include <Python.h>
+#include <internal/pycore_frame.h>
+#include <internal/pycore_runtime.h>
+#include <stdio.h>
+#define TABLE(FIELD) printf("%zu ", offsetof(struct _Py_DebugOffsets, FIELD));
+#define IN(TYPE, FIELD) printf("%zu ", offsetof(TYPE, FIELD));
+int main(void) {
+    TABLE(thread_state.current_frame) TABLE(thread_state.datastack_chunk)
+    TABLE(interpreter_frame.size) TABLE(interpreter_frame.previous) TABLE(interpreter_frame.executable)
+    TABLE(interpreter_frame.instr_ptr) TABLE(interpreter_frame.owner)
+    TABLE(code_object.filename) TABLE(code_object.qualname) TABLE(code_object.linetable)
+    TABLE(code_object.firstlineno) TABLE(code_object.co_code_adaptive)
+    IN(PyThreadState, current_frame) IN(PyThreadState, datastack_chunk) IN(_PyInterpreterFrame, f_executable)
+    IN(_PyInterpreterFrame, previous) IN(_PyInterpreterFrame, instr_ptr) IN(_PyInterpreterFrame, owner)
+    IN(PyCodeObject, co_filename) IN(PyCodeObject, co_qualname) IN(PyCodeObject, co_linetable)
+    IN(PyCodeObject, co_firstlineno) IN(PyCodeObject, co_code_adaptive)
+    printf("%zu %zu ", sizeof(PyASCIIObject), sizeof(PyCompactUnicodeObject));
+    TABLE(runtime_state.interpreters_head)
+}
+"""
+
+
 def test_the_layout_is_that_of_the_headers(tmp_path: Path) -> None:
+    known = LAYOUTS[f"3.{sys.version_info.minor}"]
     source = tmp_path / "layout.c"
-    source.write_text(HEADER)
+    source.write_text(HEADER_WITH_TABLE if known.offsets else HEADER)
     include = sysconfig.get_path("include")
     if not (Path(include) / "internal" / "pycore_frame.h").is_file():
         pytest.skip("the headers of this interpreter are not installed")
-    subprocess.run(["gcc", f"-I{include}", str(source), "-o", str(tmp_path / "layout")], check=True)
+    folders = [f"-I{include}", f"-I{include}/internal"]
+    subprocess.run(["gcc", *folders, str(source), "-o", str(tmp_path / "layout")], check=True)
     told = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
-    known = LAYOUTS[f"3.{sys.version_info.minor}"]
-    assert list(map(int, told.split())) == [*known[1:13][:2], known.frame_in_cframe, *known[4:15], 40]
+    in_cframe = [] if known.frame_in_cframe is None else [known.frame_in_cframe]
+    interpreters = INTERPRETERS_AT if known.offsets else INTERPRETERS_311
+    expected = [*known.offsets.values(), *known[1:3], *in_cframe, *known[4:15], interpreters]
+    assert list(map(int, told.split())) == expected

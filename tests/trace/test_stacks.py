@@ -26,7 +26,7 @@ LIBRARY = snugmalloc.get_library("snugmalloc")
 def interpreters() -> dict[str, str]:
     """By version: the one that runs the tests, and newer ones that are installed."""
     found = {"this": sys.executable}
-    for version in ("3.12", "3.13", "3.14"):
+    for version in ("3.12", "3.13", "3.14", "3.15"):
         name = f"python{version}"
         places = [shutil.which(name), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))]
         for place in filter(None, places):

@@ -1,4 +1,4 @@
-"""Owns where CPython 3.11 to 3.14 have what a stack is read from: the offsets of fields in their structures.
+"""Owns where CPython 3.11 to 3.15 have what a stack is read from: the offsets of fields in their structures.
 
 From 3.13 on the interpreter tells them itself, in a table at the beginning of its state. Those of 3.11 and 3.12
 are known, the same in all their releases. What was found is checked where it is used: `pyframes`.
@@ -24,6 +24,7 @@ PYTHON_311 = 0x030B
 PYTHON_312 = 0x030C
 PYTHON_313 = 0x030D
 PYTHON_314 = 0x030E
+PYTHON_315 = 0x030F
 
 COOKIE = 0x7970_6775_6265_6478  # the letters of "xdebugpy", which the table begins with
 VERSION_AT = 8  # in the table; then whether threads run without the interpreter's lock,
@@ -32,8 +33,9 @@ INTERPRETERS_AT = 40  # in the table: where the list of interpreters begins
 INTERPRETERS_311 = 40  # where it does in 3.11 and 3.12
 TABLE_313 = (184, 208, 224, 280)  # the places of a thread's frame and its chunks, of the sections about frames,
 TABLE_314 = (208, 232, 248, 320)  # and of those about code, at the name of its file
+TABLE_315 = (208, 256, 312, 384)
 
-# The sections themselves are the same in both: offsets from their beginning.
+# The sections themselves are the same in all: offsets from their beginning.
 FRAME_SIZE = 0
 FRAME_PREVIOUS = 8
 FRAME_CODE = 16
@@ -206,6 +208,8 @@ def use_version(version: Word) -> bool:
         return read_table(runtime, version, TABLE_313[0], TABLE_313[1], TABLE_313[2], TABLE_313[3])
     if minor == PYTHON_314 and runtime != 0:
         return read_table(runtime, version, TABLE_314[0], TABLE_314[1], TABLE_314[2], TABLE_314[3])
+    if minor == PYTHON_315 and runtime != 0:
+        return read_table(runtime, version, TABLE_315[0], TABLE_315[1], TABLE_315[2], TABLE_315[3])
     return False
 
 
