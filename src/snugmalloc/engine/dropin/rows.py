@@ -52,7 +52,7 @@ from .recorder import (
     thread_recorder,
 )
 from .ring import is_slot
-from .tracefile import is_noted, is_recording
+from .tracefile import is_noted, is_own_file, is_recording
 
 # ---- Rows ----
 
@@ -160,8 +160,11 @@ def write_free(recorder: Recorder, time: Word, pointer: Word) -> None:
 
 
 def hand_on_full(recorder: Recorder) -> bool:
-    """Hand on what a recorder of this thread holds. Whether it has room."""
-    if recorder.lost != 0:
+    """Hand on what a recorder of this thread holds. Whether it has room.
+
+    One that cannot be handed on, as in a child that was forked past libc, must not get one row more.
+    """
+    if recorder.lost != 0 and (is_slot(recorder) or is_own_file()):
         count = recorder.lost
         recorder.lost = 0
         write_row(recorder, LOST_EVENT, tick(), HAS_NUMBER, 0, count, 0, 0)
