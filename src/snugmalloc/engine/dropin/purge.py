@@ -20,8 +20,8 @@ smaller blocks cost at most a 32nd of the processor time; to free most of what t
 but not again and again; and enough is left for the peak. Of what long blocks need again an eighth is charged,
 unless it is at once: the system's malloc gives such blocks back each time. A call that takes much longer than
 calls do was held up, mostly because others had the processor, and is charged for what one may take. With
-`purge_delay` 0 memory always counts as calm, and an eighth of the time is earned; but nothing was needed of late
-then, so that all of it is excess, and what that costs has no bound. docs/design.md tells what was tried.
+`purge_delay` 0 memory always counts as calm, and an eighth of the time is earned; but nothing counts as needed
+of late then, so that all is excess, and what that costs has no bound. docs/design.md tells what was tried.
 
 There is no helper thread unless one is asked for (`background`): every PACE operations of the heap somebody
 takes a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only
