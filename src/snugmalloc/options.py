@@ -169,7 +169,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
                 engine.MAX_DELAY,
                 meaning="free pages are given back when they are most of the memory, or will not be needed"
                 " within that time; 1G: never",
-                cost="lower: less memory, more page faults; 0: at once, for up to an eighth of the time",
+                cost="lower: less memory, more page faults; 0: at once, at up to several times the time",
             ),
             NumberOption(
                 "thread_cache",

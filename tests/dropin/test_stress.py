@@ -143,6 +143,10 @@ def test_nor_is_the_warning_of_a_misspelt_option(compile_program: Compile, run: 
     assert ended.stderr.count("snugmalloc: ") == 2
 
 
+def test_nor_is_the_first_call_of_a_second_thread(compile_program: Compile, run: Run, library: Path) -> None:
+    run(compile_program("cancelled.c"), "second", str(library), on=library)
+
+
 def test_symbols_are_resolved_when_the_library_is_loaded(library: Path) -> None:
     dynamic = subprocess.run(["readelf", "-dW", library], check=True, capture_output=True, text=True).stdout
     segments = subprocess.run(["readelf", "-lW", library], check=True, capture_output=True, text=True).stdout

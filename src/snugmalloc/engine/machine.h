@@ -173,11 +173,8 @@ static inline void machine_forbid_huge_pages(Word address, Word length) {
     errno = kept;
 }
 
-static inline Word machine_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (Word)now.tv_sec * 1000000000 + (Word)now.tv_nsec;
-}
+static Word machine_read_clock(clockid_t which);
+static inline Word machine_clock(void) { return machine_read_clock(CLOCK_MONOTONIC); }
 
 static inline bool machine_is_mapped(Word address) {
     int kept = errno;
@@ -254,14 +251,16 @@ static inline bool machine_file_exists(Word path) {
     return exists;
 }
 
-/* The beginning of a file as text; empty if there is none. */
-__attribute__((unused)) static void machine_read_text(Text path, char *text, size_t size) {
+/* The beginning of a file as text; empty if there is none. How long it is. */
+__attribute__((unused)) static size_t machine_read_text(Text path, char *text, size_t size) {
     int kept = errno;
     long file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     long count = file < 0 ? -1 : syscall(SYS_read, file, text, size - 1);
     if (file >= 0) syscall(SYS_close, file);
-    text[count > 0 ? count : 0] = 0;
+    size_t length = count > 0 ? (size_t)count : 0;
+    text[length] = 0;
     errno = kept;
+    return length;
 }
 
 /* Whether a file has these bytes, of which those beyond half a chunk are not looked at. */
@@ -419,15 +418,6 @@ static inline Int machine_libc_mallopt(Int parameter, Int value) {
 
 /* ---- Processors ---- */
 
-/* Nothing here allocates: files are read into the stack. */
-__attribute__((unused)) static size_t machine_read_file(const char *path, char *text, size_t room) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t count = file < 0 ? 0 : read(file, text, room - 1);
-    if (file >= 0) close(file);
-    text[count > 0 ? count : 0] = 0;
-    return count > 0 ? (size_t)count : 0;
-}
-
 /* `text` is "QUOTA PERIOD" in microseconds, as in cpu.max, or begins with "max" or -1 where there is no quota. */
 __attribute__((unused)) static Word machine_processors_of_quota(const char *text, Word count) {
     char *rest;
@@ -441,19 +431,19 @@ __attribute__((unused)) static Word machine_processors_of_quota(const char *text
 __attribute__((unused)) static Word machine_processors_of_group(Word count) {
     static const char root[] = "/sys/fs/cgroup";
     char own[1024], path[sizeof root + sizeof own + sizeof "/cpu.max"], text[64];
-    machine_read_file("/proc/self/cgroup", own, sizeof own);
+    machine_read_text("/proc/self/cgroup", own, sizeof own);
     char *group = strstr(own, "0::/");
     size_t length = group ? strcspn(group + 3, "\n") : 0;
     for (bool more = true; more;) {
         memcpy(path, root, sizeof root - 1);
         if (length) memcpy(path + sizeof root - 1, group + 3, length);
         memcpy(path + sizeof root - 1 + length, "/cpu.max", sizeof "/cpu.max");
-        if (machine_read_file(path, text, sizeof text)) count = machine_processors_of_quota(text, count);
+        if (machine_read_text(path, text, sizeof text)) count = machine_processors_of_quota(text, count);
         more = length > 1;
         while (length && group[3 + --length] != '/') {}
     }
-    size_t end = machine_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, 32);
-    machine_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text + end, 32);
+    size_t end = machine_read_text("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, 32);
+    machine_read_text("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text + end, 32);
     return end ? machine_processors_of_quota(text, count) : count;
 }
 __attribute__((unused)) static Word machine_processors(void) {
@@ -781,11 +771,7 @@ __attribute__((unused)) static Word machine_start_ticks(void) {
     while (ended - begun < MACHINE_MEASURED);
     return (Word)((unsigned __int128)(last - first) * MACHINE_SECOND / (ended - begun));
 }
-static inline Word machine_real_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (Word)now.tv_sec * MACHINE_SECOND + (Word)now.tv_nsec;
-}
+static inline Word machine_real_time(void) { return machine_read_clock(CLOCK_REALTIME); }
 
 static inline Word machine_process_id(void) { return (Word)syscall(SYS_getpid); }
 static inline Word machine_parent_id(void) { return (Word)syscall(SYS_getppid); }
@@ -1047,6 +1033,38 @@ __attribute__((noinline, cold, unused)) static Word machine_find_symbol(Text nam
     MachineSearch search = {name, 0};
     dl_iterate_phdr(machine_look_for_symbol, &search);
     return search.found;
+}
+
+/* The kernel's own function, not libc's by its name: another preloaded library may have that one, as libfaketime does,
+ * to allocate in it, or to let time stand still. */
+#if defined __aarch64__
+#define MACHINE_KERNEL_CLOCK "__kernel_clock_gettime"
+#else
+#define MACHINE_KERNEL_CLOCK "__vdso_clock_gettime"
+#endif
+typedef int (*MachineClock)(clockid_t, struct timespec *);
+static int machine_ask_for_time(clockid_t which, struct timespec *now) {
+    return (int)syscall(SYS_clock_gettime, which, now);
+}
+__attribute__((noinline, cold)) static MachineClock machine_find_clock(void) {
+    const ElfW(Ehdr) *head = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
+    if (!head) return machine_ask_for_time;
+    struct dl_phdr_info kernel = {.dlpi_phdr = (const ElfW(Phdr) *)((Word)head + head->e_phoff), .dlpi_phnum = head->e_phnum};
+    for (int at = kernel.dlpi_phnum - 1; at >= 0; at--)
+        if (kernel.dlpi_phdr[at].p_type == PT_LOAD) kernel.dlpi_addr = (Word)head - kernel.dlpi_phdr[at].p_vaddr;
+    MachineSearch search = {MACHINE_KERNEL_CLOCK, 0};
+    return machine_look_for_symbol(&kernel, sizeof kernel, &search) ? (MachineClock)search.found : machine_ask_for_time;
+}
+__attribute__((unused)) static Word machine_read_clock(clockid_t which) {
+    static _Atomic(MachineClock) known;
+    MachineClock read = atomic_load_explicit(&known, memory_order_relaxed);
+    if (!read) {
+        read = machine_find_clock();
+        atomic_store_explicit(&known, read, memory_order_relaxed);
+    }
+    struct timespec now = {0, 0};
+    read(which, &now);
+    return (Word)now.tv_sec * 1000000000 + (Word)now.tv_nsec;
 }
 
 typedef struct MachineModule {

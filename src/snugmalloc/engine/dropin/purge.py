@@ -20,7 +20,8 @@ most a 32nd of the processor time; to free most of what there is gives it back a
 and enough is left for the peak. Refaults of long blocks are charged an eighth, unless they are immediate: the
 system's malloc gives such blocks back each time. A call that takes much longer than usual was probably
 preempted, and is charged for what a call may take. With `purge_delay` 0 memory always counts as calm, and an
-eighth of the time is earned. docs/design.md lists what was tried.
+eighth of the time is earned; but nothing counts as needed recently, so all is excess, and the cost of that has
+no bound. docs/design.md lists what was tried.
 
 There is no helper thread unless `background` is set: every PACE operations of the heap the current thread takes
 a step. A clock hand goes round the page map and gives back runs of dirty pages; at the peak at first only long
