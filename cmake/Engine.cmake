@@ -23,6 +23,9 @@ set(ENGINE_COMPILE_OPTIONS
   -fno-semantic-interposition # an exported function called from inside is this one: it may be inlined
   -Wall -Wextra
 )
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # else a static variable, read before a lock, is not read again behind it
+  list(APPEND ENGINE_COMPILE_OPTIONS -fno-ipa-reference)
+endif()
 if(SNUG_DEBUG)
   list(APPEND ENGINE_COMPILE_OPTIONS -O1 -g)
   set(ENGINE_DEFINES --define DEBUG=1)

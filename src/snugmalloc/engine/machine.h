@@ -564,7 +564,7 @@ static inline Word machine_process_lock(void) { return (Word)&machine_own_lock; 
  * handler that forks may have interrupted the one who has it. */
 enum { MACHINE_FORK_PATIENCE = 1 << 22 };
 static _Atomic(Word) *machine_fork_guard;
-static bool machine_has_fork_guard;
+MACHINE_THREAD_LOCAL bool machine_has_fork_guard; /* several threads may fork at once */
 static inline void machine_guard_forks(Word address) { machine_fork_guard = (_Atomic(Word) *)address; }
 static void machine_take_fork_guard(void) {
     int looks = machine_fork_guard ? MACHINE_FORK_PATIENCE : 0;
@@ -572,8 +572,9 @@ static void machine_take_fork_guard(void) {
     machine_has_fork_guard = looks != 0;
 }
 static void machine_leave_fork_guard(void) {
-    if (machine_has_fork_guard) atomic_store(machine_fork_guard, 0);
+    bool has = machine_has_fork_guard;
     machine_has_fork_guard = false;
+    if (has) atomic_store(machine_fork_guard, 0);
 }
 
 extern void _IO_list_lock(void) __attribute__((weak));
@@ -654,7 +655,8 @@ static inline Word machine_load_thread_state(void) { return machine_thread_state
 static inline void machine_store_thread_state(Word value) { machine_thread_state = value; }
 static inline Word machine_load_thread_reason(void) { return machine_thread_reason; }
 static inline void machine_store_thread_reason(Word value) { machine_thread_reason = value; }
-static inline Word machine_load_thread_recorder(void) { return machine_thread_recorder; }
+/* A signal handler may have changed it since it was read last. */
+static inline Word machine_load_thread_recorder(void) { return *(volatile Word *)&machine_thread_recorder; }
 static inline void machine_store_thread_recorder(Word value) { machine_thread_recorder = value; }
 static inline Word machine_load_thread_gap(void) { return machine_thread_gap; }
 static inline void machine_store_thread_gap(Word value) { machine_thread_gap = value; }
@@ -968,12 +970,12 @@ static bool machine_is_readable_page(Word page) {
     if (mincore((void *)begin, MACHINE_LEAST_PAGE, &resident) != 0) return false;
     return syscall(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(Word)) == 0 || errno != EFAULT;
 }
-__attribute__((noinline, unused)) static bool machine_are_readable(Word begin, Word end) {
+__attribute__((noinline, unused)) static Word machine_readable_from(Word begin, Word end) {
     int kept = errno;
     Word page = (end - 1) & -(Word)MACHINE_LEAST_PAGE, last = begin & -(Word)MACHINE_LEAST_PAGE;
-    while (page > last && machine_is_readable_page(page)) page -= MACHINE_LEAST_PAGE;
+    while (page >= last && machine_is_readable_page(page)) page -= MACHINE_LEAST_PAGE;
     errno = kept;
-    return page == last;
+    return page < last ? begin : page + MACHINE_LEAST_PAGE;
 }
 
 __attribute__((unused)) static bool machine_read_memory(Word address, Word count, Word target) {
@@ -1003,10 +1005,15 @@ static inline Half machine_hash_of_name(Text name) {
     for (; *name; name++) hash = hash * 33 + (Byte)*name;
     return hash;
 }
+static bool machine_is_symbol(MachineSearch *search, struct dl_phdr_info *module, const ElfW(Sym) *symbol, Text names) {
+    if (symbol->st_shndx == SHN_UNDEF || strcmp(names + symbol->st_name, search->name) != 0) return false;
+    search->found = module->dlpi_addr + symbol->st_value;
+    return true;
+}
 static int machine_look_for_symbol(struct dl_phdr_info *module, size_t size, void *sought) {
     MachineSearch *search = sought;
     const ElfW(Sym) *symbols = NULL;
-    const Half *table = NULL;
+    const Half *table = NULL, *older = NULL;
     Text names = NULL;
     (void)size;
     for (const ElfW(Dyn) *entry = machine_dynamic(module); entry && entry->d_tag != DT_NULL; entry++) {
@@ -1014,17 +1021,18 @@ static int machine_look_for_symbol(struct dl_phdr_info *module, size_t size, voi
         if (entry->d_tag == DT_SYMTAB) symbols = (const ElfW(Sym) *)value;
         if (entry->d_tag == DT_STRTAB) names = (Text)value;
         if (entry->d_tag == DT_GNU_HASH) table = (const Half *)value;
+        if (entry->d_tag == DT_HASH) older = (const Half *)value;
     }
-    if (!symbols || !names || !table || !table[0]) return 0;
+    if (!symbols || !names) return 0;
+    if (!table) /* as in the vDSO of aarch64: the older table is there for the number of symbols */
+        for (Half at = 1; older && at < older[1]; at++)
+            if (machine_is_symbol(search, module, &symbols[at], names)) return 1;
+    if (!table || !table[0]) return 0;
     const Half *buckets = table + 4 + table[2] * (sizeof(Word) / sizeof(Half)), *chains = buckets + table[0];
     Half hash = machine_hash_of_name(search->name), first = table[1], at = buckets[hash % table[0]];
     for (bool more = at >= first; more; at++) {
         Half found = chains[at - first];
-        if ((found | 1) == (hash | 1) && symbols[at].st_shndx != SHN_UNDEF &&
-            strcmp(names + symbols[at].st_name, search->name) == 0) {
-            search->found = module->dlpi_addr + symbols[at].st_value;
-            return 1;
-        }
+        if ((found | 1) == (hash | 1) && machine_is_symbol(search, module, &symbols[at], names)) return 1;
         more = !(found & 1);
     }
     return 0;

@@ -663,12 +663,12 @@ def own_stack_top() -> Word:
     return backend.own_stack_top()
 
 
-def are_readable(begin: Word, end: Word) -> bool:
-    """Whether there is memory that can be read from the last byte before `end` down to the page of `begin`.
+def readable_from(begin: Word, end: Word) -> Word:
+    """The lowest address, at least `begin`, from which on all memory up to `end` can be read.
 
-    It is looked at page by page from the end, up to the first that is not. That of `begin` is there anyway.
+    Pages are probed from the end down to the first that cannot be read.
     """
-    return backend.are_readable(begin, end)
+    return backend.readable_from(begin, end)
 
 
 def read_memory(address: Word, count: Word, target: Word) -> bool:

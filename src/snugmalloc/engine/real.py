@@ -381,8 +381,8 @@ class RealMachine:
     def own_stack_top(self) -> int:
         return 0
 
-    def are_readable(self, begin: int, end: int) -> bool:
-        return False
+    def readable_from(self, begin: int, end: int) -> int:
+        return end
 
     def read_memory(self, address: int, count: int, target: int) -> bool:
         return False

@@ -630,9 +630,9 @@ class SimulatedMachine:
     def own_stack_top(self) -> int:
         return self.stack[1]
 
-    def are_readable(self, begin: int, end: int) -> bool:
+    def readable_from(self, begin: int, end: int) -> int:
         here, top = self.stack
-        return here & -4096 <= begin < end <= top
+        return max(begin, here & -4096) if end <= top else end
 
     def read_memory(self, address: int, count: int, target: int) -> bool:
         try:

@@ -90,6 +90,7 @@ INDEX_BYTES = INDEX_SLOTS * 8
 TABLE_BYTES = INDEX_BYTES + MOST_DEFINITIONS * Definition.SIZE
 
 IS_TAKEN = reserve(8)
+PENDING_COUNT = reserve(8)  # definitions that are not in the file yet: looked at without the lock, too
 LEFT_OUT = reserve(8)
 GENERATION = reserve(8)
 
@@ -99,7 +100,6 @@ text_count: Word = 0
 frame_count: Word = 0
 stack_count: Word = 0
 pending: Word = 0  # a recorder that holds definitions which are not in the file yet, or 0
-pending_count: Word = 0
 pending_end: Word = 0  # where they end
 is_table_full: bool = False
 file_count: Word = 0
@@ -193,18 +193,22 @@ def add(first: Word, second: Word, number: Word) -> Definition:
     return added
 
 
+def is_any_pending() -> bool:
+    """Whether there are definitions that are not in the file yet."""
+    return atomic_load(PENDING_COUNT) != 0
+
+
 def hand_on_definitions() -> None:
     """Write what is pending to the file."""
-    global pending_count
-    if pending_count != 0:
+    if is_any_pending():
         recorder = Recorder(pending)
-        append_chunk(recorder, TABLES * ONE, pending_count, pending_end - recorder.rows)
-        pending_count = 0
+        append_chunk(recorder, TABLES * ONE, atomic_load(PENDING_COUNT), pending_end - recorder.rows)
+        atomic_store(PENDING_COUNT, 0)
 
 
 def pass_definitions() -> None:
     """Write what is pending to the file before rows that may name it."""
-    if pending_count != 0 and take_definitions():
+    if is_any_pending() and take_definitions():
         hand_on_definitions()
         leave_definitions()
 
@@ -212,7 +216,7 @@ def pass_definitions() -> None:
 def pass_in_time() -> None:
     """In a ring: the same at once, for the process may be killed; of many that come together some at a time."""
     global last_pass
-    if pending_count == 0:
+    if not is_any_pending():
         return
     now = tick()
     if now - last_pass > ticks_of_second() >> PASS_SHIFT:
@@ -241,17 +245,17 @@ def begin_pending(count: Word) -> Word:
     """Where a definition of at most so many bytes is to be written."""
     global pending_end
     recorder = Recorder(pending)
-    if pending_count != 0 and pending_end + count > recorder.rows + ROWS_END:
+    if is_any_pending() and pending_end + count > recorder.rows + ROWS_END:
         hand_on_definitions()
-    if pending_count == 0:
+    if not is_any_pending():
         pending_end = put_first_numbers(recorder.rows)
     return pending_end
 
 
 def end_pending(place: Word) -> None:
     """A definition ends here."""
-    global pending_count, pending_end
-    pending_count += 1
+    global pending_end
+    atomic_store(PENDING_COUNT, atomic_load(PENDING_COUNT) + 1)
     pending_end = place
 
 
@@ -392,7 +396,7 @@ def forget_code(code: Word) -> bool:
 
 def begin_definitions(takes_stacks: bool) -> bool:
     """A new file begins: nothing has a number. Whether stacks can be recorded."""
-    global definition_count, text_count, frame_count, stack_count, pending, pending_count, is_table_full, table
+    global definition_count, text_count, frame_count, stack_count, pending, is_table_full, table
     global file_count
     file_count += 1
     text_count = 0
@@ -400,7 +404,7 @@ def begin_definitions(takes_stacks: bool) -> bool:
     stack_count = 0
     definition_count = 0
     pending = 0
-    pending_count = 0
+    atomic_store(PENDING_COUNT, 0)
     is_table_full = False
     atomic_store(LEFT_OUT, 0)
     atomic_add(GENERATION, ONE)

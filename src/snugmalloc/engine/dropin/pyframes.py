@@ -104,8 +104,8 @@ class Chain(Record):
     chunk_end: Word
     low: Word  # the stack that the thread began on, as far as it is needed
     high: Word
-    foreign: Word  # a page that is not of it, but of a stack that the program made for itself
-    copy_begin: Word  # of such a stack what is copied,
+    guard: Word  # the page below it that could not be read, or 0
+    copy_begin: Word  # of a stack that the program made for itself what is copied,
     copy_end: Word
     copy: Array[Word] = array(COPIED_WORDS)  # and where to
     thread: Word  # the number of the thread, and one
@@ -349,7 +349,7 @@ def begin_chain(chain: Chain, thread: Word) -> None:
     chain.depth = 0
     chain.low = 0
     chain.high = 0
-    chain.foreign = 0
+    chain.guard = 0
 
 
 def stack_of_changed(chain: Chain, changed: Word) -> Word:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from ..common.sizes import ONE
 from ..machine import (
     Word,
-    are_readable,
     find_module,
     likely,
     load_word,
     loader_base,
     own_stack_top,
+    readable_from,
     reserve,
     unlikely,
 )
 from .definitions import leave_definitions, pass_in_time, take_definitions
-from .layout import GIB, PAGE_BASE
+from .layout import GIB, PAGE, PAGE_BASE
 from .modules import Module
 from .native import RETURN_AT, native_stack
 from .pyframes import Chain, begin_chain, is_on_stack, make_chain, note_freed, python_stack, seek_interpreter
@@ -45,8 +45,8 @@ def chain_of(recorder: Recorder) -> Chain:
 def look_at_stack(chain: Chain, here: Word) -> None:
     """Know the stack that this thread began on as far down as `here`, if that is on it.
 
-    It is there as long as the thread is. The page that guards its end cannot be read, so that it does not go on
-    in what may lie below: stacks that the program makes for itself, and unmaps.
+    It stays as long as the thread lives. The page that guards its end cannot be read: below are stacks that the
+    program makes for itself, and unmaps. The first thread's stack grows: so the guard is probed again.
     """
     if likely(is_on_stack(chain, here)):
         return
@@ -54,12 +54,12 @@ def look_at_stack(chain: Chain, here: Word) -> None:
         chain.high = own_stack_top()
         chain.low = chain.high
     page = here & PAGE_BASE
-    if page >= chain.low or chain.low - page > LARGEST_STACK or page == chain.foreign:
+    if page >= chain.low or chain.low - page > LARGEST_STACK:
         return
-    if are_readable(page, chain.low):
-        chain.low = page
-    else:
-        chain.foreign = page
+    if chain.guard != 0 and readable_from(chain.guard, chain.guard + PAGE) != chain.guard:
+        return
+    chain.low = readable_from(page, chain.low)
+    chain.guard = chain.low - PAGE if chain.low != page else 0 * ONE
 
 
 def find_loader() -> None:
