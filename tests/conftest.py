@@ -26,11 +26,13 @@ settings.load_profile("steady")
 ALONE = (
     "cli/test_launcher.py",
     "cli/test_live_heap.py",
+    "cli/test_metrics.py",
     "cli/test_record_running.py",
     "cli/test_top.py",
     "dropin/test_given_back.py",
     "dropin/test_private_heaps.py",
     "dropin/test_programs.py",
+    "dropin/test_publish.py",
     "dropin/test_stress.py",
     "ring/",
 )

@@ -42,7 +42,7 @@ def test_the_report_tells_estimates(trace: Path) -> None:
     assert (outcome.returncode, outcome.stderr) == (0, "")
     rows = rows_of(outcome.stdout)
     assert "all figures of blocks are estimates" in rows["sampled"]
-    assert "every 16.0 KiB in the mean" in rows["sampled"]
+    assert "every 16.0 KiB on average" in rows["sampled"]
     assert " ± " in rows["allocated"] and " ± " in rows["peak"]
     assert rows["short-lived"].startswith("unknown: the trace is sampled")
     assert "unknown: the trace is sampled" in rows["held back"]

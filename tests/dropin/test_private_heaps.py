@@ -221,7 +221,7 @@ def test_a_destroyed_heap_leaves_only_what_the_page_map_needs(machine: Simulated
     assert addresses_left(machine) == leaves * heap.engine.Leaf.SIZE
     assert not any(machine.is_mapped(block) or heap.engine.kind_at(block) for block in blocks)
     assert heap.engine.process_heap().next_lock == 0
-    with pytest.raises(Fatal, match="no heap"):
+    with pytest.raises(Fatal, match="is not a heap"):
         heap.destroy()
 
 

@@ -30,7 +30,7 @@ def modules() -> None:
     """What package-lock.json names, installed; nothing is done where it is."""
     done = WEB / "node_modules" / ".package-lock.json"
     if not done.exists() or done.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
-        npm("ci", "--no-audit", "--no-fund")
+        npm("ci", "--no-audit", "--no-fund", "--ignore-scripts")
 
 
 def test_the_types_are_right() -> None:

@@ -70,8 +70,8 @@ def _ring_size(context: click.Context, parameter: click.Parameter, text: str | N
     "--ring",
     metavar="SIZE",
     callback=_ring_size,
-    help=f"Keep only the last calls, in a ring of SIZE bytes (8M) in memory that outlives PROGRAM, for snug"
-    f" autopsy: {DEFAULT_RING}, or the file of -o.",
+    help="Keep only the last calls, in a ring of SIZE bytes, such as 8M, in memory that outlives PROGRAM, for"
+    f" snug autopsy: {DEFAULT_RING}, or the file of -o.",
 )
 @click.option("--raw", is_flag=True, help="Do not pack the file at the end: it is larger.")
 @click.option(

@@ -217,7 +217,7 @@ def _overview(reader: TraceReader, summary: Summary) -> Iterator[tuple[str, str]
     if summary.mean_gap:
         yield (
             "sampled",
-            f"every {size(summary.mean_gap)} in the mean, {counted(len(history.blocks), 'block')}:"
+            f"every {size(summary.mean_gap)} on average, {counted(len(history.blocks), 'block')}:"
             " all figures of blocks are estimates",
         )
     errors = summary.errors

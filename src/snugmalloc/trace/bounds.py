@@ -21,5 +21,5 @@ def bound_of(bounds: Sequence[Bound], value: Bound) -> Bound | None:
 
 
 def bound_at(bounds: Sequence[Bound], place: int) -> Bound | None:
-    """The bound at a place that `place_of` gave."""
+    """The bound at an index that `bisect_left` gave."""
     return bounds[place] if place < len(bounds) else None
