@@ -41,6 +41,7 @@ TOGETHER = {"aarch64": "packages", "packaging": "packages", "view": "view"}
 """Folders whose tests share what takes long to make: the packages, the browser."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the marks in its own
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Tell pytest-xdist which tests one process runs, one after another: those of a group."""
     for item in items:
