@@ -24,13 +24,10 @@ def slices(rows: int) -> Iterator[slice]:
 
 def count_alike(rows: int, columns_of: Callable[[slice], Sequence[Any]]) -> dict[Row, int]:
     """How often each row is there. `columns_of` gives arrays of NumPy, none of a number below zero."""
-    np = numpy()
     found: dict[Row, int] = {}
     for part in slices(rows):
         columns = columns_of(part)
-        order, starts = _sorted(_coded(columns))
-        first = np.minimum.reduceat(order, starts)
-        counts = np.diff(np.append(starts, len(order)))
+        _, counts, first = _grouped(columns)
         by_place = first.argsort()
         kinds = zip(*(column[first[by_place]].tolist() for column in columns), strict=True)
         for kind, count in zip(kinds, counts[by_place].tolist(), strict=True):
@@ -44,22 +41,22 @@ def number_kinds(columns: Sequence[Any]) -> tuple[Any, Any]:
     There is one row at least.
     """
     np = numpy()
-    order, starts = _sorted(_coded(columns))
-    first = np.minimum.reduceat(order, starts)
+    order, counts, first = _grouped(columns)
     by_place = first.argsort()
     number = np.empty_like(by_place)
     number[by_place] = np.arange(len(by_place))
     kinds = np.empty_like(order)
-    kinds[order] = np.repeat(number, np.diff(np.append(starts, len(order))))
+    kinds[order] = np.repeat(number, counts)
     return kinds, first[by_place]
 
 
-def _sorted(codes: Any) -> tuple[Any, Any]:
-    """The places of the rows by code, and where in this order each code begins."""
-    np = numpy()
+def _grouped(columns: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """The places of the rows, kind by kind; of each kind the number of rows, and the place of the first."""
+    np, codes = numpy(), _coded(columns)
     order = codes.argsort()
     by_code = codes[order]
-    return order, np.flatnonzero(np.append(True, by_code[1:] != by_code[:-1]))
+    starts = np.flatnonzero(np.append(True, by_code[1:] != by_code[:-1]))
+    return order, np.diff(np.append(starts, len(order))), np.minimum.reduceat(order, starts)
 
 
 def _coded(columns: Sequence[Any]) -> Any:
